@@ -1,0 +1,8 @@
+# everyhop: the only commands a newcomer needs.
+.PHONY: build deps test
+build:
+	swift build
+deps:
+	./Scripts/deps.sh
+test: deps
+	swift test

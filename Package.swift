@@ -1,0 +1,70 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every Swift target: language mode 6, typed throws and spans, no warning left standing.
+let base: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+    .treatAllWarnings(as: .error),
+]
+
+// Targets that parse what others send: every unsafe expression has to be marked.
+let pure: [SwiftSetting] = base + [.strictMemorySafety()]
+
+let package = Package(
+    name: "everyhop",
+    products: [
+        .executable(name: "everyhop", targets: ["Proxy"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    ],
+    targets: [
+        // Layer 0: C that Swift cannot reach otherwise, and bytes.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .target(
+            name: "CTOML",
+            // NDEBUG: with assertions on, some invalid files abort toml++ instead of being refused.
+            cxxSettings: [
+                .define("TOML_HEADER_ONLY", to: "1"), .define("TOML_EXCEPTIONS", to: "0"), .define("NDEBUG"),
+            ]
+        ),
+        .target(name: "Bytes", swiftSettings: pure),
+        // Layer 1: pure machines, and the operating system.
+        .target(name: "Config", dependencies: ["CTOML"], swiftSettings: pure),
+        .target(name: "HTTP", dependencies: ["Bytes"], swiftSettings: pure),
+        .target(name: "Platform", dependencies: ["Bytes", "CLinux"], swiftSettings: base),
+        // Layer 2
+        .target(name: "TLS", dependencies: ["Bytes", "Platform", "COpenSSL"], swiftSettings: base),
+        .target(
+            name: "Telemetry",
+            dependencies: ["Bytes", "Platform", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: base
+        ),
+        // Layer 4: the program. Layer 3 (Evidence) comes with `everyhop audit`.
+        .executableTarget(
+            name: "Proxy",
+            dependencies: [
+                "Bytes", "Config", "HTTP", "Platform", "TLS", "Telemetry",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: base
+        ),
+        .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: base),
+        .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: base),
+        .testTarget(name: "HTTPTests", dependencies: ["Bytes", "HTTP"], swiftSettings: base),
+        .testTarget(name: "PlatformTests", dependencies: ["Bytes", "Platform"], swiftSettings: base),
+        .testTarget(name: "TLSTests", dependencies: ["Bytes", "Platform", "TLS"], swiftSettings: base),
+        .testTarget(name: "TelemetryTests", dependencies: ["Bytes", "Platform", "Telemetry"], swiftSettings: base),
+        .testTarget(name: "ProxyTests", dependencies: ["Bytes", "Config", "HTTP", "Proxy"], swiftSettings: base),
+        .target(name: "Support", path: "Tests/Support", swiftSettings: base),
+        .testTarget(name: "EndToEndTests", dependencies: ["Support", "Proxy"], swiftSettings: base),
+    ],
+    cxxLanguageStandard: .cxx17
+)

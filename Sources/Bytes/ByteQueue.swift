@@ -1,0 +1,162 @@
+/// A first-in, first-out queue of bytes in one contiguous piece of memory.
+///
+/// *Ownership:* the queue owns its memory. An empty queue owns none: the block goes back to the pool.
+/// It grows past one block only when asked to hold more at once (a long message head, a slow reader).
+@safe public struct ByteQueue: ~Copyable {
+    private let pool: BufferPool
+    private var base: UnsafeMutablePointer<UInt8>?
+    private var capacity = 0
+    private var start = 0
+    private var end = 0
+
+    /// Makes an empty queue that takes its memory from `pool`.
+    public init(pool: BufferPool) {
+        self.pool = pool
+        unsafe self.base = nil
+    }
+
+    deinit {
+        if let block = unsafe base { unsafe giveBack(block) }
+    }
+
+    /// How many bytes wait.
+    public var count: Int { end &- start }
+
+    /// Whether no byte waits.
+    public var isEmpty: Bool { start == end }
+
+    /// The waiting bytes, oldest first.
+    public var bytes: Span<UInt8> {
+        @_lifetime(borrow self)
+        get {
+            let span = unsafe Span<UInt8>(
+                _unsafeStart: UnsafePointer(base ?? UnsafeMutablePointer(mutating: Self.nowhere)) + start,
+                count: count
+            )
+            return unsafe _overrideLifetime(span, borrowing: self)
+        }
+    }
+
+    /// Drops the oldest `count` bytes.
+    public mutating func consume(_ count: Int) {
+        precondition(count >= 0 && count <= self.count, "more bytes consumed than wait")
+        start &+= count
+        if start == end { release() }
+    }
+
+    /// Drops everything and gives the memory back.
+    public mutating func removeAll() {
+        release()
+    }
+
+    /// Adds the bytes of `span`.
+    public mutating func append(_ span: Span<UInt8>) {
+        guard !span.isEmpty else { return }
+        unsafe append(atLeast: span.count) { room in
+            unsafe span.withUnsafeBufferPointer {
+                unsafe room.baseAddress?.update(from: $0.baseAddress ?? Self.nowhere, count: $0.count)
+            }
+            return span.count
+        }
+    }
+
+    /// Adds the bytes of a literal.
+    public mutating func append(_ text: StaticString) {
+        let span = unsafe Span(_unsafeStart: text.utf8Start, count: text.utf8CodeUnitCount)
+        append(span)
+    }
+
+    /// Adds one byte.
+    public mutating func append(_ byte: UInt8) {
+        unsafe append(atLeast: 1) { room in
+            room.baseAddress?.pointee = byte
+            return 1
+        }
+    }
+
+    /// Adds `value` in decimal digits.
+    public mutating func append(decimal value: UInt64) {
+        var digits = InlineArray<20, UInt8>(repeating: 0)
+        var index = 20
+        var rest = value
+        repeat {
+            index &-= 1
+            digits[index] = UInt8(truncatingIfNeeded: rest % 10) &+ 0x30
+            rest /= 10
+        } while rest > 0
+        append(digits.span.extracting(index..<20))
+    }
+
+    /// Lends at least `atLeast` free bytes to `fill`, which answers how many of them it wrote.
+    ///
+    /// - Returns: what `fill` answered.
+    @discardableResult
+    public mutating func append<E: Error>(
+        atLeast: Int,
+        _ fill: (UnsafeMutableBufferPointer<UInt8>) throws(E) -> Int
+    ) throws(E) -> Int {
+        makeRoom(atLeast)
+        guard let base = unsafe base else { return 0 }
+        let room = unsafe UnsafeMutableBufferPointer(start: base + end, count: capacity &- end)
+        do {
+            let written = try unsafe fill(room)
+            precondition(written >= 0 && written <= room.count, "more bytes written than there is room for")
+            end &+= written
+            if start == end { release() }
+            return written
+        } catch {
+            if start == end { release() }
+            throw error
+        }
+    }
+
+    private mutating func makeRoom(_ wanted: Int) {
+        if unsafe base == nil {
+            if wanted <= BufferPool.blockSize {
+                unsafe base = pool.take()
+                capacity = BufferPool.blockSize
+            } else {
+                capacity = Self.roundUp(wanted)
+                unsafe base = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+            }
+            return
+        }
+        guard capacity &- end < wanted, let old = unsafe base else { return }
+        let waiting = count
+        if capacity &- waiting >= wanted, start >= waiting {
+            unsafe old.update(from: old + start, count: waiting)
+        } else {
+            let grown = Self.roundUp(waiting + wanted)
+            let new = UnsafeMutablePointer<UInt8>.allocate(capacity: grown)
+            unsafe new.update(from: old + start, count: waiting)
+            unsafe giveBack(old)
+            unsafe base = new
+            capacity = grown
+        }
+        start = 0
+        end = waiting
+    }
+
+    private func giveBack(_ block: UnsafeMutablePointer<UInt8>) {
+        if capacity == BufferPool.blockSize { unsafe pool.give(block) } else { unsafe block.deallocate() }
+    }
+
+    private mutating func release() {
+        if let block = unsafe base { unsafe giveBack(block) }
+        unsafe base = nil
+        capacity = 0
+        start = 0
+        end = 0
+    }
+
+    /// The next power of two above one block, so that a grown queue is never mistaken for a pooled block.
+    private static func roundUp(_ size: Int) -> Int {
+        var capacity = BufferPool.blockSize * 2
+        while capacity < size { capacity *= 2 }
+        return capacity
+    }
+
+    private static var nowhere: UnsafePointer<UInt8> {
+        unsafe UnsafePointer(bitPattern: 1).unsafelyUnwrapped
+    }
+}

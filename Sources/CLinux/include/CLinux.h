@@ -1,0 +1,36 @@
+// What the Glibc module lacks: epoll and friends, and calls that need _GNU_SOURCE or are variadic.
+#ifndef EVERYHOP_CLINUX_H
+#define EVERYHOP_CLINUX_H
+#include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/types.h>
+
+/// accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC; the peer's address is written to `address`.
+int everyhop_accept(int listener, void *address, unsigned int *length);
+
+/// Adds "close every descriptor from `from` up" to the actions of a posix_spawn.
+int everyhop_spawn_close_from(posix_spawn_file_actions_t *actions, int from);
+
+/// prctl(PR_SET_PDEATHSIG): the kernel sends `signal` to this process when its parent dies.
+int everyhop_set_parent_death_signal(int signal);
+
+/// prctl(PR_SET_NO_NEW_PRIVS): no later execve gains privileges.
+int everyhop_set_no_new_privileges(void);
+
+/// memfd_create(2) with MFD_CLOEXEC.
+int everyhop_memfd(const char *name);
+
+/// Pins the calling thread to one processor.
+int everyhop_pin_to_processor(int processor);
+
+/// Sends `length` bytes and at most one descriptor (-1: none) over a unix socket.
+ssize_t everyhop_send_descriptor(int socket, const void *bytes, size_t length, int descriptor);
+
+/// Receives bytes and at most one descriptor (-1: none came) with MSG_CMSG_CLOEXEC.
+ssize_t everyhop_receive_descriptor(int socket, void *bytes, size_t length, int *descriptor);
+
+/// WIFEXITED ? exit status : -(signal number).
+int everyhop_wait_status(int status);
+#endif

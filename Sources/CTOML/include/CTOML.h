@@ -1,0 +1,3 @@
+#ifndef EVERYHOP_CTOML_H
+#define EVERYHOP_CTOML_H
+#endif

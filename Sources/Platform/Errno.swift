@@ -1,0 +1,32 @@
+import Glibc
+
+/// A failed system call: its error number and its name.
+public struct Errno: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The value of `errno` right after the call.
+    public let code: CInt
+    /// The call that failed, such as `bind`.
+    public let call: StaticString
+
+    /// Names a failure; read `errno` before anything else can change it.
+    public init(_ code: CInt, in call: StaticString) {
+        self.code = code
+        self.call = call
+    }
+
+    /// Captures the calling thread's current `errno`.
+    public init(in call: StaticString) { self.init(errno, in: call) }
+
+    /// `bind: Address already in use`.
+    public var description: String { "\(call): \(message)" }
+
+    /// What strerror(3) says.
+    public var message: String {
+        guard let text = strerror(code) else { return "error \(code)" }
+        return String(cString: text)
+    }
+
+    /// Two failures are equal when the numbers and the calls are.
+    public static func == (left: Errno, right: Errno) -> Bool {
+        left.code == right.code && left.call.description == right.call.description
+    }
+}
