@@ -16,7 +16,7 @@
     }
 
     deinit {
-        for unsafeblock in unsafe free { unsafe block.deallocate() }
+        while let block = unsafe free.popLast() { unsafe block.deallocate() }
     }
 
     /// Takes a block of `blockSize` uninitialised bytes; the caller owns it until `give`.

@@ -1,11 +1,13 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 int everyhop_accept(int listener, void *address, unsigned int *length) {
     return accept4(listener, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -70,3 +72,9 @@ ssize_t everyhop_receive_descriptor(int socket, void *bytes, size_t length, int 
 int everyhop_wait_status(int status) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
+
+int everyhop_set_user(uid_t user) { return setresuid(user, user, user); }
+
+int everyhop_set_group(gid_t group) { return setresgid(group, group, group); }
+
+int everyhop_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

@@ -17,3 +17,28 @@ public struct FileDescriptor: ~Copyable {
 
     deinit { _ = close(raw) }
 }
+
+/// Two descriptors made by one call: the ends of a socket pair, or the reading and the writing end of a pipe.
+///
+/// Each end is taken out once; an end that nobody takes is closed with the pair.
+public struct DescriptorPair: ~Copyable {
+    private var first: FileDescriptor?
+    private var second: FileDescriptor?
+
+    init(first: consuming FileDescriptor, second: consuming FileDescriptor) {
+        self.first = consume first
+        self.second = consume second
+    }
+
+    /// The first end; of a pipe, the one to read from.
+    public mutating func takeFirst() -> FileDescriptor {
+        guard let end = first.take() else { preconditionFailure("this end was taken before") }
+        return end
+    }
+
+    /// The second end; of a pipe, the one to write to.
+    public mutating func takeSecond() -> FileDescriptor {
+        guard let end = second.take() else { preconditionFailure("this end was taken before") }
+        return end
+    }
+}

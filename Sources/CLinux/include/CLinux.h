@@ -31,6 +31,15 @@ ssize_t everyhop_send_descriptor(int socket, const void *bytes, size_t length, i
 /// Receives bytes and at most one descriptor (-1: none came) with MSG_CMSG_CLOEXEC.
 ssize_t everyhop_receive_descriptor(int socket, void *bytes, size_t length, int *descriptor);
 
+/// setresuid(2) with one user for all three.
+int everyhop_set_user(uid_t user);
+
+/// setresgid(2) with one group for all three.
+int everyhop_set_group(gid_t group);
+
+/// pipe2(2) with O_CLOEXEC.
+int everyhop_pipe(int ends[2]);
+
 /// WIFEXITED ? exit status : -(signal number).
 int everyhop_wait_status(int status);
 #endif

@@ -1,0 +1,121 @@
+import CLinux
+import Glibc
+
+/// A program started with posix_spawn(3): nothing of the parent but what is handed over reaches it.
+public enum ChildProcess {
+    /// The first descriptor that a child finds its inheritance at.
+    public static let firstDescriptor: CInt = 3
+
+    /// Starts `path`.
+    ///
+    /// - Parameters:
+    ///   - arguments: all of them, the program's name first.
+    ///   - descriptors: what the child finds at 3, 4 and so on; the parent keeps its own copies.
+    ///   - standardOutput: what the child finds at 1, or nil for the parent's.
+    /// - Returns: the child's process id; the caller waits for it.
+    public static func spawn(
+        _ path: String,
+        arguments: [String],
+        environment: [String],
+        descriptors: [CInt],
+        standardOutput: CInt? = nil
+    ) throws(Errno) -> Int32 {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        if let standardOutput { posix_spawn_file_actions_adddup2(&actions, standardOutput, 1) }
+        // Through high numbers first: a source must not be overwritten before it is copied.
+        let high = (descriptors.max() ?? 0) + firstDescriptor + CInt(descriptors.count) + 1
+        for (index, source) in descriptors.enumerated() {
+            posix_spawn_file_actions_adddup2(&actions, source, high + CInt(index))
+        }
+        for index in descriptors.indices {
+            posix_spawn_file_actions_adddup2(&actions, high + CInt(index), firstDescriptor + CInt(index))
+        }
+        _ = everyhop_spawn_close_from(&actions, firstDescriptor + CInt(descriptors.count))
+
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        var all = sigset_t()
+        sigemptyset(&none)
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+
+        var process: pid_t = 0
+        let result = withPointers(arguments) { argv in
+            withPointers(environment) { envp in posix_spawn(&process, path, &actions, &attributes, argv, envp) }
+        }
+        guard result == 0 else { throw Errno(result, in: "posix_spawn") }
+        return process
+    }
+
+    /// Starts this very program again with other arguments.
+    public static func spawnSelf(
+        _ arguments: [String],
+        descriptors: [CInt],
+        standardOutput: CInt? = nil
+    ) throws(Errno) -> Int32 {
+        // A crash report of the Swift runtime prints registers and memory, which may hold keys or health data.
+        let environment =
+            currentEnvironment().filter { !$0.hasPrefix("SWIFT_BACKTRACE=") } + ["SWIFT_BACKTRACE=enable=no"]
+        return try spawn(
+            "/proc/self/exe",
+            arguments: ["everyhop"] + arguments,
+            environment: environment,
+            descriptors: descriptors,
+            standardOutput: standardOutput
+        )
+    }
+
+    /// Collects one child that has ended, without waiting; nil when none has.
+    ///
+    /// - Returns: its id, and its exit status, or the negative number of the signal that ended it.
+    public static func reap(_ process: Int32 = -1) -> (process: Int32, status: Int)? {
+        var status: CInt = 0
+        let ended = waitpid(process, &status, WNOHANG)
+        return ended > 0 ? (ended, Int(everyhop_wait_status(status))) : nil
+    }
+
+    /// Waits until `process` has ended; its status as `reap` gives it.
+    public static func wait(for process: Int32) -> Int {
+        var status: CInt = 0
+        while waitpid(process, &status, 0) < 0 {
+            if errno != EINTR { return -1 }
+        }
+        return Int(everyhop_wait_status(status))
+    }
+
+    /// Has the kernel end this process when its parent dies.
+    public static func dieWithParent(_ parent: Int32) {
+        _ = everyhop_set_parent_death_signal(SIGKILL)
+        // The parent may have died before the call above.
+        if getppid() != parent { _exit(1) }
+    }
+
+    /// The variables of this process, as `NAME=value`.
+    public static func currentEnvironment() -> [String] {
+        var list: [String] = []
+        var next = environ
+        while let entry = next.pointee {
+            list.append(String(cString: entry))
+            next += 1
+        }
+        return list
+    }
+
+    private static func withPointers<R>(
+        _ strings: [String],
+        _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> R
+    ) -> R {
+        var pointers: [UnsafeMutablePointer<CChar>?] = strings.map { strdup($0) }
+        pointers.append(nil)
+        defer { for pointer in pointers { free(pointer) } }
+        return pointers.withUnsafeBufferPointer { buffer in
+            buffer.baseAddress.map(body) ?? body(UnsafePointer(UnsafeMutablePointer.allocate(capacity: 1)))
+        }
+    }
+}

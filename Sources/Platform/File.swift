@@ -1,0 +1,95 @@
+import CLinux
+import Glibc
+
+/// Files, as far as the program needs them: read whole, write whole, append.
+public enum File {
+    /// Reads a whole file.
+    ///
+    /// - Parameter limit: a larger file is refused with `EFBIG`.
+    public static func read(_ path: String, limit: Int = 16 << 20) throws(Errno) -> [UInt8] {
+        let raw = open(path, O_RDONLY | O_CLOEXEC)
+        guard raw >= 0 else { throw Errno(in: "open") }
+        let descriptor = FileDescriptor(owning: raw)
+        return try readAll(descriptor, limit: limit)
+    }
+
+    /// Reads to the end of a file or pipe.
+    public static func readAll(_ descriptor: borrowing FileDescriptor, limit: Int) throws(Errno) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while true {
+            let filled = bytes.count
+            bytes.append(contentsOf: repeatElement(0, count: 65_536))
+            let count = bytes.withUnsafeMutableBytes {
+                Glibc.read(descriptor.raw, $0.baseAddress.map { $0 + filled }, 65_536)
+            }
+            let code = errno
+            bytes.removeLast(65_536 - max(0, count))
+            if count < 0 {
+                if code == EINTR { continue }
+                throw Errno(code, in: "read")
+            }
+            if count == 0 { return bytes }
+            if bytes.count > limit { throw Errno(EFBIG, in: "read") }
+        }
+    }
+
+    /// Writes a whole file in place of what was there; readers see the old or the new one, never half.
+    ///
+    /// - Parameter mode: the permissions of the new file, such as 0o600 for a key.
+    public static func write(_ bytes: [UInt8], to path: String, mode: UInt32) throws(Errno) {
+        let temporary = "\(path).new"
+        unlink(temporary)
+        let raw = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
+        guard raw >= 0 else { throw Errno(in: "open") }
+        let descriptor = FileDescriptor(owning: raw)
+        try writeAll(bytes, to: descriptor.raw)
+        guard fsync(raw) == 0 else { throw Errno(in: "fsync") }
+        guard rename(temporary, path) == 0 else { throw Errno(in: "rename") }
+    }
+
+    /// Writes all of `bytes`, waiting for room.
+    public static func writeAll(_ bytes: [UInt8], to raw: CInt) throws(Errno) {
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes.withUnsafeBytes { Glibc.write(raw, $0.baseAddress.map { $0 + sent }, $0.count - sent) }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw Errno(in: "write")
+            }
+            sent += count
+        }
+    }
+
+    /// Opens a file for appending, made when it is missing, readable by owner and group.
+    public static func openForAppending(_ path: String) throws(Errno) -> FileDescriptor {
+        let raw = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o640)
+        guard raw >= 0 else { throw Errno(in: "open") }
+        return FileDescriptor(owning: raw)
+    }
+
+    /// Another number for the same open file.
+    public static func duplicate(_ raw: CInt) throws(Errno) -> FileDescriptor {
+        let copy = fcntl(raw, F_DUPFD_CLOEXEC, 3)
+        guard copy >= 0 else { throw Errno(in: "fcntl") }
+        return FileDescriptor(owning: copy)
+    }
+
+    /// Memory of `size` bytes that other processes can map by descriptor (memfd_create(2)).
+    public static func sharedMemory(_ name: String, size: Int) throws(Errno) -> FileDescriptor {
+        let raw = everyhop_memfd(name)
+        guard raw >= 0 else { throw Errno(in: "memfd_create") }
+        let descriptor = FileDescriptor(owning: raw)
+        guard ftruncate(raw, size) == 0 else { throw Errno(in: "ftruncate") }
+        return descriptor
+    }
+
+    /// A pipe: what is written to the second end is read from the first.
+    public static func pipe() throws(Errno) -> DescriptorPair {
+        var ends: (CInt, CInt) = (-1, -1)
+        let result = withUnsafeMutablePointer(to: &ends) {
+            $0.withMemoryRebound(to: CInt.self, capacity: 2) { everyhop_pipe($0) }
+        }
+        guard result == 0 else { throw Errno(in: "pipe2") }
+        return DescriptorPair(first: FileDescriptor(owning: ends.0), second: FileDescriptor(owning: ends.1))
+    }
+}
