@@ -40,6 +40,42 @@ public enum ASCII {
         return true
     }
 
+    /// Whether a span is a literal of small letters, but for the case of its own letters.
+    public static func equalIgnoringCase(_ bytes: Span<UInt8>, _ lowercase: StaticString) -> Bool {
+        guard bytes.count == lowercase.utf8CodeUnitCount else { return false }
+        let literal = unsafe Span(_unsafeStart: lowercase.utf8Start, count: lowercase.utf8CodeUnitCount)
+        for index in bytes.indices where Self.lowercase(bytes[index]) != literal[index] { return false }
+        return true
+    }
+
+    /// Whether a span is a literal of small letters, ignoring case and taking an underscore for a hyphen.
+    public static func spells(_ bytes: Span<UInt8>, _ lowercase: StaticString) -> Bool {
+        guard bytes.count == lowercase.utf8CodeUnitCount else { return false }
+        let literal = unsafe Span(_unsafeStart: lowercase.utf8Start, count: lowercase.utf8CodeUnitCount)
+        for index in bytes.indices {
+            let byte = bytes[index] == 0x5F ? 0x2D : Self.lowercase(bytes[index])
+            if byte != literal[index] { return false }
+        }
+        return true
+    }
+
+    /// Whether a span is exactly a literal.
+    public static func equal(_ bytes: Span<UInt8>, _ text: StaticString) -> Bool {
+        guard bytes.count == text.utf8CodeUnitCount else { return false }
+        let literal = unsafe Span(_unsafeStart: text.utf8Start, count: text.utf8CodeUnitCount)
+        for index in bytes.indices where bytes[index] != literal[index] { return false }
+        return true
+    }
+
+    /// A span without the spaces and tabs around it (RFC 9110 §5.6.3), as a range of it.
+    public static func trimmed(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Range<Int> {
+        var start = range.lowerBound
+        var end = range.upperBound
+        while start < end, bytes[start] == 0x20 || bytes[start] == 0x09 { start += 1 }
+        while end > start, bytes[end - 1] == 0x20 || bytes[end - 1] == 0x09 { end -= 1 }
+        return start..<end
+    }
+
     private static var tokenLow: UInt64 { 0x03FF_6CFA_0000_0000 }
     private static var tokenHigh: UInt64 { 0x57FF_FFFF_C7FF_FFFE }
 }

@@ -87,6 +87,20 @@
         append(digits.span.extracting(index..<20))
     }
 
+    /// Adds `value` in lower-case hexadecimal digits.
+    public mutating func append(hexadecimal value: UInt64) {
+        var digits = InlineArray<16, UInt8>(repeating: 0)
+        var index = 16
+        var rest = value
+        repeat {
+            index &-= 1
+            let digit = UInt8(truncatingIfNeeded: rest & 15)
+            digits[index] = digit < 10 ? digit &+ 0x30 : digit &+ 0x57
+            rest >>= 4
+        } while rest > 0
+        append(digits.span.extracting(index..<16))
+    }
+
     /// Lends at least `atLeast` free bytes to `fill`, which answers how many of them it wrote.
     ///
     /// - Returns: what `fill` answered.

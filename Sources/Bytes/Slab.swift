@@ -41,6 +41,20 @@ public struct Slab<Element> {
         return Token(slot: slots.count - 1, generation: 1)
     }
 
+    /// Names a slot before there is a value to put into it; `fill` or `remove` follows.
+    public mutating func reserve() -> Token {
+        count += 1
+        if let slot = free.popLast() { return Token(slot: slot, generation: slots[slot].generation) }
+        slots.append(Slot(generation: 1, element: nil))
+        return Token(slot: slots.count - 1, generation: 1)
+    }
+
+    /// Puts a value into a slot that was reserved.
+    public mutating func fill(_ token: Token, _ element: Element) {
+        guard token.slot < slots.count, slots[token.slot].generation == token.generation else { return }
+        slots[token.slot].element = element
+    }
+
     /// The value that `token` names, unless it is gone.
     public subscript(_ token: Token) -> Element? {
         let slot = token.slot
@@ -48,16 +62,11 @@ public struct Slab<Element> {
         return slots[slot].element
     }
 
-    /// Puts another value in the place of the one that `token` names.
-    public mutating func replace(_ token: Token, with element: Element) {
-        guard self[token] != nil else { return }
-        slots[token.slot].element = element
-    }
-
     /// Takes the value out, unless it is gone already.
     @discardableResult
     public mutating func remove(_ token: Token) -> Element? {
-        guard let element = self[token] else { return nil }
+        guard token.slot < slots.count, slots[token.slot].generation == token.generation else { return nil }
+        let element = slots[token.slot].element
         slots[token.slot].element = nil
         slots[token.slot].generation &+= 1
         free.append(token.slot)

@@ -1,7 +1,8 @@
-// OpenSSL for Swift: the headers, and the macros that the importer cannot see as functions.
-#ifndef EVERYHOP_COPENSSL_SHIM_H
-#define EVERYHOP_COPENSSL_SHIM_H
+// OpenSSL's headers, and its function-like macros as functions: Swift imports no macro that takes arguments.
+#ifndef EVERYHOP_COPENSSL_H
+#define EVERYHOP_COPENSSL_H
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -12,4 +13,131 @@
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
+
+static inline void everyhop_ctx_set_mode(SSL_CTX *context, long mode) { SSL_CTX_set_mode(context, mode); }
+static inline int everyhop_ctx_set_versions(SSL_CTX *context, int least, int most) {
+    return SSL_CTX_set_min_proto_version(context, least) && SSL_CTX_set_max_proto_version(context, most);
+}
+static inline void everyhop_ctx_set_read_ahead(SSL_CTX *context) { SSL_CTX_set_read_ahead(context, 1); }
+static inline int everyhop_ctx_set_groups(SSL_CTX *context, const char *list) {
+    return (int)SSL_CTX_set1_groups_list(context, list);
+}
+static inline int everyhop_ctx_set_signature_algorithms(SSL_CTX *context, const char *list) {
+    return (int)SSL_CTX_set1_sigalgs_list(context, list);
+}
+static inline long everyhop_ctx_set_session_cache_mode(SSL_CTX *context, long mode) {
+    return SSL_CTX_set_session_cache_mode(context, mode);
+}
+static inline int everyhop_ctx_add_chain(SSL_CTX *context, X509 *certificate) {
+    return (int)SSL_CTX_add1_chain_cert(context, certificate);
+}
+static inline void everyhop_ctx_set_server_name_callback(SSL_CTX *context, int (*callback)(SSL *, int *, void *),
+                                                         void *argument) {
+    SSL_CTX_set_tlsext_servername_callback(context, callback);
+    SSL_CTX_set_tlsext_servername_arg(context, argument);
+}
+static inline void everyhop_ctx_set_options(SSL_CTX *context, int is_server) {
+    uint64_t options = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_SSLv3;
+    if (is_server) options |= SSL_OP_CIPHER_SERVER_PREFERENCE;
+    SSL_CTX_set_options(context, options);
+}
+static inline int everyhop_set_host_name(SSL *ssl, const char *name) {
+    return (int)SSL_set_tlsext_host_name(ssl, name);
+}
+/// The group's name in the key exchange, or NULL; newer libraries know more groups.
+static inline const char *everyhop_group_name(SSL *ssl) {
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+    return SSL_get0_group_name(ssl);
+#else
+    long group = SSL_get_negotiated_group(ssl);
+    if (group == 0) return NULL;
+    if (group & 0x1000000) return "unknown";
+    const char *name = OBJ_nid2sn((int)group);
+    return name;
+#endif
+}
+static inline unsigned long everyhop_error_reason(unsigned long error) {
+    return (unsigned long)ERR_GET_REASON(error);
+}
+static inline int everyhop_error_library(unsigned long error) { return ERR_GET_LIB(error); }
+static inline int everyhop_generate_key_bits(EVP_PKEY_CTX *context, int bits) {
+    return EVP_PKEY_CTX_set_rsa_keygen_bits(context, bits);
+}
+static inline void everyhop_print_name(BIO *bio, const X509_NAME *name) {
+    X509_NAME_print_ex(bio, name, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB);
+}
+static inline void everyhop_free(void *pointer) { OPENSSL_free(pointer); }
+static inline int everyhop_ssl_ex_index(void) { return SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL); }
+static inline int everyhop_ctx_ex_index(void) { return SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL); }
+static inline long everyhop_bio_memory(BIO *bio, char **bytes) { return BIO_get_mem_data(bio, bytes); }
+static inline int everyhop_names_count(const GENERAL_NAMES *names) { return sk_GENERAL_NAME_num(names); }
+static inline const GENERAL_NAME *everyhop_name(const GENERAL_NAMES *names, int index) {
+    return sk_GENERAL_NAME_value(names, index);
+}
+static inline void everyhop_names_free(GENERAL_NAMES *names) { GENERAL_NAMES_free(names); }
+static inline int everyhop_chain_count(const STACK_OF(X509) *chain) { return sk_X509_num(chain); }
+static inline X509 *everyhop_chain_at(const STACK_OF(X509) *chain, int index) { return sk_X509_value(chain, index); }
+static inline void everyhop_chain_free(STACK_OF(X509) *chain) { sk_X509_pop_free(chain, X509_free); }
+static inline int everyhop_add_extension(STACK_OF(X509_EXTENSION) **list, X509V3_CTX *context, int nid,
+                                         const char *value) {
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, context, nid, value);
+    if (!extension) return 0;
+    int ok = X509v3_add_ext(list, extension, -1) != NULL;
+    X509_EXTENSION_free(extension);
+    return ok;
+}
+static inline int everyhop_certificate_add_extension(X509 *certificate, X509 *issuer, int nid, const char *value) {
+    X509V3_CTX context;
+    X509V3_set_ctx_nodb(&context);
+    X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    if (!extension) return 0;
+    int ok = X509_add_ext(certificate, extension, -1);
+    X509_EXTENSION_free(extension);
+    return ok;
+}
+static inline int everyhop_request_add_names(X509_REQ *request, const char *value) {
+    STACK_OF(X509_EXTENSION) *list = NULL;
+    X509V3_CTX context;
+    X509V3_set_ctx_nodb(&context);
+    X509V3_set_ctx(&context, NULL, NULL, request, NULL, 0);
+    int ok = everyhop_add_extension(&list, &context, NID_subject_alt_name, value) &&
+             X509_REQ_add_extensions(request, list);
+    sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
+    return ok;
+}
+
+/// A session ticket key as the callback below uses it.
+struct everyhop_ticket_key {
+    unsigned char name[16];
+    unsigned char cipher[32];
+    unsigned char mac[32];
+};
+
+/// Encrypts new tickets under keys[0] and opens those of any key; a ticket of an older key is renewed.
+/// Returns what SSL_CTX_set_tlsext_ticket_key_evp_cb(3) says.
+static inline int everyhop_ticket(const struct everyhop_ticket_key *keys, int count, unsigned char *name,
+                                  unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypting) {
+    int index = 0;
+    if (count < 1) return -1;
+    if (encrypting) {
+        if (RAND_bytes(iv, EVP_MAX_IV_LENGTH) != 1) return -1;
+        memcpy(name, keys[0].name, 16);
+    } else {
+        while (index < count && memcmp(name, keys[index].name, 16) != 0) index++;
+        if (index == count) return 0;
+    }
+    OSSL_PARAM parameters[3];
+    parameters[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)keys[index].mac, 32);
+    parameters[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0);
+    parameters[2] = OSSL_PARAM_construct_end();
+    if (EVP_MAC_CTX_set_params(mac, parameters) != 1) return -1;
+    if (EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, keys[index].cipher, iv, encrypting) != 1) return -1;
+    return !encrypting && index > 0 ? 2 : 1;
+}
+static inline void everyhop_ctx_set_ticket_callback(SSL_CTX *context,
+                                                    int (*callback)(SSL *, unsigned char *, unsigned char *,
+                                                                    EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)) {
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(context, callback);
+}
 #endif

@@ -30,3 +30,10 @@ public struct Errno: Error, Equatable, Sendable, CustomStringConvertible {
         left.code == right.code && left.call.description == right.call.description
     }
 }
+
+extension Errno {
+    /// Whether this process or the system has no descriptor or memory left for another socket.
+    public var isOutOfDescriptors: Bool {
+        code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM
+    }
+}

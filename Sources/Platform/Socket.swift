@@ -141,12 +141,14 @@ public enum Socket {
     }
 
     /// Reads at most `room.count` bytes: nil when none wait, 0 at the end of the stream.
+    ///
+    /// - Parameter descriptor: the number of a descriptor that its owner keeps open for the time of the call.
     public static func read(
-        _ descriptor: borrowing FileDescriptor,
+        _ descriptor: CInt,
         into room: UnsafeMutableBufferPointer<UInt8>
     ) throws(Errno) -> Int? {
         while true {
-            let count = recv(descriptor.raw, room.baseAddress, room.count, 0)
+            let count = recv(descriptor, room.baseAddress, room.count, 0)
             if count >= 0 { return count }
             switch errno {
             case EINTR: continue

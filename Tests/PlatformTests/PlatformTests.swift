@@ -164,7 +164,7 @@ import Testing
         var bytes: [UInt8] = []
         var room = [UInt8](repeating: 0, count: 100)
         for _ in 0..<1_000_000 {
-            let count = try room.withUnsafeMutableBufferPointer { try Socket.read(descriptor, into: $0) }
+            let count = try room.withUnsafeMutableBufferPointer { try Socket.read(descriptor.raw, into: $0) }
             guard let count else { continue }
             if count == 0 { return bytes }
             bytes.append(contentsOf: room.prefix(count))

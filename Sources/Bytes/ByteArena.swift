@@ -1,0 +1,36 @@
+/// Bytes that are appended, looked at by range, and dropped all at once; the memory is kept for the next use.
+public struct ByteArena: Sendable {
+    private var storage: [UInt8] = []
+
+    /// Makes an empty arena without memory.
+    public init() {}
+
+    /// How many bytes are stored.
+    public var count: Int { storage.count }
+
+    /// All of the bytes.
+    public var bytes: Span<UInt8> {
+        @_lifetime(borrow self)
+        get { storage.span }
+    }
+
+    /// Forgets the bytes and keeps the memory.
+    public mutating func removeAll() { storage.removeAll(keepingCapacity: true) }
+
+    /// Copies `span` to the end.
+    ///
+    /// - Returns: where the copy lies.
+    @discardableResult
+    public mutating func append(_ span: Span<UInt8>) -> Range<Int> {
+        let start = storage.count
+        unsafe span.withUnsafeBufferPointer { unsafe storage.append(contentsOf: $0) }
+        return start..<storage.count
+    }
+
+    /// Copies a literal to the end.
+    @discardableResult
+    public mutating func append(_ text: StaticString) -> Range<Int> {
+        let span = unsafe Span(_unsafeStart: text.utf8Start, count: text.utf8CodeUnitCount)
+        return append(span)
+    }
+}

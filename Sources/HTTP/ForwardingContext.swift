@@ -1,0 +1,38 @@
+import Bytes
+
+/// What the proxy tells the server about the client (RFC 7239, and the X-Forwarded fields in use).
+public struct ForwardingContext: Sendable {
+    /// How the client speaks to the proxy.
+    public enum Scheme: Sendable {
+        /// Plain HTTP; only the redirect listener.
+        case http
+        /// HTTP over TLS.
+        case https
+    }
+
+    let clientAddress: [UInt8]
+    let isIPv6: Bool
+    let scheme: Scheme
+    let localPort: UInt16
+    let trusted: Bool
+    let requestID: RequestID
+
+    /// - Parameters:
+    ///   - clientAddress: the address in text form, without a port.
+    ///   - trusted: whether the client is a proxy of ours, whose own fields are kept and added to.
+    public init(
+        clientAddress: [UInt8],
+        isIPv6: Bool,
+        scheme: Scheme,
+        localPort: UInt16,
+        trusted: Bool,
+        requestID: RequestID
+    ) {
+        self.clientAddress = clientAddress
+        self.isIPv6 = isIPv6
+        self.scheme = scheme
+        self.localPort = localPort
+        self.trusted = trusted
+        self.requestID = requestID
+    }
+}

@@ -1,0 +1,97 @@
+import Bytes
+
+/// The fields of a message in their order, as ranges of one arena (RFC 9110 §5).
+///
+/// Fields of one name stay separate lines; nothing is merged. `removeAll` keeps the memory for the next message.
+public struct HeaderBlock: Sendable {
+    /// One field line.
+    public struct Field: Sendable {
+        /// Which known name it bears.
+        public let id: FieldName
+        let name: Range<Int>
+        let value: Range<Int>
+    }
+
+    var arena = ByteArena()
+    private var fields: [Field] = []
+
+    /// Makes an empty block.
+    public init() {}
+
+    /// How many field lines there are.
+    public var count: Int { fields.count }
+
+    /// Drops every field.
+    public mutating func removeAll() {
+        arena.removeAll()
+        fields.removeAll(keepingCapacity: true)
+    }
+
+    /// The line at `index`.
+    public subscript(_ index: Int) -> Field { fields[index] }
+
+    /// The name at `index` as it was sent.
+    @_lifetime(borrow self)
+    public func name(_ index: Int) -> Span<UInt8> { arena.bytes.extracting(fields[index].name) }
+
+    /// The value at `index`, without the white space around it.
+    @_lifetime(borrow self)
+    public func value(_ index: Int) -> Span<UInt8> { arena.bytes.extracting(fields[index].value) }
+
+    /// The first line that bears the name.
+    public func first(_ id: FieldName) -> Int? {
+        for index in fields.indices where fields[index].id == id { return index }
+        return nil
+    }
+
+    /// How many lines bear the name.
+    public func count(of id: FieldName) -> Int {
+        var count = 0
+        for field in fields where field.id == id { count += 1 }
+        return count
+    }
+
+    /// Adds a line.
+    public mutating func append(name: Span<UInt8>, value: Span<UInt8>) {
+        let id = FieldName(name)
+        let nameRange = arena.append(name)
+        let valueRange = arena.append(value)
+        fields.append(Field(id: id, name: nameRange, value: valueRange))
+    }
+
+    /// Adds a line whose bytes lie in the arena already.
+    mutating func append(name: Range<Int>, value: Range<Int>) {
+        fields.append(Field(id: FieldName(arena.bytes.extracting(name)), name: name, value: value))
+    }
+
+    /// Calls `body` with each element of the comma-separated lists under `id` (RFC 9110 §5.6.1), trimmed; quoted
+    /// commas do not occur in the fields this is used for.
+    func forEachToken(_ id: FieldName, _ body: (Span<UInt8>) -> Void) {
+        for index in fields.indices where fields[index].id == id {
+            let bytes = arena.bytes
+            var start = fields[index].value.lowerBound
+            let end = fields[index].value.upperBound
+            while start <= end {
+                var stop = start
+                while stop < end, bytes[stop] != 0x2C { stop += 1 }
+                let range = ASCII.trimmed(bytes, start..<stop)
+                if !range.isEmpty { body(bytes.extracting(range)) }
+                start = stop + 1
+            }
+        }
+    }
+
+    /// Whether a list under `id` holds `token`, ignoring case.
+    public func contains(_ token: StaticString, in id: FieldName) -> Bool {
+        var found = false
+        forEachToken(id) { if ASCII.equalIgnoringCase($0, token) { found = true } }
+        return found
+    }
+
+    /// Whether the Connection field nominates `name` as meant for this hop only (RFC 9110 §7.6.1).
+    func isNominated(_ name: Span<UInt8>) -> Bool {
+        var found = false
+        forEachToken(.connection) { if ASCII.equalIgnoringCase($0, name) { found = true } }
+        return found
+    }
+}

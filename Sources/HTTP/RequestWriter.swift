@@ -1,0 +1,144 @@
+public import Bytes
+
+/// Writes a request as the proxy sends it on: hop-by-hop fields removed, its own framing, what it knows of the client.
+public enum RequestWriter {
+    /// Writes a whole head.
+    ///
+    /// What the client says of X-Forwarded-*, Forwarded, Via and X-Request-ID is replaced, unless it is trusted: then
+    /// the lists are added to and the single values kept.
+    public static func write(
+        _ head: borrowing RequestHead,
+        _ context: ForwardingContext,
+        into queue: inout ByteQueue
+    ) {
+        queue.append(head.methodBytes)
+        queue.append(" ")
+        if head.pathIsEmpty { queue.append("/") }
+        queue.append(head.target)
+        queue.append(" HTTP/1.1\r\nHost: ")
+        queue.append(head.authority)
+        queue.append("\r\n")
+        writeEndToEnd(head.fields, into: &queue)
+        switch head.framing {
+        case .length(let length):
+            queue.append("Content-Length: ")
+            queue.append(decimal: length)
+            queue.append("\r\n")
+        case .chunked: queue.append("Transfer-Encoding: chunked\r\n")
+        case .none, .untilClose: break
+        }
+        if head.expectsContinue { queue.append("Expect: 100-continue\r\n") }
+        writeForwarding(head, context, into: &queue)
+        queue.append("\r\n")
+    }
+
+    private static func writeEndToEnd(_ fields: borrowing HeaderBlock, into queue: inout ByteQueue) {
+        let nominates = nominatesOthers(fields)
+        for index in 0..<fields.count {
+            switch fields[index].id {
+            case .other, .accept, .date:
+                if nominates, fields.isNominated(fields.name(index)) { continue }
+                writeLine(fields, index, into: &queue)
+            case .underscored, .connection, .contentLength, .expect, .forwarded, .host, .keepAlive, .proxyAuthenticate,
+                .proxyAuthorization, .proxyConnection, .te, .trailer, .transferEncoding, .upgrade, .via,
+                .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRequestID:
+                continue
+            }
+        }
+    }
+
+    private static func nominatesOthers(_ fields: borrowing HeaderBlock) -> Bool {
+        guard fields.first(.connection) != nil else { return false }
+        var others = false
+        fields.forEachToken(.connection) { token in
+            if !ASCII.equalIgnoringCase(token, "close"), !ASCII.equalIgnoringCase(token, "keep-alive") { others = true }
+        }
+        return others
+    }
+
+    private static func writeForwarding(
+        _ head: borrowing RequestHead,
+        _ context: ForwardingContext,
+        into queue: inout ByteQueue
+    ) {
+        queue.append("X-Forwarded-For: ")
+        writeEarlier(.xForwardedFor, head.fields, context, into: &queue)
+        queue.append(context.clientAddress.span)
+        queue.append("\r\n")
+        if !keep(.xForwardedProto, head.fields, context, into: &queue) {
+            queue.append(context.scheme == .https ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n")
+        }
+        if !keep(.xForwardedHost, head.fields, context, into: &queue), !head.authority.isEmpty {
+            queue.append("X-Forwarded-Host: ")
+            queue.append(head.authority)
+            queue.append("\r\n")
+        }
+        if !keep(.xForwardedPort, head.fields, context, into: &queue) {
+            queue.append("X-Forwarded-Port: ")
+            queue.append(decimal: UInt64(context.localPort))
+            queue.append("\r\n")
+        }
+        writeForwarded(head, context, into: &queue)
+        queue.append("Via: ")
+        writeEarlier(.via, head.fields, context, into: &queue)
+        queue.append(head.minorVersion >= 1 ? "1.1 everyhop\r\n" : "1.0 everyhop\r\n")
+        if !keep(.xRequestID, head.fields, context, into: &queue) {
+            queue.append("X-Request-ID: ")
+            context.requestID.write(into: &queue)
+            queue.append("\r\n")
+        }
+    }
+
+    /// RFC 7239 §4: an IPv6 address is bracketed and quoted, and so is a host with a port.
+    private static func writeForwarded(
+        _ head: borrowing RequestHead,
+        _ context: ForwardingContext,
+        into queue: inout ByteQueue
+    ) {
+        queue.append("Forwarded: ")
+        writeEarlier(.forwarded, head.fields, context, into: &queue)
+        queue.append(context.isIPv6 ? "for=\"[" : "for=")
+        queue.append(context.clientAddress.span)
+        queue.append(context.isIPv6 ? "]\";proto=" : ";proto=")
+        queue.append(context.scheme == .https ? "https" : "http")
+        if !head.authority.isEmpty {
+            queue.append(";host=\"")
+            queue.append(head.authority)
+            queue.append("\"")
+        }
+        queue.append("\r\n")
+    }
+
+    /// What a trusted proxy said, as one list that can be added to.
+    private static func writeEarlier(
+        _ id: FieldName,
+        _ fields: borrowing HeaderBlock,
+        _ context: ForwardingContext,
+        into queue: inout ByteQueue
+    ) {
+        guard context.trusted else { return }
+        for index in 0..<fields.count where fields[index].id == id && !fields.value(index).isEmpty {
+            queue.append(fields.value(index))
+            queue.append(", ")
+        }
+    }
+
+    /// Passes a trusted proxy's single value on; false when there is none.
+    private static func keep(
+        _ id: FieldName,
+        _ fields: borrowing HeaderBlock,
+        _ context: ForwardingContext,
+        into queue: inout ByteQueue
+    ) -> Bool {
+        guard context.trusted, let index = fields.first(id) else { return false }
+        writeLine(fields, index, into: &queue)
+        return true
+    }
+
+    static func writeLine(_ fields: borrowing HeaderBlock, _ index: Int, into queue: inout ByteQueue) {
+        queue.append(fields.name(index))
+        queue.append(": ")
+        queue.append(fields.value(index))
+        queue.append("\r\n")
+    }
+}

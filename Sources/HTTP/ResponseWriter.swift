@@ -1,0 +1,76 @@
+public import Bytes
+
+/// Writes a response as the proxy sends it to the client.
+public enum ResponseWriter {
+    /// Writes a whole head.
+    ///
+    /// - Parameters:
+    ///   - framing: how the body is framed towards the client, which may differ from how it came.
+    ///   - keepAlive: whether another request may follow.
+    ///   - answersHead: whether the request was HEAD, whose response tells the length of a body it does not have.
+    public static func write(
+        _ head: borrowing ResponseHead,
+        framing: BodyFraming,
+        keepAlive: Bool,
+        requestMinorVersion: Int,
+        requestID: RequestID,
+        into queue: inout ByteQueue
+    ) {
+        writeStatusLine(head, into: &queue)
+        writeEndToEnd(head, into: &queue)
+        switch framing {
+        case .length(let length):
+            queue.append("Content-Length: ")
+            queue.append(decimal: length)
+            queue.append("\r\n")
+        case .chunked: queue.append("Transfer-Encoding: chunked\r\n")
+        case .none: keepLength(head, into: &queue)
+        case .untilClose: break
+        }
+        queue.append("Via: 1.1 everyhop\r\nX-Request-ID: ")
+        requestID.write(into: &queue)
+        if !keepAlive {
+            queue.append("\r\nConnection: close\r\n\r\n")
+        } else if requestMinorVersion == 0 {
+            queue.append("\r\nConnection: keep-alive\r\n\r\n")
+        } else {
+            queue.append("\r\n\r\n")
+        }
+    }
+
+    /// Writes an interim head (RFC 9110 §15.2).
+    public static func writeInterim(_ head: borrowing ResponseHead, into queue: inout ByteQueue) {
+        writeStatusLine(head, into: &queue)
+        writeEndToEnd(head, into: &queue)
+        queue.append("\r\n")
+    }
+
+    private static func writeStatusLine(_ head: borrowing ResponseHead, into queue: inout ByteQueue) {
+        queue.append("HTTP/1.1 ")
+        queue.append(decimal: UInt64(truncatingIfNeeded: head.status))
+        queue.append(" ")
+        queue.append(head.reason)
+        queue.append("\r\n")
+    }
+
+    private static func writeEndToEnd(_ head: borrowing ResponseHead, into queue: inout ByteQueue) {
+        let nominates = head.fields.first(.connection) != nil
+        for index in 0..<head.fields.count {
+            switch head.fields[index].id {
+            case .underscored, .connection, .contentLength, .keepAlive, .proxyAuthenticate, .proxyConnection, .te,
+                .trailer, .transferEncoding, .upgrade, .xRequestID:
+                continue
+            case .other, .accept, .date, .expect, .forwarded, .host, .proxyAuthorization, .via, .xForwardedFor,
+                .xForwardedHost, .xForwardedPort, .xForwardedProto:
+                if nominates, head.fields.isNominated(head.fields.name(index)) { continue }
+                RequestWriter.writeLine(head.fields, index, into: &queue)
+            }
+        }
+    }
+
+    /// RFC 9110 §8.6: the length that a response to HEAD, or a 304, tells is kept; 1xx and 204 have none.
+    private static func keepLength(_ head: borrowing ResponseHead, into queue: inout ByteQueue) {
+        guard head.status >= 200, head.status != 204, let index = head.fields.first(.contentLength) else { return }
+        RequestWriter.writeLine(head.fields, index, into: &queue)
+    }
+}

@@ -1,0 +1,124 @@
+import Bytes
+import HTTP
+import TLS
+
+/// HTTP/1.1 as the client speaks it: heads and bodies out of the transport, into the exchange.
+extension ClientConnection {
+    /// Goes on with the bytes that wait, as far as the other side takes them.
+    func process(_ worker: Worker) {
+        while true {
+            switch phase {
+            case .idle:
+                guard !transport.inbound.isEmpty else { return }
+                phase = .head
+                setDeadline(worker.snapshot.configuration.server.timeouts.head, worker)
+                let next = worker.takeExchange()
+                next.times.firstByteIn = worker.nowMicroseconds
+                exchange = next
+            case .head:
+                guard readHead(worker) else { return }
+            case .exchanging:
+                guard !requestEnded, let exchange, readBody(exchange, worker) else { return }
+            case .lingering:
+                transport.consume(transport.inbound.count)
+                return
+            case .handshaking, .finishing, .cutting, .closed: return
+            }
+        }
+    }
+
+    /// Refuses a request that cannot be understood: where the next one would start is unknown, so the connection ends.
+    func refuse(_ status: Int, _ reason: String, _ worker: Worker) {
+        worker.metrics.add(.requestsRefused)
+        phase = .exchanging
+        guard let exchange else {
+            finish(worker)
+            return
+        }
+        exchange.refuse(status, reason, from: self, worker)
+    }
+
+    private func readHead(_ worker: Worker) -> Bool {
+        guard let exchange else { return false }
+        let consumed: Int?
+        do throws(RequestError) {
+            consumed = try parser.parse(transport.inbound.bytes, into: &exchange.request)
+        } catch {
+            refuse(error.status, "\(error.reason)", worker)
+            return false
+        }
+        guard let consumed else { return false }
+        transport.consume(consumed)
+        exchange.bytesFromClient += UInt64(consumed)
+        phase = .exchanging
+        clearDeadline()
+        _ = countRequest()
+        if entry.kind == .redirect {
+            redirect(exchange, worker)
+            return true
+        }
+        prepareBody(exchange, worker)
+        exchange.begin(from: self, worker)
+        return true
+    }
+
+    private func prepareBody(_ exchange: Exchange, _ worker: Worker) {
+        staysOpen = exchange.request.keepAlive && !worker.isDraining
+        trailers.removeAll()
+        switch exchange.request.framing {
+        case .none, .untilClose:
+            requestEnded = true
+            return
+        case .length(let length):
+            remaining = length
+            requestEnded = length == 0
+        case .chunked:
+            decoder = ChunkedDecoder()
+            requestEnded = false
+        }
+        if !requestEnded { setDeadline(worker.snapshot.configuration.server.timeouts.body, worker) }
+    }
+
+    private func readBody(_ exchange: Exchange, _ worker: Worker) -> Bool {
+        guard !transport.inbound.isEmpty, exchange.takesBody(worker) else { return false }
+        setDeadline(worker.snapshot.configuration.server.timeouts.body, worker)
+        switch exchange.request.framing {
+        case .none, .untilClose: return false
+        case .length:
+            let count = Int(min(UInt64(transport.inbound.count), remaining))
+            exchange.forwardBody(transport.inbound.bytes.extracting(first: count), worker)
+            transport.consume(count)
+            remaining -= UInt64(count)
+            if remaining == 0 { endRequest(exchange, worker) }
+        case .chunked: return readChunk(exchange, worker)
+        }
+        return true
+    }
+
+    private func readChunk(_ exchange: Exchange, _ worker: Worker) -> Bool {
+        var offset = 0
+        do throws(ChunkError) {
+            switch try decoder.next(transport.inbound.bytes, from: &offset, trailers: &trailers) {
+            case .data(let range): exchange.forwardBody(transport.inbound.bytes.extracting(range), worker)
+            case .needMore:
+                transport.consume(offset)
+                return false
+            case .end:
+                transport.consume(offset)
+                endRequest(exchange, worker)
+                return false
+            }
+        } catch {
+            exchange.breakRequest(error, worker)
+            return false
+        }
+        transport.consume(offset)
+        return true
+    }
+
+    private func endRequest(_ exchange: Exchange, _ worker: Worker) {
+        requestEnded = true
+        clearDeadline()
+        exchange.endRequest(trailers: trailers, worker)
+    }
+}

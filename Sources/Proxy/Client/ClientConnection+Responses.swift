@@ -1,0 +1,93 @@
+import Bytes
+import HTTP
+import TLS
+
+/// The verbs of the exchange: a response as HTTP/1.1 to the client.
+extension ClientConnection {
+    /// What the forwarded request says about this client (RFC 7239).
+    func forwardingContext(_ requestID: RequestID, _ worker: Worker) -> ForwardingContext {
+        ForwardingContext(
+            clientAddress: peerHost,
+            clientPort: peer.port,
+            isIPv6: peerIsIPv6,
+            scheme: transport.isEncrypted ? .https : .http,
+            localPort: entry.address.port,
+            trusted: worker.snapshot.trusts(peer),
+            requestID: requestID
+        )
+    }
+
+    /// RFC 9110 §15.2: an interim response; a client of HTTP/1.0 knows none.
+    func sendInterim(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
+        guard exchange.request.minorVersion >= 1 else { return }
+        ResponseWriter.writeInterim(head, into: &transport.outbound)
+        worker.touch(token)
+    }
+
+    /// The final head. A body without a length becomes chunked, or ends with the connection for HTTP/1.0.
+    func sendHead(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
+        var framing = head.framing
+        if framing == .untilClose || framing == .chunked {
+            framing = exchange.request.minorVersion >= 1 ? .chunked : .untilClose
+        }
+        if framing == .untilClose { staysOpen = false }
+        if worker.isDraining { staysOpen = false }
+        responseFraming = framing
+        ResponseWriter.write(
+            head,
+            framing: framing,
+            keepAlive: staysOpen,
+            requestMinorVersion: exchange.request.minorVersion,
+            requestID: exchange.requestID,
+            into: &transport.outbound
+        )
+        exchange.bytesToClient = transport.bytesOut
+        worker.touch(token)
+    }
+
+    /// A piece of the body.
+    func sendBody(_ bytes: Span<UInt8>, _ worker: Worker) {
+        guard !bytes.isEmpty else { return }
+        if responseFraming == .chunked { ChunkWriter.head(bytes.count, into: &transport.outbound) }
+        transport.outbound.append(bytes)
+        if responseFraming == .chunked { ChunkWriter.tail(into: &transport.outbound) }
+        if transport.outbound.count >= Transport.highWater { wasFull = true }
+        worker.touch(token)
+    }
+
+    /// The end of the body.
+    func sendEnd(trailers: borrowing HeaderBlock, _ worker: Worker) {
+        if responseFraming == .chunked { ChunkWriter.end(trailers: trailers, into: &transport.outbound) }
+        worker.touch(token)
+    }
+
+    /// An answer of our own: small, without internals.
+    ///
+    /// - Returns: whether another request may follow.
+    func sendLocal(_ status: Int, _ exchange: Exchange, mayStayOpen: Bool, _ worker: Worker) -> Bool {
+        let stays = mayStayOpen && staysOpen
+        LocalResponse.write(
+            status: status,
+            requestID: exchange.requestID,
+            json: exchange.request.prefersJSON,
+            headOnly: exchange.request.method == .head,
+            keepAlive: stays,
+            date: worker.date,
+            into: &transport.outbound
+        )
+        worker.touch(token)
+        return stays
+    }
+
+    /// The plain listener's only answer: the same resource over https.
+    func redirect(_ exchange: Exchange, _ worker: Worker) {
+        requestEnded = true
+        staysOpen = false
+        exchange.redirect(from: self, worker)
+    }
+
+    private var peerIsIPv6: Bool {
+        if case .v6 = peer { return true }
+        return false
+    }
+}

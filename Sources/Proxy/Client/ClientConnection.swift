@@ -1,0 +1,295 @@
+import Bytes
+import Config
+import HTTP
+import Platform
+import Telemetry
+import TLS
+
+/// One accepted connection: TLS handshake, then one request after another until either side closes.
+///
+/// *Ownership:* the worker owns it through its slab. It owns its transport and holds an exchange only while a request
+/// is under way, so that an idle connection is small.
+final class ClientConnection {
+    enum Phase: Equatable {
+        /// TLS is shaking hands. Next: idle.
+        case handshaking
+        /// Between requests. Next: head.
+        case idle
+        /// A request's head is coming in. Next: exchanging.
+        case head
+        /// A request is under way. Next: idle, or finishing.
+        case exchanging
+        /// The last bytes are being written; then the stream is ended. Next: lingering.
+        case finishing
+        /// The last bytes are being written; then the connection is cut without a farewell.
+        case cutting
+        /// Our stream is ended; what the client still sends is dropped, so that no reset destroys our last words
+        /// (RFC 9112 §9.6).
+        case lingering
+        case closed
+    }
+
+    /// How long dropped bytes are waited for, in milliseconds.
+    static let lingerTime: UInt64 = 2000
+
+    let token: Token
+    let entry: ListenEntry
+    let peer: SocketAddress
+    let peerHost: [UInt8]
+    var transport: Transport
+    var phase: Phase
+    var exchange: Exchange?
+    var parser: RequestParser
+    var decoder = ChunkedDecoder()
+    var trailers = HeaderBlock()
+    var remaining: UInt64 = 0
+    var requestEnded = false
+    /// How the response under way ends.
+    var responseFraming = BodyFraming.none
+    /// Whether another request may follow the one under way.
+    var staysOpen = true
+    var wasFull = false
+    var isTouched = false
+    private var deadline = Deadline()
+    private let acceptedAt: UInt64
+    private(set) var handshakeMicroseconds: UInt64 = 0
+    /// What the handshake agreed on, and the binding it chose.
+    private(set) var facts: TLSFacts?
+    private var requests: UInt64 = 0
+
+    init(
+        token: Token,
+        entry: ListenEntry,
+        peer: SocketAddress,
+        transport: consuming Transport,
+        headLimit: Int,
+        now: UInt64
+    ) {
+        self.token = token
+        self.entry = entry
+        self.peer = peer
+        peerHost = Array(peer.host.utf8)
+        phase = transport.isEncrypted ? .handshaking : .idle
+        self.transport = transport
+        parser = RequestParser(limit: headLimit)
+        acceptedAt = now
+    }
+
+    func start(_ worker: Worker) {
+        let timeouts = worker.snapshot.configuration.server.timeouts
+        setDeadline(phase == .handshaking ? timeouts.handshake : timeouts.head, worker)
+    }
+
+    // MARK: events
+
+    func ready(_ readiness: Readiness, _ worker: Worker) {
+        if phase == .handshaking {
+            guard shakeHands(worker) else { return }
+        }
+        if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
+        worker.touch(token)
+    }
+
+    /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
+    func read(_ worker: Worker) {
+        guard phase != .closed else { return }
+        let before = transport.bytesIn
+        do throws(TransportError) {
+            switch try transport.fill() {
+            case .bytes(_, let more):
+                if more { worker.readAgain(token) }
+                exchange?.bytesFromClient += transport.bytesIn - before
+                worker.metrics.add(.bytesFromClients, Int(truncatingIfNeeded: transport.bytesIn - before))
+            case .nothing: break
+            case .ended: endOfStream(worker)
+            }
+        } catch {
+            gone("the client's connection broke: \(error)", worker)
+        }
+        worker.touch(token)
+    }
+
+    func timedOut(_ worker: Worker) {
+        guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
+        switch phase {
+        case .handshaking:
+            worker.metrics.add(.handshakeFailures)
+            worker.reportClient(self, "TLS handshake: not complete in time")
+            close(worker)
+        case .idle, .lingering, .closed: close(worker)
+        case .head: refuse(408, "the request's head did not come in time", worker)
+        case .exchanging:
+            if transport.outbound.isEmpty {
+                exchange?.requestTimedOut(worker)
+            } else {
+                gone("the client took nothing for too long", worker)
+            }
+        case .finishing, .cutting:
+            transport.abort()
+            close(worker)
+        }
+    }
+
+    /// The end of a turn: goes on with what was read, writes what waits, tells epoll.
+    func settle(_ worker: Worker) {
+        isTouched = false
+        guard phase != .closed, phase != .handshaking else { return }
+        process(worker)
+        guard phase != .closed else { return }
+        flush(worker)
+        guard phase != .closed else { return }
+        transport.updateInterest(reading: transport.inbound.count < Transport.highWater, poller: worker.poller)
+    }
+
+    /// No new request is taken; one under way is finished.
+    func drain(_ worker: Worker) {
+        staysOpen = false
+        if phase == .idle && transport.inbound.isEmpty { finish(worker) }
+    }
+
+    // MARK: the end
+
+    /// The exchange has ended; `reuse` says whether another request may follow.
+    func exchangeEnded(reuse: Bool, _ worker: Worker) {
+        exchange = nil
+        guard phase == .exchanging else { return }
+        guard reuse, staysOpen else {
+            finish(worker)
+            return
+        }
+        phase = .idle
+        parser.reset()
+        setDeadline(worker.snapshot.configuration.server.timeouts.keepAlive, worker)
+        worker.touch(token)
+    }
+
+    /// The response cannot be completed: the client must not take what it has for the whole.
+    func cutOff(_ worker: Worker) {
+        exchange = nil
+        guard phase != .closed else { return }
+        phase = .cutting
+        setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
+        worker.touch(token)
+    }
+
+    /// Writes what waits, then ends the stream.
+    func finish(_ worker: Worker) {
+        phase = .finishing
+        setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
+        worker.touch(token)
+    }
+
+    /// The client went away.
+    func gone(_ reason: String, _ worker: Worker) {
+        let exchange = self.exchange
+        self.exchange = nil
+        if phase == .exchanging { transport.abort() }
+        exchange?.clientGone(reason, worker)
+        close(worker)
+    }
+
+    /// Closes for good; safe in every phase.
+    func close(_ worker: Worker) {
+        guard phase != .closed else { return }
+        if phase == .idle || phase == .finishing { transport.sayGoodbye() }
+        phase = .closed
+        deadline.clear()
+        if let exchange {
+            self.exchange = nil
+            exchange.clientGone("the connection was closed", worker)
+        }
+        worker.metrics.add(.clientConnectionsActive, -1)
+        worker.remove(token)
+        worker.clientClosed()
+    }
+
+    private func endOfStream(_ worker: Worker) {
+        switch phase {
+        case .exchanging: gone("the client closed before its response was complete", worker)
+        case .head:
+            worker.metrics.add(.requestsRefused)
+            close(worker)
+        case .handshaking, .idle, .finishing, .cutting, .lingering, .closed: close(worker)
+        }
+    }
+
+    private func flush(_ worker: Worker) {
+        let before = transport.bytesOut
+        let drained: Bool
+        do throws(TransportError) {
+            drained = try transport.flush()
+        } catch {
+            gone("the client's connection broke: \(error)", worker)
+            return
+        }
+        let written = transport.bytesOut - before
+        if written > 0 {
+            worker.metrics.add(.bytesToClients, Int(truncatingIfNeeded: written))
+            if phase == .exchanging { progress(drained, worker) }
+        } else if !drained, phase == .exchanging, !deadline.isSet {
+            setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
+        }
+        if wasFull, transport.outbound.count < Transport.highWater / 2 {
+            wasFull = false
+            if let server = exchange?.server { worker.touch(server) }
+        }
+        if drained { allWritten(worker) }
+    }
+
+    private func progress(_ drained: Bool, _ worker: Worker) {
+        if drained && requestEnded {
+            deadline.clear()
+        } else if !drained {
+            setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
+        }
+    }
+
+    private func allWritten(_ worker: Worker) {
+        switch phase {
+        case .finishing:
+            transport.endWriting()
+            phase = .lingering
+            setDeadline(Self.lingerTime, worker)
+        case .cutting:
+            transport.abort()
+            close(worker)
+        case .handshaking, .idle, .head, .exchanging, .lingering, .closed: break
+        }
+    }
+
+    private func shakeHands(_ worker: Worker) -> Bool {
+        do throws(TLSError) {
+            guard try transport.handshake() else {
+                transport.updateInterest(reading: true, poller: worker.poller)
+                return false
+            }
+        } catch {
+            worker.metrics.add(.handshakeFailures)
+            worker.reportClient(self, "TLS handshake: \(error)")
+            close(worker)
+            return false
+        }
+        facts = transport.facts
+        handshakeMicroseconds = worker.nowMicroseconds - acceptedAt
+        worker.metrics.add(.handshakes)
+        if facts?.resumed == true { worker.metrics.add(.handshakesResumed) }
+        worker.metrics.record(.handshake, microseconds: handshakeMicroseconds)
+        phase = .idle
+        setDeadline(worker.snapshot.configuration.server.timeouts.head, worker)
+        // The first request may have come with the client's last handshake message.
+        read(worker)
+        return phase != .closed
+    }
+
+    func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
+        deadline.set(after: milliseconds, now: worker.now, token: token, wheel: &worker.wheel)
+    }
+
+    func clearDeadline() { deadline.clear() }
+
+    /// Counts a request; the number of this one on the connection, from 1.
+    func countRequest() -> UInt64 {
+        requests += 1
+        return requests
+    }
+}

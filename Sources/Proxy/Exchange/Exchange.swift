@@ -1,0 +1,286 @@
+import Bytes
+import HTTP
+import Platform
+import Telemetry
+import TLS
+
+/// One request and its response: joins the client's side and the server's, whatever version each speaks.
+///
+/// *Ownership:* the worker owns it through its slab; both sides know it by token. It is used again for later requests,
+/// so that its memory is allocated once.
+final class Exchange {
+    let token: Token
+    /// The request's head, filled by the client's session.
+    var request = RequestHead()
+    /// The response's head, filled by the server's session.
+    var response = ResponseHead()
+
+    private(set) var state = ExchangeState()
+    private(set) var client: Token?
+    private(set) var server: Token?
+    private(set) var route: Route?
+    /// Which of the pool's servers have been tried, one bit each.
+    private(set) var tried: UInt64 = 0
+    private(set) var requestID = RequestID()
+    /// A pooled connection turned out to be dead: do not try a second one.
+    private(set) var wantsFreshConnection = false
+    /// What went wrong, for the log.
+    private(set) var failure: String?
+    /// The status that the client saw.
+    private(set) var status = 0
+    var times = ExchangeTimes()
+    var bytesFromClient: UInt64 = 0
+    var bytesToClient: UInt64 = 0
+    /// What the server's connection was like, kept for the log when the connection has gone back to its pool.
+    private(set) var serverFacts = ServerFacts()
+
+    init(token: Token) { self.token = token }
+
+    /// Whether the server's side takes more of the request's body now.
+    func takesBody(_ worker: Worker) -> Bool {
+        guard state.request == .forwarding, let server = upstream(worker) else { return false }
+        return server.transport.outbound.count < Transport.highWater
+    }
+
+    // MARK: what the client's side says
+
+    /// Starts with a complete head.
+    func begin(from client: ClientConnection, _ worker: Worker) {
+        self.client = client.token
+        requestID = worker.nextRequestID()
+        times.headComplete = worker.nowMicroseconds
+        worker.metrics.add(.requests)
+        switch worker.snapshot.route(for: request, on: client) {
+        case .upstream(let route):
+            self.route = route
+            worker.metrics.add(.requests, upstream: route.pool)
+            seekServer(worker)
+        case .misdirected: respond(421, because: "the host is not served on this connection", worker)
+        case .refused(let status, let reason): respond(status, because: reason, worker)
+        }
+    }
+
+    /// Hands on a piece of the request's body.
+    func forwardBody(_ bytes: Span<UInt8>, _ worker: Worker) {
+        guard let server = upstream(worker), !bytes.isEmpty else { return }
+        state.bodyForwarded()
+        server.sendBody(bytes, worker)
+    }
+
+    /// The request is whole.
+    func endRequest(trailers: borrowing HeaderBlock, _ worker: Worker) {
+        upstream(worker)?.sendEnd(trailers: trailers, worker)
+        times.requestEnd = worker.nowMicroseconds
+        perform(state.requestEnded(), worker)
+    }
+
+    /// The request's body breaks its framing.
+    func breakRequest(_ error: ChunkError, _ worker: Worker) {
+        failure = "invalid request body: \(error)"
+        worker.metrics.add(.requestsRefused)
+        perform(state.requestBroken(), failureStatus: 400, worker)
+    }
+
+    /// The client sent nothing of its body for too long.
+    func requestTimedOut(_ worker: Worker) {
+        failure = "the request's body did not come in time"
+        perform(state.requestBroken(), failureStatus: 408, worker)
+    }
+
+    /// The client is gone.
+    func clientGone(_ reason: String, _ worker: Worker) {
+        if failure == nil { failure = reason }
+        if status == 0 { status = 499 }
+        perform(state.clientFailed(), worker)
+    }
+
+    // MARK: what the server's side says
+
+    /// A verified connection is ours: send the head.
+    func serverReady(_ connection: UpstreamConnection, _ worker: Worker) {
+        server = connection.token
+        times.connected = worker.nowMicroseconds
+        serverFacts = connection.facts(worker)
+        guard let client = clientConnection(worker) else { return }
+        let framing = request.framing
+        connection.sendHead(request, client.forwardingContext(requestID), framing, worker)
+        state.serverTook(hasBody: framing != .none)
+        worker.touch(client.token)
+    }
+
+    /// An interim response (RFC 9110 §15.2) passes through.
+    func forwardInterim(_ worker: Worker) {
+        clientConnection(worker)?.sendInterim(response, worker)
+    }
+
+    /// The final head is complete.
+    func beginResponse(_ worker: Worker) {
+        times.firstByte = worker.nowMicroseconds
+        status = response.status
+        state.responseStarted()
+        clientConnection(worker)?.sendHead(response, self, worker)
+    }
+
+    /// Whether the client's side takes more of the response's body now.
+    func takesResponse(_ worker: Worker) -> Bool {
+        guard let client = clientConnection(worker) else { return false }
+        return client.transport.outbound.count < Transport.highWater
+    }
+
+    /// Hands on a piece of the response's body.
+    func forwardResponse(_ bytes: Span<UInt8>, _ worker: Worker) {
+        clientConnection(worker)?.sendBody(bytes, worker)
+    }
+
+    /// The response is whole.
+    func endResponse(trailers: borrowing HeaderBlock, reuseServer: Bool, _ worker: Worker) {
+        guard let client = clientConnection(worker) else { return }
+        client.sendEnd(trailers: trailers, worker)
+        perform(state.responseEnded(reuseClient: client.staysOpen, reuseServer: reuseServer), worker)
+    }
+
+    /// The server's side failed.
+    ///
+    /// - Parameter repeatable: whether the request may be sent again (RFC 9110 §9.2.2): the server cannot have seen
+    ///   it, or it was lost on a connection that had stood idle and its method is idempotent.
+    func serverFailed(_ reason: UpstreamFailure, repeatable: Bool, _ worker: Worker) {
+        failure = reason.description
+        server = nil
+        if let route { worker.metrics.add(.failures, upstream: route.pool) }
+        perform(state.serverFailed(repeatable: repeatable), failureStatus: reason.status, worker)
+    }
+
+    /// A server that could not even be dialled.
+    func noteFailure(_ reason: UpstreamFailure) {
+        failure = reason.description
+        lastFailureStatus = reason.status
+    }
+
+    /// A connection that this exchange has waited for may be free now.
+    func seekAgain(_ worker: Worker) {
+        guard state.request == .awaitingServer, server == nil, client != nil else { return }
+        seekServer(worker)
+    }
+
+    /// Marks a server as tried, so that the next attempt goes to another one.
+    func markTried(_ index: Int) { tried |= 1 << UInt64(truncatingIfNeeded: min(index, 63)) }
+
+    /// Keeps what the log says about the server's connection.
+    func note(_ facts: ServerFacts) { serverFacts = facts }
+
+    // MARK: actions
+
+    private func seekServer(_ worker: Worker) {
+        guard let route else { return }
+        times.connectStart = worker.nowMicroseconds
+        switch worker.pools[route.pool].lease(for: self, worker) {
+        case .ready(let connection): connection.resume(for: token, worker)
+        case .pending(let connection): server = connection
+        case .queued: break
+        case .failed(let reason):
+            // The reason of the last attempt says more than "no server left".
+            if failure == nil { failure = reason.description }
+            perform(state.serverFailed(repeatable: false), failureStatus: lastFailureStatus ?? reason.status, worker)
+        }
+    }
+
+    /// The status of the last failed attempt of this exchange.
+    private var lastFailureStatus: Int?
+
+    private func perform(_ action: ExchangeState.Action, failureStatus: Int = 502, _ worker: Worker) {
+        switch action {
+        case .none: break
+        case .retry:
+            lastFailureStatus = failureStatus
+            wantsFreshConnection = true
+            seekServer(worker)
+        case .respond: respond(failureStatus, because: failure ?? "", worker)
+        case .cutOff:
+            releaseServer(reuse: false, worker)
+            let client = clientConnection(worker)
+            finish(worker)
+            client?.cutOff(worker)
+        case .finish(let reuseClient, let reuseServer):
+            releaseServer(reuse: reuseServer, worker)
+            let client = clientConnection(worker)
+            finish(worker)
+            client?.exchangeEnded(reuse: reuseClient, worker)
+        }
+    }
+
+    /// Answers the client ourselves.
+    private func respond(_ status: Int, because reason: String, _ worker: Worker) {
+        self.status = status
+        failure = reason
+        let whole = state.request == .ended || (state.request == .awaitingServer && request.framing == .none)
+        releaseServer(reuse: false, worker)
+        guard let client = clientConnection(worker) else {
+            finish(worker)
+            return
+        }
+        let stays = client.sendLocal(status, self, mayStayOpen: whole, worker)
+        finish(worker)
+        client.exchangeEnded(reuse: stays, worker)
+    }
+
+    private func releaseServer(reuse: Bool, _ worker: Worker) {
+        if let route { worker.pools[route.pool].forget(token) }
+        guard let connection = upstream(worker) else { return }
+        server = nil
+        connection.exchangeEnded(reuse: reuse, worker)
+    }
+
+    /// Writes the access log's line and the metrics, and gives the exchange back.
+    private func finish(_ worker: Worker) {
+        times.end = worker.nowMicroseconds
+        if let client = clientConnection(worker) { worker.record(self, client) }
+        client = nil
+        worker.recycle(self)
+    }
+
+    /// Makes the exchange as new, keeping its memory.
+    func reset() {
+        state = ExchangeState()
+        client = nil
+        server = nil
+        route = nil
+        tried = 0
+        wantsFreshConnection = false
+        failure = nil
+        lastFailureStatus = nil
+        status = 0
+        times = ExchangeTimes()
+        bytesFromClient = 0
+        bytesToClient = 0
+        serverFacts = ServerFacts()
+    }
+
+    private func clientConnection(_ worker: Worker) -> ClientConnection? {
+        guard let client else { return nil }
+        return worker.client(client)
+    }
+
+    private func upstream(_ worker: Worker) -> UpstreamConnection? {
+        guard let server else { return nil }
+        return worker.upstream(server)
+    }
+}
+
+/// When the phases of an exchange began and ended, in monotonic microseconds; 0 when not reached.
+struct ExchangeTimes {
+    var firstByteIn: UInt64 = 0
+    var headComplete: UInt64 = 0
+    var connectStart: UInt64 = 0
+    var connected: UInt64 = 0
+    var requestEnd: UInt64 = 0
+    var firstByte: UInt64 = 0
+    var end: UInt64 = 0
+}
+
+/// What the log says about the server's connection of an exchange.
+struct ServerFacts {
+    var endpoint = 0
+    var address: SocketAddress?
+    var tls: TLSFacts?
+    var reused = false
+}

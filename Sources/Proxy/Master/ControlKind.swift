@@ -1,0 +1,109 @@
+import Platform
+
+/// What the messages between the master and its children say.
+enum ControlKind: UInt8 {
+    // Master to worker, before it starts.
+    /// Slot, connection limit, user and group: a `WorkerOrders`.
+    case orders = 1
+    /// An encoded `Bundle`.
+    case configuration
+    /// The metrics page, by descriptor.
+    case metrics
+    /// Where the access log goes, by descriptor; also later, after a log rotation.
+    case accessLog
+    /// A listening socket, by descriptor, with its place in the `ListenPlan`.
+    case listener
+    /// Session ticket keys; also later, after a rotation.
+    case ticketKeys
+    /// A server's addresses: an `AddressUpdate`; also later.
+    case addresses
+    /// Everything has been sent: begin.
+    case start
+
+    // Master to worker, later.
+    /// Take nothing new, finish what is under way, end.
+    case drain
+
+    // Child to master.
+    /// The child serves.
+    case ready
+    /// The child cannot serve; the payload says why.
+    case failed
+
+    // Master to monitor.
+    /// A worker's metrics page, by descriptor, with an identifying number.
+    case page
+    /// A worker's page is folded into the first one.
+    case pageGone
+    /// Names of sites and upstreams, for labels.
+    case names
+}
+
+/// Who a worker is and what it may hold.
+struct WorkerOrders {
+    var slot: Int
+    var generation: Int
+    var connectionLimit: Int
+    /// The user and group to become, or nil to stay.
+    var user: (user: UInt32, group: UInt32)?
+
+    func encoded() -> [UInt8] {
+        var writer = WireWriter()
+        writer.put(slot)
+        writer.put(generation)
+        writer.put(connectionLimit)
+        writer.put(user == nil ? 0 : 1)
+        writer.put(Int(user?.user ?? 0))
+        writer.put(Int(user?.group ?? 0))
+        return writer.bytes
+    }
+
+    init(slot: Int, generation: Int, connectionLimit: Int, user: (user: UInt32, group: UInt32)?) {
+        self.slot = slot
+        self.generation = generation
+        self.connectionLimit = connectionLimit
+        self.user = user
+    }
+
+    init(decoding bytes: [UInt8]) throws(WireReader.Malformed) {
+        var reader = WireReader(bytes)
+        slot = try reader.int()
+        generation = try reader.int()
+        connectionLimit = try reader.int()
+        let changes = try reader.int() == 1
+        let user = UInt32(truncatingIfNeeded: try reader.int())
+        let group = UInt32(truncatingIfNeeded: try reader.int())
+        self.user = changes ? (user, group) : nil
+    }
+}
+
+/// The addresses that a server's name has now.
+struct AddressUpdate: Equatable {
+    var upstream: Int
+    var server: Int
+    /// IP addresses in text form; the port is the configuration's.
+    var addresses: [String]
+
+    func encoded() -> [UInt8] {
+        var writer = WireWriter()
+        writer.put(upstream)
+        writer.put(server)
+        writer.put(addresses.count)
+        for address in addresses { writer.put(address) }
+        return writer.bytes
+    }
+
+    init(upstream: Int, server: Int, addresses: [String]) {
+        self.upstream = upstream
+        self.server = server
+        self.addresses = addresses
+    }
+
+    init(decoding bytes: [UInt8]) throws(WireReader.Malformed) {
+        var reader = WireReader(bytes)
+        upstream = try reader.int()
+        server = try reader.int()
+        addresses = []
+        for _ in 0..<(try reader.count()) { addresses.append(try reader.text()) }
+    }
+}

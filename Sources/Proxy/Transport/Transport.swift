@@ -1,0 +1,201 @@
+import Bytes
+import Platform
+import TLS
+
+/// One socket with its TLS layer and its two queues: bytes that came in, and bytes that wait to go out.
+///
+/// *Ownership:* owns the descriptor, the TLS connection and the memory of both queues; an idle transport holds none of
+/// the latter. It performs I/O when told to and decides nothing: its owner says when to read, and how much may wait.
+struct Transport: ~Copyable {
+    /// Reading stops for this turn after so many bytes, so that one fast peer does not starve the others.
+    static let readBudget = 65_536
+    /// More waiting output than this pauses whoever produces it.
+    static let highWater = 65_536
+
+    let token: Token
+    let descriptor: FileDescriptor
+    private var tls: TLSConnection?
+    private(set) var inbound: ByteQueue
+    var outbound: ByteQueue
+
+    /// What epoll was told last.
+    private var interest: Interest
+    /// TLS cannot go on reading before the socket takes bytes (a handshake message, a key update).
+    private var readNeedsWrite = false
+    /// TLS cannot go on writing before bytes have come.
+    private var writeNeedsRead = false
+    /// Whether the peer's end of stream has been read, and whether it was announced (close_notify, or FIN in plain).
+    private(set) var end = End.open
+    private(set) var bytesIn: UInt64 = 0
+    private(set) var bytesOut: UInt64 = 0
+
+    enum End { case open, clean, truncated }
+
+    enum Filled {
+        /// So many new bytes wait in `inbound`; `more` says that the kernel or TLS may hold further ones now.
+        case bytes(Int, more: Bool)
+        /// Nothing new, and no end either.
+        case nothing
+        /// The peer has ended its stream; see `end`.
+        case ended
+    }
+
+    init(
+        token: Token,
+        descriptor: consuming FileDescriptor,
+        tls: consuming TLSConnection?,
+        pool: BufferPool,
+        interest: Interest
+    ) {
+        self.token = token
+        self.descriptor = consume descriptor
+        self.tls = consume tls
+        inbound = ByteQueue(pool: pool)
+        outbound = ByteQueue(pool: pool)
+        self.interest = interest
+    }
+
+    /// Whether the socket speaks TLS.
+    var isEncrypted: Bool { tls != nil }
+
+    /// What the TLS handshake agreed on; nil in plain.
+    var facts: TLSFacts? { tls?.facts }
+
+    /// Puts TLS on a socket that has just been connected.
+    mutating func start(_ connection: consuming TLSConnection) { tls = consume connection }
+
+    /// Goes on with the handshake; true when it is complete.
+    mutating func handshake() throws(TLSError) -> Bool {
+        guard tls != nil else { return true }
+        switch try tls?.handshake() {
+        case .done, nil:
+            readNeedsWrite = false
+            return true
+        case .wantsRead:
+            readNeedsWrite = false
+            return false
+        case .wantsWrite:
+            readNeedsWrite = true
+            return false
+        }
+    }
+
+    /// Reads what has come, up to the budget of one turn.
+    mutating func fill() throws(TransportError) -> Filled {
+        guard end == .open else { return .ended }
+        var total = 0
+        while total < Self.readBudget {
+            switch try readOnce() {
+            case .bytes(let count):
+                total += count
+                bytesIn &+= UInt64(truncatingIfNeeded: count)
+                // A short read has emptied the socket: asking again would cost a call for nothing.
+                let pending = tls?.hasPending ?? (count == BufferPool.blockSize)
+                if !pending { return .bytes(total, more: false) }
+            case .wantsRead:
+                return total > 0 ? .bytes(total, more: false) : .nothing
+            case .wantsWrite:
+                readNeedsWrite = true
+                return total > 0 ? .bytes(total, more: false) : .nothing
+            case .closed:
+                end = .clean
+                return total > 0 ? .bytes(total, more: true) : .ended
+            case .truncated:
+                end = .truncated
+                return total > 0 ? .bytes(total, more: true) : .ended
+            }
+        }
+        return .bytes(total, more: true)
+    }
+
+    /// Drops bytes that have been dealt with.
+    mutating func consume(_ count: Int) { inbound.consume(count) }
+
+    /// Writes what waits, as far as the socket takes it; true when nothing waits any more.
+    mutating func flush() throws(TransportError) -> Bool {
+        while !outbound.isEmpty {
+            let written: Int?
+            if tls != nil {
+                written = try writeEncrypted()
+            } else {
+                do throws(Errno) {
+                    written = try Socket.write(descriptor, outbound.bytes)
+                } catch { throw .socket(error) }
+            }
+            guard let written else { return false }
+            bytesOut &+= UInt64(truncatingIfNeeded: written)
+            outbound.consume(written)
+        }
+        return true
+    }
+
+    /// Announces the end of our stream (close_notify, then FIN); reading stays possible.
+    mutating func endWriting() {
+        tls?.shutdown()
+        Socket.shutdownWriting(descriptor)
+    }
+
+    /// Announces the end of our stream in TLS before the socket is closed.
+    mutating func sayGoodbye() { tls?.shutdown() }
+
+    /// Makes the close a reset, so that the peer cannot take what it has for a whole message.
+    func abort() { Socket.resetOnClose(descriptor) }
+
+    /// Tells epoll what this transport waits for, if that has changed.
+    ///
+    /// - Parameter reading: whether its owner wants bytes now.
+    mutating func updateInterest(reading: Bool, connecting: Bool = false, poller: Poller) {
+        var wanted = Interest()
+        if reading && end == .open || writeNeedsRead { wanted.insert(.read) }
+        if connecting || readNeedsWrite || (!outbound.isEmpty && !writeNeedsRead) { wanted.insert(.write) }
+        guard wanted != interest else { return }
+        interest = wanted
+        // The descriptor is open and registered, so this can only fail for want of kernel memory; the deadline ends it.
+        try? poller.change(descriptor, token, wanted)
+    }
+
+    private mutating func readOnce() throws(TransportError) -> ReadOutcome {
+        readNeedsWrite = false
+        if tls != nil {
+            do throws(TLSError) {
+                return try tls?.read(into: &inbound) ?? .closed
+            } catch { throw .tls(error) }
+        }
+        do throws(Errno) {
+            var outcome = ReadOutcome.wantsRead
+            let socket = descriptor.raw
+            try inbound.append(atLeast: 1) { room throws(Errno) in
+                guard let count = try Socket.read(socket, into: room) else { return 0 }
+                outcome = count == 0 ? .closed : .bytes(count)
+                return count
+            }
+            return outcome
+        } catch { throw .socket(error) }
+    }
+
+    private mutating func writeEncrypted() throws(TransportError) -> Int? {
+        writeNeedsRead = false
+        do throws(TLSError) {
+            switch try tls?.write(outbound.bytes) {
+            case .bytes(let count): return count
+            case .wantsRead:
+                writeNeedsRead = true
+                return nil
+            case .wantsWrite, nil: return nil
+            }
+        } catch { throw .tls(error) }
+    }
+}
+
+/// Why a transport failed.
+enum TransportError: Error, CustomStringConvertible {
+    case tls(TLSError)
+    case socket(Errno)
+
+    var description: String {
+        switch self {
+        case .tls(let error): error.description
+        case .socket(let error): error.description
+        }
+    }
+}

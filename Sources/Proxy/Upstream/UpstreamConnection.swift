@@ -1,0 +1,410 @@
+import Bytes
+import HTTP
+import Platform
+import Telemetry
+import TLS
+
+/// One connection to a server: connects, verifies, carries one exchange after another, rests in the pool between them.
+///
+/// *Ownership:* the worker owns it through its slab; the exchange and the pool know it by token.
+final class UpstreamConnection {
+    enum Phase: Equatable {
+        /// TCP is connecting. Next: handshaking, or idle in plain.
+        case connecting
+        /// TLS is shaking hands; no byte of a request is sent before it has verified the server.
+        case handshaking
+        /// In the pool. Next: head.
+        case idle
+        /// A request is on its way or sent; the response's head is awaited.
+        case head
+        /// The response's body.
+        case body
+        case closed
+    }
+
+    let token: Token
+    let pool: Int
+    let endpoint: Int
+    let address: SocketAddress
+    var transport: Transport
+    private(set) var phase = Phase.connecting
+    private var exchange: Token?
+    private var parser: ResponseParser
+    private var decoder = ChunkedDecoder()
+    private var trailers = HeaderBlock()
+    private var remaining: UInt64 = 0
+    private var chunkedRequest = false
+    private var served: UInt64 = 0
+    private var responseBytesSeen = false
+    private var outBefore: UInt64 = 0
+    private var deadline = Deadline()
+    private var wasFull = false
+    var isTouched = false
+
+    init(token: Token, pool: Int, endpoint: Int, address: SocketAddress, transport: consuming Transport, headLimit: Int) {
+        self.token = token
+        self.pool = pool
+        self.endpoint = endpoint
+        self.address = address
+        self.transport = transport
+        parser = ResponseParser(limit: headLimit)
+    }
+
+    /// Waits for the connection to stand, on behalf of `exchange`.
+    ///
+    /// Even a socket that is connected already goes on in its own turn: nothing here calls back.
+    func start(for exchange: Token, _ worker: Worker) {
+        self.exchange = exchange
+        setDeadline(worker.pools[pool].settings.timeouts.connect, worker)
+    }
+
+    /// Takes an idle connection out of the pool for `exchange`.
+    func resume(for exchange: Token, _ worker: Worker) {
+        self.exchange = exchange
+        beginExchange(worker)
+    }
+
+    /// What the log says about this connection.
+    func facts(_ worker: Worker) -> ServerFacts {
+        ServerFacts(endpoint: endpoint, address: address, tls: transport.facts, reused: served > 1)
+    }
+
+    // MARK: events
+
+    func ready(_ readiness: Readiness, _ worker: Worker) {
+        switch phase {
+        case .connecting: finishConnecting(worker)
+        case .handshaking: shakeHands(worker)
+        case .idle, .head, .body:
+            if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
+            worker.touch(token)
+        case .closed: break
+        }
+    }
+
+    /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
+    func read(_ worker: Worker) {
+        do throws(TransportError) {
+            switch try transport.fill() {
+            case .bytes(_, let more):
+                responseBytesSeen = true
+                if phase == .body || phase == .head { refreshDeadline(worker) }
+                if more { worker.readAgain(token) }
+            case .nothing: break
+            case .ended:
+                if phase == .idle { close(worker) }
+            }
+        } catch { fail(.broken(error), worker) }
+        if phase == .idle && !transport.inbound.isEmpty { close(worker) }
+        worker.touch(token)
+    }
+
+    func timedOut(_ worker: Worker) {
+        guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
+        switch phase {
+        case .connecting, .handshaking: fail(.connectTimeout, worker)
+        case .idle: close(worker)
+        case .head, .body:
+            worker.metrics.add(.upstreamTimeouts)
+            fail(.responseTimeout, worker)
+        case .closed: break
+        }
+    }
+
+    /// The end of a turn: goes on with what was read, writes what waits, tells epoll.
+    func settle(_ worker: Worker) {
+        isTouched = false
+        if phase == .head || phase == .body { process(worker) }
+        guard phase != .closed else { return }
+        if phase == .head || phase == .body || phase == .idle { flush(worker) }
+        guard phase != .closed else { return }
+        transport.updateInterest(
+            reading: transport.inbound.count < Transport.highWater,
+            connecting: phase == .connecting,
+            poller: worker.poller
+        )
+    }
+
+    // MARK: verbs of the exchange
+
+    func sendHead(
+        _ head: borrowing RequestHead,
+        _ context: borrowing ForwardingContext,
+        _ framing: BodyFraming,
+        _ worker: Worker
+    ) {
+        chunkedRequest = framing == .chunked
+        RequestWriter.write(head, context, framing: framing, into: &transport.outbound)
+        worker.touch(token)
+    }
+
+    func sendBody(_ bytes: Span<UInt8>, _ worker: Worker) {
+        if chunkedRequest { ChunkWriter.head(bytes.count, into: &transport.outbound) }
+        transport.outbound.append(bytes)
+        if chunkedRequest { ChunkWriter.tail(into: &transport.outbound) }
+        wasFull = transport.outbound.count >= Transport.highWater
+        refreshDeadline(worker)
+        worker.touch(token)
+    }
+
+    func sendEnd(trailers: borrowing HeaderBlock, _ worker: Worker) {
+        if chunkedRequest { ChunkWriter.end(trailers: trailers, into: &transport.outbound) }
+        refreshDeadline(worker)
+        worker.touch(token)
+    }
+
+    /// The exchange lets go of this connection; it rests in the pool, or is closed at once.
+    func exchangeEnded(reuse: Bool, _ worker: Worker) {
+        exchange = nil
+        guard phase != .closed else { return }
+        let clean = transport.inbound.isEmpty && transport.outbound.isEmpty && transport.end == .open
+        guard reuse, clean, phase == .body || phase == .head else {
+            // In mid-request the server must not take what it has for the whole.
+            if !transport.outbound.isEmpty || phase == .head { transport.abort() }
+            close(worker)
+            return
+        }
+        phase = .idle
+        parser.reset()
+        setDeadline(worker.pools[pool].settings.timeouts.idle, worker)
+        worker.pools[pool].rest(self, worker)
+        worker.touch(token)
+    }
+
+    /// Closes for good; safe in every phase.
+    func close(_ worker: Worker) {
+        guard phase != .closed else { return }
+        let wasIdle = phase == .idle
+        if wasIdle { transport.sayGoodbye() }
+        phase = .closed
+        deadline.clear()
+        worker.metrics.add(.upstreamConnectionsActive, -1)
+        worker.pools[pool].closed(self, wasIdle: wasIdle, worker)
+        worker.remove(token)
+    }
+
+    // MARK: connecting
+
+    private func finishConnecting(_ worker: Worker) {
+        do throws(Errno) {
+            try Socket.connectResult(transport.descriptor)
+        } catch {
+            fail(.connect(error), worker)
+            return
+        }
+        beginTLS(worker)
+    }
+
+    private func beginTLS(_ worker: Worker) {
+        guard let context = worker.pools[pool].context else {
+            phase = .idle
+            standing(worker)
+            return
+        }
+        do throws(TLSError) {
+            transport.start(
+                try TLSConnection(connecting: context, endpointKey: endpoint, descriptor: transport.descriptor.raw)
+            )
+        } catch {
+            fail(.handshake(error), worker)
+            return
+        }
+        phase = .handshaking
+        shakeHands(worker)
+    }
+
+    private func shakeHands(_ worker: Worker) {
+        do throws(TLSError) {
+            guard try transport.handshake() else {
+                transport.updateInterest(reading: true, poller: worker.poller)
+                return
+            }
+        } catch {
+            fail(.handshake(error), worker)
+            return
+        }
+        worker.metrics.add(.upstreamHandshakes)
+        if transport.facts?.resumed == true { worker.metrics.add(.upstreamResumed) }
+        standing(worker)
+    }
+
+    private func standing(_ worker: Worker) {
+        worker.pools[pool].stands(self)
+        beginExchange(worker)
+    }
+
+    private func beginExchange(_ worker: Worker) {
+        phase = .head
+        served += 1
+        responseBytesSeen = false
+        outBefore = transport.bytesOut
+        parser.reset()
+        setDeadline(worker.pools[pool].settings.timeouts.response, worker)
+        guard let exchange = currentExchange(worker) else {
+            close(worker)
+            return
+        }
+        exchange.serverReady(self, worker)
+        worker.touch(token)
+    }
+
+    // MARK: the response
+
+    private func process(_ worker: Worker) {
+        while let exchange = currentExchange(worker) {
+            let progress = phase == .head ? readHead(exchange, worker) : readBody(exchange, worker)
+            guard progress else { break }
+        }
+        guard let exchange = currentExchange(worker), phase == .head || phase == .body else { return }
+        if phase == .body, !transport.inbound.isEmpty, !exchange.takesResponse(worker) { return }
+        if !deadline.isSet { refreshDeadline(worker) }
+        if transport.end != .open { endOfStream(worker) }
+    }
+
+    private func readHead(_ exchange: Exchange, _ worker: Worker) -> Bool {
+        guard !transport.inbound.isEmpty else { return false }
+        let consumed: Int?
+        do throws(ResponseError) {
+            consumed = try parser.parse(
+                transport.inbound.bytes,
+                into: &exchange.response,
+                requestMethod: exchange.request.method
+            )
+        } catch {
+            fail(.badResponse(error), worker)
+            return false
+        }
+        guard let consumed else { return false }
+        transport.consume(consumed)
+        parser.reset()
+        if exchange.response.status == 101 {
+            fail(.unexpectedUpgrade, worker)
+            return false
+        }
+        if exchange.response.isInformational {
+            exchange.forwardInterim(worker)
+            return true
+        }
+        phase = .body
+        switch exchange.response.framing {
+        case .length(let length): remaining = length
+        case .chunked: decoder = ChunkedDecoder()
+        case .none, .untilClose: remaining = 0
+        }
+        trailers.removeAll()
+        exchange.beginResponse(worker)
+        if exchange.response.framing == .none || exchange.response.framing == .length(0) {
+            finishResponse(exchange, worker)
+            return false
+        }
+        return true
+    }
+
+    private func readBody(_ exchange: Exchange, _ worker: Worker) -> Bool {
+        guard !transport.inbound.isEmpty else { return false }
+        guard exchange.takesResponse(worker) else {
+            // The client's own deadline runs while it does not read.
+            deadline.clear()
+            return false
+        }
+        switch exchange.response.framing {
+        case .length:
+            let count = Int(min(UInt64(transport.inbound.count), remaining))
+            exchange.forwardResponse(transport.inbound.bytes.extracting(first: count), worker)
+            transport.consume(count)
+            remaining -= UInt64(count)
+            if remaining == 0 { finishResponse(exchange, worker) }
+        case .untilClose:
+            exchange.forwardResponse(transport.inbound.bytes, worker)
+            transport.consume(transport.inbound.count)
+        case .chunked: return readChunk(exchange, worker)
+        case .none: return false
+        }
+        return true
+    }
+
+    private func readChunk(_ exchange: Exchange, _ worker: Worker) -> Bool {
+        var offset = 0
+        do throws(ChunkError) {
+            switch try decoder.next(transport.inbound.bytes, from: &offset, trailers: &trailers) {
+            case .data(let range): exchange.forwardResponse(transport.inbound.bytes.extracting(range), worker)
+            case .needMore:
+                transport.consume(offset)
+                return false
+            case .end:
+                transport.consume(offset)
+                finishResponse(exchange, worker)
+                return false
+            }
+        } catch {
+            fail(.badBody(error), worker)
+            return false
+        }
+        transport.consume(offset)
+        return true
+    }
+
+    /// RFC 9112 §9.3: bytes after the response were not asked for, so the connection is not used again.
+    private func finishResponse(_ exchange: Exchange, _ worker: Worker) {
+        let reuse = exchange.response.keepAlive && transport.inbound.isEmpty && transport.end == .open
+        exchange.endResponse(trailers: trailers, reuseServer: reuse, worker)
+    }
+
+    /// RFC 9112 §8: only a body that is framed by the close may end with it, and in TLS only with close_notify.
+    private func endOfStream(_ worker: Worker) {
+        if phase == .body, transport.end == .clean, let exchange = currentExchange(worker),
+            exchange.response.framing == .untilClose
+        {
+            exchange.endResponse(trailers: trailers, reuseServer: false, worker)
+            return
+        }
+        fail(.closedEarly, worker)
+    }
+
+    private func flush(_ worker: Worker) {
+        do throws(TransportError) {
+            _ = try transport.flush()
+        } catch {
+            // The server may have answered and closed before it read all (RFC 9112 §9.5): look before giving up.
+            if phase == .head || phase == .body { read(worker) }
+            if phase != .closed, !responseBytesSeen || phase == .idle { fail(.broken(error), worker) }
+            return
+        }
+        if wasFull, transport.outbound.count < Transport.highWater / 2 {
+            wasFull = false
+            if let client = currentExchange(worker)?.client { worker.touch(client) }
+        }
+    }
+
+    private func fail(_ reason: UpstreamFailure, _ worker: Worker) {
+        guard phase != .closed else { return }
+        let untouched = phase == .connecting || phase == .handshaking
+        let stale = served > 1 && !responseBytesSeen
+        let exchange = currentExchange(worker)
+        self.exchange = nil
+        worker.pools[pool].failed(self, reason, untouched: untouched, worker)
+        if let exchange { exchange.note(facts(worker)) }
+        transport.abort()
+        close(worker)
+        guard let exchange else { return }
+        let unseen = transport.bytesOut == outBefore
+        exchange.serverFailed(
+            reason,
+            repeatable: untouched || (stale && (unseen || exchange.request.method.isIdempotent)),
+            worker
+        )
+    }
+
+    private func currentExchange(_ worker: Worker) -> Exchange? {
+        guard let exchange else { return nil }
+        return worker.exchange(exchange)
+    }
+
+    private func refreshDeadline(_ worker: Worker) {
+        setDeadline(worker.pools[pool].settings.timeouts.response, worker)
+    }
+
+    private func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
+        deadline.set(after: milliseconds, now: worker.now, token: token, wheel: &worker.wheel)
+    }
+}

@@ -1,0 +1,125 @@
+import Bytes
+import Config
+import HTTP
+import Platform
+import TLS
+
+/// Where a request goes.
+struct Route: Equatable {
+    let site: Int
+    let pool: Int
+}
+
+/// One configuration as a worker uses it: bindings by address and name, pools, trust. It never changes; a new
+/// configuration is a new generation of workers.
+final class Snapshot {
+    enum Decision {
+        case upstream(Route)
+        /// The host belongs to another binding (RFC 9110 §15.5.20).
+        case misdirected
+        case refused(Int, String)
+    }
+
+    /// A binding with its place among all bindings.
+    struct BindingRecord {
+        let site: Int
+        let binding: Config.Binding
+    }
+
+    let configuration: Configuration
+    let plan: ListenPlan
+    let bindings: [BindingRecord]
+    private let bundle: Bundle
+    private let tables: [ListenEntry: ServerNameTable]
+    private let tickets: TicketKeys
+    private let contexts: [ClientContext?]
+    private let addresses: [[[SocketAddress]]]
+    private let routes: [Route]
+
+    init(_ bundle: Bundle, tickets: TicketKeys, updates: [AddressUpdate]) throws {
+        let configuration = try bundle.configuration()
+        self.configuration = configuration
+        self.bundle = bundle
+        self.tickets = tickets
+        plan = ListenPlan(configuration)
+        var bindings: [BindingRecord] = []
+        var routes: [Route] = []
+        for (index, site) in configuration.sites.enumerated() {
+            let pool = configuration.upstreams.firstIndex { $0.name == site.upstream } ?? 0
+            for binding in site.bindings {
+                bindings.append(BindingRecord(site: index, binding: binding))
+                routes.append(Route(site: index, pool: pool))
+            }
+        }
+        self.bindings = bindings
+        self.routes = routes
+        tables = try Self.tables(plan, bindings, CertificateStore(bundle, configuration), configuration, tickets)
+        contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, configuration) }
+        addresses = configuration.upstreams.enumerated().map { index, upstream in
+            upstream.servers.enumerated().map { server, endpoint in
+                let update = updates.last { $0.upstream == index && $0.server == server }
+                return Self.addresses(of: endpoint, update)
+            }
+        }
+    }
+
+    /// The names of an address's bindings.
+    func table(for entry: ListenEntry) throws(TLSError) -> ServerNameTable {
+        guard let table = tables[entry] else { throw TLSError.noBinding }
+        return table
+    }
+
+    /// Fresh pools of this configuration.
+    func makePools() -> [UpstreamPool] {
+        configuration.upstreams.enumerated().map { index, settings in
+            UpstreamPool(index: index, settings: settings, context: contexts[index], addresses: addresses[index])
+        }
+    }
+
+    /// Whether what this client says about earlier hops is believed.
+    func trusts(_ peer: SocketAddress) -> Bool {
+        guard !configuration.server.trustedProxies.isEmpty, let address = IPAddress(peer.host) else { return false }
+        return configuration.server.trustedProxies.contains { $0.contains(address) }
+    }
+
+    /// Finds the site by the binding that TLS chose, checked against the request's own host.
+    func route(for request: borrowing RequestHead, on client: ClientConnection) -> Decision {
+        guard let tag = client.facts?.bindingTag, bindings.indices.contains(tag) else {
+            return .refused(400, "no binding")
+        }
+        let host = request.hostName
+        if Self.covers(bindings[tag].binding, host) { return .upstream(routes[tag]) }
+        // Another site may share address and certificate: the connection proves just as much for it.
+        for (index, record) in bindings.enumerated()
+        where record.binding.port == bindings[tag].binding.port
+            && record.binding.address == bindings[tag].binding.address
+            && record.binding.certificates == bindings[tag].binding.certificates
+            && record.binding.host != nil && Self.covers(record.binding, host)
+        {
+            return .upstream(routes[index])
+        }
+        return .misdirected
+    }
+
+    func replaceTicketKeys(_ bytes: [UInt8], _ log: WorkerLog) {
+        if !tickets.replace(decoding: bytes) { log.unexpectedMessage(ControlKind.ticketKeys.rawValue) }
+    }
+
+    func apply(_ update: AddressUpdate, to pool: UpstreamPool) {
+        guard pool.settings.servers.indices.contains(update.server) else { return }
+        pool.setAddresses(Self.addresses(of: pool.settings.servers[update.server], update), of: update.server)
+    }
+
+    private static func covers(_ binding: Config.Binding, _ host: Span<UInt8>) -> Bool {
+        guard let pattern = binding.host else { return true }
+        return pattern.matches(host)
+    }
+
+    private static func addresses(of endpoint: Endpoint, _ update: AddressUpdate?) -> [SocketAddress] {
+        switch endpoint {
+        case .ip(let address, let port): [SocketAddress(ip: address.description, port: port)].compactMap { $0 }
+        case .unix(let path): [.unix(path: path)]
+        case .name(_, let port): (update?.addresses ?? []).compactMap { SocketAddress(ip: $0, port: port) }
+        }
+    }
+}

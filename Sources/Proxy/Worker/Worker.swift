@@ -1,0 +1,356 @@
+import Bytes
+import Config
+import HTTP
+import Platform
+import Telemetry
+import TLS
+
+/// A worker process: one thread, one epoll loop, all that a connection needs.
+///
+/// A turn is: wait, handle what is ready, then settle every connection that was touched (go on with its bytes, write
+/// once, tell epoll once). Connections never call into each other's reading; they append to each other's output and
+/// touch, so the stack stays flat.
+final class Worker {
+    enum Handler {
+        case control
+        case listener(Listener)
+        case client(ClientConnection)
+        case upstream(UpstreamConnection)
+    }
+
+    /// How often waiting exchanges, the accept gate and the access log are looked after, in milliseconds.
+    private static let housekeepingInterval: UInt64 = 200
+
+    let snapshot: Snapshot
+    let poller: Poller
+    let metrics: MetricsPage
+    let log: WorkerLog
+    let buffers = BufferPool()
+    var wheel: TimerWheel
+    /// Monotonic milliseconds at the start of this turn.
+    private(set) var now: UInt64
+    /// Monotonic microseconds at the start of this turn.
+    private(set) var nowMicroseconds: UInt64
+    /// The current date as HTTP writes it.
+    private(set) var date = DateCache()
+    let pools: [UpstreamPool]
+    private(set) var isDraining = false
+    var accessLog: AccessLog?
+
+    private var handlers = Slab<Handler>()
+    private var exchanges = Slab<Exchange>()
+    private var spareExchanges: [Exchange] = []
+    private var touched: [Token] = []
+    private var again: [Token] = []
+    private var seekers: [Token] = []
+    private var requestIDs = RequestIDSource()
+    private var gate: AcceptGate
+    private var control: ControlChannel
+    private var listeners: [(token: Token, listener: Listener)] = []
+    private var drainUntil: UInt64 = 0
+    private var nextHousekeeping: UInt64 = 0
+    private var clients = 0
+
+    init(_ setup: consuming WorkerSetup) throws(Errno) {
+        poller = try Poller()
+        snapshot = setup.snapshot
+        pools = setup.snapshot.makePools()
+        metrics = setup.metrics
+        log = setup.log
+        gate = AcceptGate(limit: setup.orders.connectionLimit)
+        nowMicroseconds = Clock.monotonicMicroseconds()
+        now = nowMicroseconds / 1000
+        wheel = TimerWheel(now: now)
+        accessLog = setup.takeAccessLog()
+        let handed = setup.listeners
+        control = setup.takeControl()
+        try poller.add(control.descriptor, handlers.insert(.control), .read)
+        for listener in handed { listeners.append((handlers.insert(.listener(listener)), listener)) }
+        try watchListeners()
+    }
+
+    /// Serves until it has been drained or the master is gone.
+    func run() throws(Errno) {
+        try control.send(kind: ControlKind.ready.rawValue)
+        while !(isDraining && (clients == 0 || now >= drainUntil)) { try turn() }
+        flushAccessLog()
+    }
+
+    // MARK: the turn
+
+    private func turn() throws(Errno) {
+        let count = try poller.wait(milliseconds: timeout())
+        refreshTime()
+        for index in 0..<count {
+            let event = poller.event(at: index)
+            try dispatch(event.token, event.readiness)
+        }
+        if !again.isEmpty { readWaiting() }
+        for token in wheel.expire(now: now) { timedOut(token) }
+        settle()
+        if now >= nextHousekeeping { housekeep() }
+    }
+
+    private func timeout() -> CInt {
+        if !again.isEmpty { return 0 }
+        let housekeeping = CInt(truncatingIfNeeded: max(1, Int(Self.housekeepingInterval)))
+        let timers = wheel.timeout(now: now)
+        return timers < 0 ? housekeeping : min(timers, housekeeping)
+    }
+
+    private func refreshTime() {
+        nowMicroseconds = Clock.monotonicMicroseconds()
+        now = nowMicroseconds / 1000
+        date.update(unixSeconds: Clock.unixMicroseconds() / 1_000_000)
+    }
+
+    private func dispatch(_ token: Token, _ readiness: Readiness) throws(Errno) {
+        switch handlers[token] {
+        case .client(let connection): connection.ready(readiness, self)
+        case .upstream(let connection): connection.ready(readiness, self)
+        case .listener(let listener): accept(listener)
+        case .control: try readControl()
+        case nil: break
+        }
+    }
+
+    /// Connections whose TLS layer held back bytes: epoll does not report those.
+    private func readWaiting() {
+        let tokens = again
+        again.removeAll(keepingCapacity: true)
+        for token in tokens {
+            switch handlers[token] {
+            case .client(let connection): connection.read(self)
+            case .upstream(let connection): connection.read(self)
+            case .listener, .control, nil: break
+            }
+        }
+    }
+
+    private func timedOut(_ token: Token) {
+        switch handlers[token] {
+        case .client(let connection): connection.timedOut(self)
+        case .upstream(let connection): connection.timedOut(self)
+        case .listener, .control, nil: break
+        }
+    }
+
+    private func settle() {
+        var index = 0
+        while index < touched.count || !seekers.isEmpty {
+            if index < touched.count {
+                let token = touched[index]
+                index += 1
+                switch handlers[token] {
+                case .client(let connection): connection.settle(self)
+                case .upstream(let connection): connection.settle(self)
+                case .listener, .control, nil: break
+                }
+            } else {
+                exchanges[seekers.removeFirst()]?.seekAgain(self)
+            }
+        }
+        touched.removeAll(keepingCapacity: true)
+    }
+
+    private func housekeep() {
+        nextHousekeeping = now + Self.housekeepingInterval
+        for pool in pools { pool.expireWaiting(self) }
+        settle()
+        flushAccessLog()
+        if !isDraining, gate.shouldOpen(clients: clients, now: now) {
+            log.accepting()
+            try? watchListeners()
+        }
+    }
+
+    private func flushAccessLog() {
+        guard let dropped = accessLog?.flush(), dropped > 0 else { return }
+        metrics.add(.accessLogDropped, dropped)
+    }
+
+    // MARK: services for connections
+
+    /// Has a connection settled at the end of this turn.
+    func touch(_ token: Token) {
+        switch handlers[token] {
+        case .client(let connection):
+            guard !connection.isTouched else { return }
+            connection.isTouched = true
+        case .upstream(let connection):
+            guard !connection.isTouched else { return }
+            connection.isTouched = true
+        case .listener, .control, nil: return
+        }
+        touched.append(token)
+    }
+
+    /// Has a connection read again in the next turn, without waiting for epoll.
+    func readAgain(_ token: Token) { again.append(token) }
+
+    /// Has a waiting exchange look for a connection at the end of this turn.
+    func seekLater(_ exchange: Token) { seekers.append(exchange) }
+
+    func client(_ token: Token) -> ClientConnection? {
+        guard case .client(let connection) = handlers[token] else { return nil }
+        return connection
+    }
+
+    func upstream(_ token: Token) -> UpstreamConnection? {
+        guard case .upstream(let connection) = handlers[token] else { return nil }
+        return connection
+    }
+
+    func exchange(_ token: Token) -> Exchange? { exchanges[token] }
+
+    func remove(_ token: Token) { handlers.remove(token) }
+
+    func nextRequestID() -> RequestID { requestIDs.next() }
+
+    /// An exchange for the next request; its memory is used again.
+    func takeExchange() -> Exchange {
+        if let spare = spareExchanges.popLast() { return spare }
+        let token = exchanges.reserve()
+        let exchange = Exchange(token: token)
+        exchanges.fill(token, exchange)
+        return exchange
+    }
+
+    func recycle(_ exchange: Exchange) {
+        exchange.reset()
+        spareExchanges.append(exchange)
+    }
+
+    /// Registers a connection that is being made to a server.
+    func adopt(
+        _ descriptor: consuming FileDescriptor,
+        pool: Int,
+        endpoint: Int,
+        address: SocketAddress
+    ) throws(Errno) -> UpstreamConnection {
+        let token = handlers.reserve()
+        do throws(Errno) {
+            try poller.add(descriptor, token, .write)
+        } catch {
+            handlers.remove(token)
+            throw error
+        }
+        let connection = UpstreamConnection(
+            token: token,
+            pool: pool,
+            endpoint: endpoint,
+            address: address,
+            transport: Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .write),
+            headLimit: snapshot.configuration.server.limits.headBytes
+        )
+        handlers.fill(token, .upstream(connection))
+        metrics.add(.upstreamConnections)
+        metrics.add(.upstreamConnectionsActive)
+        return connection
+    }
+
+    func clientClosed() {
+        clients -= 1
+        if !isDraining, gate.shouldOpen(clients: clients, now: now) {
+            log.accepting()
+            try? watchListeners()
+        }
+    }
+
+    // MARK: accepting
+
+    private func watchListeners() throws(Errno) {
+        for (token, listener) in listeners { try listener.watch(token, poller) }
+    }
+
+    private func pauseListeners() {
+        for (_, listener) in listeners { listener.pause(poller) }
+    }
+
+    private func accept(_ listener: Listener) {
+        // A bounded batch, so that a flood of new clients does not starve those that are served.
+        for _ in 0..<64 {
+            guard gate.isOpen, !isDraining else { return }
+            do throws(Errno) {
+                guard let accepted = try Socket.accept(from: listener.descriptor) else { return }
+                welcome(accepted, listener.entry)
+            } catch {
+                if error.isOutOfDescriptors {
+                    pauseListeners()
+                    if gate.outOfDescriptors(now: now) { log.outOfDescriptors(error, clients) }
+                } else {
+                    log.acceptFailed(error)
+                }
+                return
+            }
+        }
+    }
+
+    private func welcome(_ accepted: consuming Socket.Accepted, _ entry: ListenEntry) {
+        let peer = accepted.peer
+        let descriptor = accepted.takeDescriptor()
+        if case .unix = peer {} else { Socket.setNoDelay(descriptor) }
+        let token = handlers.reserve()
+        let tls: TLSConnection?
+        do {
+            try poller.add(descriptor, token, .read)
+            tls = entry.kind == .https
+                ? try TLSConnection(accepting: snapshot.table(for: entry), descriptor: descriptor.raw) : nil
+        } catch {
+            handlers.remove(token)
+            log.acceptFailed(error)
+            return
+        }
+        let connection = ClientConnection(
+            token: token,
+            entry: entry,
+            peer: peer,
+            transport: Transport(token: token, descriptor: descriptor, tls: tls, pool: buffers, interest: .read),
+            headLimit: snapshot.configuration.server.limits.headBytes,
+            now: nowMicroseconds
+        )
+        handlers.fill(token, .client(connection))
+        clients += 1
+        metrics.add(.clientConnections)
+        metrics.add(.clientConnectionsActive)
+        connection.start(self)
+        if gate.shouldClose(clients: clients) {
+            metrics.add(.connectionsRefusedAtLimit)
+            log.atLimit(gate.limit)
+            pauseListeners()
+        }
+    }
+
+    // MARK: the master's word
+
+    private func readControl() throws(Errno) {
+        while true {
+            // A master that is gone takes the listening sockets' other holders with it: end, fail closed.
+            guard var message = try control.receive() else { return }
+            switch ControlKind(rawValue: message.kind) {
+            case .drain: drain()
+            case .accessLog:
+                if let descriptor = message.takeDescriptor() {
+                    flushAccessLog()
+                    accessLog = AccessLog(descriptor)
+                }
+            case .ticketKeys: snapshot.replaceTicketKeys(message.payload, log)
+            case .addresses:
+                guard let update = try? AddressUpdate(decoding: message.payload), pools.indices.contains(update.upstream)
+                else { continue }
+                snapshot.apply(update, to: pools[update.upstream])
+            default: log.unexpectedMessage(message.kind)
+            }
+        }
+    }
+
+    private func drain() {
+        guard !isDraining else { return }
+        isDraining = true
+        drainUntil = now + snapshot.configuration.server.drainMilliseconds
+        pauseListeners()
+        for token in handlers.tokens {
+            if case .client(let connection) = handlers[token] { connection.drain(self) }
+        }
+    }
+}

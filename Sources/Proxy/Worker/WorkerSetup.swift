@@ -1,0 +1,89 @@
+import Config
+import Platform
+import Telemetry
+import TLS
+
+/// What the master hands to a new worker, collected from the control channel until it says start.
+struct WorkerSetup: ~Copyable {
+    private var control: ControlChannel?
+    private(set) var orders: WorkerOrders
+    private(set) var snapshot: Snapshot
+    private(set) var metrics: MetricsPage
+    private(set) var listeners: [Listener]
+    private var accessLog: AccessLog?
+    let log: WorkerLog
+
+    /// Why a worker cannot begin.
+    enum Failure: Error, CustomStringConvertible {
+        case channel(Errno)
+        case malformed(String)
+        case privileges(Errno)
+
+        var description: String {
+            switch self {
+            case .channel(let error): "the master's channel broke: \(error)"
+            case .malformed(let what): "the master sent no usable \(what)"
+            case .privileges(let error): "cannot drop privileges: \(error)"
+            }
+        }
+    }
+
+    /// Waits for the master's orders, then becomes the user it names, before any byte of a client is seen.
+    init(from channel: consuming ControlChannel) throws {
+        var channel = channel
+        var orders: WorkerOrders?
+        var bundle: Bundle?
+        var metrics: MetricsPage?
+        var accessLog: AccessLog?
+        var keys: [UInt8]?
+        var sockets: [(index: Int, raw: CInt)] = []
+        var updates: [AddressUpdate] = []
+        collecting: while true {
+            var message = try channel.receiveWaiting()
+            switch ControlKind(rawValue: message.kind) {
+            case .orders: orders = try WorkerOrders(decoding: message.payload)
+            case .configuration: bundle = try Bundle(decoding: message.payload)
+            case .metrics:
+                if let descriptor = message.takeDescriptor() { metrics = try MetricsPage(descriptor: descriptor) }
+            case .accessLog:
+                if let descriptor = message.takeDescriptor() { accessLog = AccessLog(descriptor) }
+            case .ticketKeys: keys = message.payload
+            case .addresses: updates.append(try AddressUpdate(decoding: message.payload))
+            case .listener:
+                var reader = WireReader(message.payload)
+                let index = try reader.int()
+                if let descriptor = message.takeDescriptor() { sockets.append((index, descriptor.release())) }
+            case .start: break collecting
+            default: throw Failure.malformed("message \(message.kind)")
+            }
+        }
+        guard let orders else { throw Failure.malformed("orders") }
+        guard let bundle else { throw Failure.malformed("configuration") }
+        guard let metrics else { throw Failure.malformed("metrics page") }
+        guard let keys, let tickets = TicketKeys(decoding: keys) else { throw Failure.malformed("ticket keys") }
+        if let user = orders.user {
+            do { try Privileges.become(user: user.user, group: user.group) } catch { throw Failure.privileges(error) }
+        }
+        Privileges.gainNoMore()
+        self.orders = orders
+        self.metrics = metrics
+        self.accessLog = accessLog
+        log = WorkerLog(slot: orders.slot)
+        let snapshot = try Snapshot(bundle, tickets: tickets, updates: updates)
+        self.snapshot = snapshot
+        listeners = sockets.compactMap { socket in
+            guard snapshot.plan.entries.indices.contains(socket.index) else { return nil }
+            return Listener(FileDescriptor(owning: socket.raw), entry: snapshot.plan.entries[socket.index])
+        }
+        control = channel
+    }
+
+    /// Hands the channel over; once.
+    mutating func takeControl() -> ControlChannel {
+        guard let channel = control.take() else { preconditionFailure("the channel was taken before") }
+        return channel
+    }
+
+    /// Hands the access log over.
+    mutating func takeAccessLog() -> AccessLog? { accessLog.take() }
+}

@@ -1,0 +1,186 @@
+import COpenSSL
+
+/// Why a certificate or key could not be read or made.
+public enum CertificateError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// No certificate in the file.
+    case noCertificate
+    /// No private key in the file, or one that needs a password.
+    case noKey
+    /// The key belongs to another certificate.
+    case keyMismatch
+    /// The PKCS#12 file is damaged, or the password is wrong.
+    case badPFX
+    /// A name that is neither a DNS name nor an IP address.
+    case invalidName(String)
+    /// The library refused.
+    case library(String)
+
+    /// What the user reads.
+    public var description: String {
+        switch self {
+        case .noCertificate: "no PEM certificate in it"
+        case .noKey: "no PEM private key in it (a key with a password cannot be used)"
+        case .keyMismatch: "the private key does not belong to the certificate"
+        case .badPFX: "not a PKCS#12 file, or the password is wrong"
+        case .invalidName(let name): "\"\(name)\" is neither a DNS name nor an IP address"
+        case .library(let text): text
+        }
+    }
+
+    static func fromQueue(_ what: String) -> CertificateError {
+        .library(TLSError.libraryFailure(what).description)
+    }
+}
+
+/// What a certificate says, in values.
+public struct CertificateFacts: Equatable, Sendable {
+    /// The subject, as `CN=...`.
+    public let subject: String
+    /// The issuer, as `CN=...`.
+    public let issuer: String
+    /// The serial number in hexadecimal.
+    public let serial: String
+    /// Valid from, in seconds since 1970.
+    public let notBefore: Int64
+    /// Valid until, in seconds since 1970.
+    public let notAfter: Int64
+    /// The DNS names that it is for.
+    public let names: [String]
+    /// The IP addresses that it is for.
+    public let addresses: [String]
+    /// Such as `EC 256` or `RSA 2048`.
+    public let keyType: String
+    /// The pin of its key.
+    public let pin: PublicKeyPin
+    /// SHA-256 of the whole certificate, in hexadecimal.
+    public let fingerprint: String
+    /// Whether it is signed with its own key.
+    public let isSelfSigned: Bool
+
+    /// Reads every certificate of a PEM file, in its order.
+    public static func read(pem: [UInt8]) throws(CertificateError) -> [CertificateFacts] {
+        let chain = try X509Certificate.read(pem: pem)
+        return try chain.map { certificate throws(CertificateError) in try certificate.facts() }
+    }
+
+    /// Whether the certificate is for `host`: a DNS name, a wildcard for one label (`*.example.org`), or an address
+    /// (RFC 9525 §6). The subject's common name does not count.
+    public func covers(_ host: String) -> Bool {
+        let host = host.lowercased()
+        if addresses.contains(host) { return true }
+        return names.contains { Self.matches($0.lowercased(), host) }
+    }
+
+    private static func matches(_ name: String, _ host: String) -> Bool {
+        if name == host { return true }
+        guard name.hasPrefix("*."), let dot = host.firstIndex(of: "."), dot != host.startIndex else { return false }
+        return host[dot...] == name.dropFirst()
+    }
+}
+
+/// Owns one X509.
+final class X509Certificate {
+    let raw: OpaquePointer
+
+    init(owning raw: OpaquePointer) { self.raw = raw }
+
+    deinit { X509_free(raw) }
+
+    static func read(pem: [UInt8]) throws(CertificateError) -> [X509Certificate] {
+        guard let bio = BIO_new_mem_buf(pem, CInt(clamping: pem.count)) else { throw .library("out of memory") }
+        defer { BIO_free(bio) }
+        var list: [X509Certificate] = []
+        while let raw = PEM_read_bio_X509(bio, nil, nil, nil) { list.append(X509Certificate(owning: raw)) }
+        ERR_clear_error()
+        guard !list.isEmpty else { throw .noCertificate }
+        return list
+    }
+
+    func pem() throws(CertificateError) -> [UInt8] {
+        let raw = self.raw
+        return try PEMWriter.write { PEM_write_bio_X509($0, raw) }
+    }
+
+    func facts() throws(CertificateError) -> CertificateFacts {
+        guard let pin = PublicKeyPin(of: raw) else { throw .fromQueue("the certificate's key") }
+        var digest = [UInt8](repeating: 0, count: 32)
+        X509_digest(raw, EVP_sha256(), &digest, nil)
+        let names = subjectAlternativeNames()
+        return CertificateFacts(
+            subject: Self.text(X509_get_subject_name(raw)),
+            issuer: Self.text(X509_get_issuer_name(raw)),
+            serial: serial(),
+            notBefore: Self.seconds(X509_get0_notBefore(raw)),
+            notAfter: Self.seconds(X509_get0_notAfter(raw)),
+            names: names.names,
+            addresses: names.addresses,
+            keyType: keyType(),
+            pin: pin,
+            fingerprint: Self.hexadecimal(digest),
+            isSelfSigned: X509_self_signed(raw, 1) == 1
+        )
+    }
+
+    private func keyType() -> String {
+        guard let key = X509_get0_pubkey(raw) else { return "unknown" }
+        let name = EVP_PKEY_get0_type_name(key).map { String(cString: $0) } ?? "unknown"
+        return "\(name) \(EVP_PKEY_get_bits(key))"
+    }
+
+    private func serial() -> String {
+        guard let number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(raw), nil) else { return "" }
+        defer { BN_free(number) }
+        guard let text = BN_bn2hex(number) else { return "" }
+        defer { everyhop_free(text) }
+        return String(cString: text)
+    }
+
+    private func subjectAlternativeNames() -> (names: [String], addresses: [String]) {
+        guard let list = X509_get_ext_d2i(raw, NID_subject_alt_name, nil, nil) else { return ([], []) }
+        let stack = OpaquePointer(list)
+        defer { everyhop_names_free(stack) }
+        var names: [String] = []
+        var addresses: [String] = []
+        for index in 0..<everyhop_names_count(stack) {
+            guard let name = everyhop_name(stack, index) else { continue }
+            let type = name.pointee.type
+            guard type == GEN_DNS || type == GEN_IPADD, let string = name.pointee.d.ia5 else { continue }
+            let bytes = UnsafeBufferPointer(
+                start: ASN1_STRING_get0_data(string),
+                count: Int(ASN1_STRING_length(string))
+            )
+            if type == GEN_DNS {
+                names.append(String(decoding: bytes, as: UTF8.self))
+            } else if let address = AddressText.write(Array(bytes)) {
+                addresses.append(address)
+            }
+        }
+        return (names, addresses)
+    }
+
+    private static func text(_ name: OpaquePointer?) -> String {
+        guard let name, let bio = BIO_new(BIO_s_mem()) else { return "" }
+        defer { BIO_free(bio) }
+        everyhop_print_name(bio, name)
+        return String(decoding: PEMWriter.bytes(of: bio), as: UTF8.self)
+    }
+
+    private static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64 {
+        var days: CInt = 0
+        var seconds: CInt = 0
+        guard let epoch = ASN1_TIME_set(nil, 0) else { return 0 }
+        defer { ASN1_TIME_free(epoch) }
+        guard ASN1_TIME_diff(&days, &seconds, epoch, time) == 1 else { return 0 }
+        return Int64(days) * 86_400 + Int64(seconds)
+    }
+
+    private static func hexadecimal(_ bytes: [UInt8]) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}

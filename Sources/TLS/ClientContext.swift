@@ -1,0 +1,207 @@
+import COpenSSL
+
+/// What is expected of a server: by authority and name, by pins, or both; and the sessions saved under this trust.
+///
+/// Trust never changes inside a context: changed trust is another context, without the sessions and without the
+/// connections that were made under the old one.
+///
+/// *Ownership:* owns the SSL_CTX and the saved sessions; connections hold the context.
+public final class ClientContext {
+    /// How a server is verified.
+    public struct Trust: Sendable {
+        /// Authorities as PEM; with them, the name is verified too.
+        public var authoritiesPEM: [UInt8]?
+        /// Keys of which the server's leaf certificate must bear one; empty when only authorities count.
+        public var pins: [PublicKeyPin]
+
+        /// - Parameters:
+        ///   - authoritiesPEM: nil when pins alone decide. Then the certificate's dates, names and issuer do not
+        ///     matter: the key does.
+        ///   - pins: with authorities, both must hold.
+        public init(authoritiesPEM: [UInt8]?, pins: [PublicKeyPin]) {
+            self.authoritiesPEM = authoritiesPEM
+            self.pins = pins
+        }
+    }
+
+    /// Saved sessions per server at most.
+    private static let mostSessions = 4
+
+    let handle: ContextHandle
+    /// nil only in a context that inspects and therefore carries no traffic.
+    let trust: Trust?
+    private let name: String?
+    /// The name to send; an address is never sent (RFC 6066 §3).
+    let serverName: String?
+    private let verifiesAuthority: Bool
+    private var sessions: [Int: [OpaquePointer]] = [:]
+    /// What the callback found during the handshake that runs now.
+    var failure: VerificationFailure?
+
+    /// - Parameters:
+    ///   - name: the DNS name or address that is sent and verified.
+    ///   - identity: shown when the server asks for a client certificate.
+    ///   - alpn: the application protocols offered, the preferred one first.
+    /// - Throws: when there is neither an authority nor a pin, or the library refuses a setting.
+    public convenience init(
+        trust: Trust,
+        name: String?,
+        identity: ServerIdentity? = nil,
+        policy: TLSPolicy,
+        alpn: [String]
+    ) throws(TLSError) {
+        guard trust.authoritiesPEM != nil || !trust.pins.isEmpty else { throw .library("a server without trust") }
+        try self.init(optional: trust, name: name, identity: identity, policy: policy, alpn: alpn)
+    }
+
+    /// A context that believes everything and carries nothing: to look at a server's certificate.
+    public static func inspecting(name: String?) throws(TLSError) -> ClientContext {
+        try ClientContext(optional: nil, name: name, identity: nil, policy: .nist80052r2, alpn: [])
+    }
+
+    private init(
+        optional trust: Trust?,
+        name: String?,
+        identity: ServerIdentity?,
+        policy: TLSPolicy,
+        alpn: [String]
+    ) throws(TLSError) {
+        handle = try ContextHandle(isServer: false, policy)
+        self.trust = trust
+        self.name = name
+        serverName = name.flatMap { AddressText.isAddress($0) ? nil : $0 }
+        verifiesAuthority = trust?.authoritiesPEM != nil
+        if let identity { try identity.install(in: handle.raw) }
+        if let authorities = trust?.authoritiesPEM { try Self.add(authorities, to: handle.raw) }
+        if !alpn.isEmpty {
+            let list = alpn.flatMap { [UInt8(truncatingIfNeeded: $0.utf8.count)] + Array($0.utf8) }
+            guard SSL_CTX_set_alpn_protos(handle.raw, list, CUnsignedInt(clamping: list.count)) == 0 else {
+                throw .libraryFailure("ALPN")
+            }
+        }
+        SSL_CTX_set_ex_data(handle.raw, ExtraData.contextOwner, Unmanaged.passUnretained(self).toOpaque())
+        setVerification()
+        setSessionCache()
+    }
+
+    deinit {
+        for list in sessions.values { for session in list { SSL_SESSION_free(session) } }
+    }
+
+    // MARK: verification
+
+    private func setVerification() {
+        SSL_CTX_set_verify(handle.raw, SSL_VERIFY_PEER, nil)
+        SSL_CTX_set_cert_verify_callback(
+            handle.raw,
+            { store, context in
+                guard let store, let context else { return 0 }
+                return Unmanaged<ClientContext>.fromOpaque(context)._withUnsafeGuaranteedRef { $0.verify(store) }
+            },
+            Unmanaged.passUnretained(self).toOpaque()
+        )
+    }
+
+    /// The library's own verification first, which knows dates, chain, purpose and name; then the pin.
+    private func verify(_ store: OpaquePointer) -> CInt {
+        guard let trust else { return 1 }
+        guard let leaf = X509_STORE_CTX_get0_cert(store) else { return 0 }
+        if verifiesAuthority, X509_verify_cert(store) != 1 {
+            failure = reason(X509_STORE_CTX_get_error(store), leaf)
+            return 0
+        }
+        if !trust.pins.isEmpty, !isPinned(leaf) {
+            X509_STORE_CTX_set_error(store, CInt(X509_V_ERR_APPLICATION_VERIFICATION))
+            return 0
+        }
+        return 1
+    }
+
+    /// Whether the certificate's key is pinned; if not, `failure` says what was seen.
+    private func isPinned(_ leaf: OpaquePointer) -> Bool {
+        guard let pins = trust?.pins else { return false }
+        guard let seen = PublicKeyPin(of: leaf) else {
+            failure = .other("the certificate's key is unreadable")
+            return false
+        }
+        if pins.contains(seen) { return true }
+        failure = .pinMismatch(seen: seen.description)
+        return false
+    }
+
+    /// Checks the pin of a finished handshake again: a resumed session does not call the callback above.
+    ///
+    /// - Throws: a mismatch; the connection must not be used.
+    func recheck(_ ssl: OpaquePointer) throws(TLSError) {
+        guard let trust, !trust.pins.isEmpty else { return }
+        guard let leaf = SSL_get0_peer_certificate(ssl) else { throw .verification(.noCertificate) }
+        guard let seen = PublicKeyPin(of: leaf) else { throw .verification(.other("the certificate's key is unreadable")) }
+        guard trust.pins.contains(seen) else { throw .verification(.pinMismatch(seen: seen.description)) }
+    }
+
+    private func reason(_ code: CInt, _ leaf: OpaquePointer) -> VerificationFailure {
+        switch code {
+        case X509_V_ERR_CERT_HAS_EXPIRED: return .expired
+        case X509_V_ERR_CERT_NOT_YET_VALID: return .notYetValid
+        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+            X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
+            X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, X509_V_ERR_CERT_UNTRUSTED:
+            return .unknownAuthority
+        case X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH:
+            X509_up_ref(leaf)
+            let facts = try? X509Certificate(owning: leaf).facts()
+            return .wrongName(expected: name ?? "", seen: (facts?.names ?? []) + (facts?.addresses ?? []))
+        default: return .other(String(cString: X509_verify_cert_error_string(Int(code))))
+        }
+    }
+
+    private static func add(_ authorities: [UInt8], to context: OpaquePointer) throws(TLSError) {
+        guard let store = SSL_CTX_get_cert_store(context) else { throw .libraryFailure("a certificate store") }
+        do throws(CertificateError) {
+            for authority in try X509Certificate.read(pem: authorities) {
+                guard X509_STORE_add_cert(store, authority.raw) == 1 else { throw .fromQueue("an authority") }
+            }
+        } catch { throw .library("the authorities: \(error)") }
+    }
+
+    /// Sets the name that this connection sends and verifies.
+    func prepare(_ ssl: OpaquePointer) throws(TLSError) {
+        if let serverName, everyhop_set_host_name(ssl, serverName) != 1 { throw .libraryFailure("the server's name") }
+        guard verifiesAuthority else { return }
+        guard let name else { throw .library("an authority is trusted, but no name is given to verify") }
+        let isSet =
+            serverName == nil
+            ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) : SSL_set1_host(ssl, name)
+        SSL_set_hostflags(ssl, CUnsignedInt(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT))
+        guard isSet == 1 else { throw .libraryFailure("the name to verify") }
+    }
+
+    // MARK: sessions
+
+    private func setSessionCache() {
+        everyhop_ctx_set_session_cache_mode(handle.raw, Int(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL))
+        SSL_CTX_sess_set_new_cb(handle.raw) { ssl, session in
+            guard let ssl, let session,
+                let owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ExtraData.contextOwner)
+            else { return 0 }
+            let endpoint = Int(bitPattern: SSL_get_ex_data(ssl, ExtraData.endpoint))
+            Unmanaged<ClientContext>.fromOpaque(owner)._withUnsafeGuaranteedRef { $0.save(session, endpoint) }
+            return 1
+        }
+    }
+
+    private func save(_ session: OpaquePointer, _ endpoint: Int) {
+        sessions[endpoint, default: []].append(session)
+        if let count = sessions[endpoint]?.count, count > Self.mostSessions, let oldest = sessions[endpoint]?.removeFirst() {
+            SSL_SESSION_free(oldest)
+        }
+    }
+
+    /// Offers a saved session. Each is used once, so that an observer cannot link connections (RFC 8446 §C.4).
+    func offerSession(to ssl: OpaquePointer, endpoint: Int) {
+        SSL_set_ex_data(ssl, ExtraData.endpoint, UnsafeMutableRawPointer(bitPattern: endpoint))
+        guard let session = sessions[endpoint]?.popLast() else { return }
+        if SSL_SESSION_is_resumable(session) == 1 { SSL_set_session(ssl, session) }
+        SSL_SESSION_free(session)
+    }
+}

@@ -1,0 +1,88 @@
+import COpenSSL
+
+/// What one binding shows to clients: its certificates, side by side, and the rules.
+public final class ServerContext {
+    let handle: ContextHandle
+    let tickets: TicketKeys
+    /// The binding's number, to be read from the connection afterwards.
+    let tag: Int
+    private let alpn: [UInt8]
+
+    /// - Parameters:
+    ///   - identities: one for each kind of key, so that old clients get RSA and others ECDSA.
+    ///   - alpn: the application protocols spoken, the preferred one first (RFC 7301).
+    ///   - tag: the binding's number.
+    /// - Throws: when the library refuses a certificate or a setting.
+    public init(
+        identities: [ServerIdentity],
+        policy: TLSPolicy,
+        alpn: [String],
+        tickets: TicketKeys,
+        tag: Int
+    ) throws(TLSError) {
+        handle = try ContextHandle(isServer: true, policy)
+        self.tickets = tickets
+        self.tag = tag
+        self.alpn = alpn.flatMap { [UInt8(truncatingIfNeeded: $0.utf8.count)] + Array($0.utf8) }
+        for identity in identities { try identity.install(in: handle.raw) }
+        // A session of one binding is not resumed under another, whose site may be a different one.
+        var identifier = withUnsafeBytes(of: UInt64(truncatingIfNeeded: tag).littleEndian) { Array($0) }
+        for identity in identities { identifier += identity.facts.pin.digest.prefix(8) }
+        guard
+            SSL_CTX_set_session_id_context(handle.raw, identifier, CUnsignedInt(clamping: min(32, identifier.count))) == 1
+        else { throw .libraryFailure("the session id context") }
+        Self.setTickets(handle.raw)
+        SSL_CTX_set_ex_data(handle.raw, ExtraData.contextOwner, Unmanaged.passUnretained(self).toOpaque())
+        SSL_CTX_set_alpn_select_cb(
+            handle.raw,
+            { _, chosen, length, offered, count, owner in
+                guard let owner else { return SSL_TLSEXT_ERR_NOACK }
+                return Unmanaged<ServerContext>.fromOpaque(owner)._withUnsafeGuaranteedRef {
+                    $0.selectProtocol(chosen, length, offered, count)
+                }
+            },
+            Unmanaged.passUnretained(self).toOpaque()
+        )
+    }
+
+    static func setTickets(_ context: OpaquePointer) {
+        everyhop_ctx_set_session_cache_mode(context, Int(SSL_SESS_CACHE_OFF))
+        SSL_CTX_set_num_tickets(context, 1)
+        everyhop_ctx_set_ticket_callback(context) { ssl, name, iv, cipher, mac, encrypting in
+            guard let owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ExtraData.contextOwner) else { return -1 }
+            let tickets = Unmanaged<ServerContext>.fromOpaque(owner)._withUnsafeGuaranteedRef { $0.tickets }
+            return tickets.keys.withUnsafeBufferPointer {
+                everyhop_ticket($0.baseAddress, CInt(clamping: $0.count), name, iv, cipher, mac, encrypting)
+            }
+        }
+    }
+
+    /// RFC 7301 §3.2: a client that offers only protocols we do not speak is refused.
+    private func selectProtocol(
+        _ chosen: UnsafeMutablePointer<UnsafePointer<UInt8>?>?,
+        _ length: UnsafeMutablePointer<UInt8>?,
+        _ offered: UnsafePointer<UInt8>?,
+        _ count: CUnsignedInt
+    ) -> CInt {
+        var selected: UnsafeMutablePointer<UInt8>?
+        let outcome = alpn.withUnsafeBufferPointer {
+            SSL_select_next_proto(&selected, length, $0.baseAddress, CUnsignedInt(clamping: $0.count), offered, count)
+        }
+        guard outcome == OPENSSL_NPN_NEGOTIATED, let selected else { return SSL_TLSEXT_ERR_ALERT_FATAL }
+        // `selected` may point into our own list, which the library reads only after this call: answer from theirs.
+        guard let offered else { return SSL_TLSEXT_ERR_ALERT_FATAL }
+        let size = Int(length?.pointee ?? 0)
+        var position = 0
+        while position < Int(count) {
+            let entry = Int(offered[position])
+            if entry == size, position + 1 + entry <= Int(count),
+                (0..<size).allSatisfy({ offered[position + 1 + $0] == selected[$0] })
+            {
+                chosen?.pointee = offered + position + 1
+                return SSL_TLSEXT_ERR_OK
+            }
+            position += 1 + entry
+        }
+        return SSL_TLSEXT_ERR_ALERT_FATAL
+    }
+}

@@ -1,0 +1,108 @@
+import COpenSSL
+
+/// A certificate with its chain and private key: who we say we are, to clients or to servers that ask.
+///
+/// *Ownership:* owns the OpenSSL objects; contexts take references of their own.
+public final class ServerIdentity {
+    /// What the leaf certificate says.
+    public let facts: CertificateFacts
+    let chain: [X509Certificate]
+    let key: PrivateKey
+
+    /// Reads PEM: the leaf first, then its issuers; the key may lie in a file of its own.
+    ///
+    /// - Throws: `keyMismatch` when the two do not belong together.
+    public init(chainPEM: [UInt8], keyPEM: [UInt8]) throws(CertificateError) {
+        chain = try X509Certificate.read(pem: chainPEM)
+        key = try PrivateKey(pem: keyPEM)
+        facts = try chain[0].facts()
+        guard X509_check_private_key(chain[0].raw, key.raw) == 1 else {
+            ERR_clear_error()
+            throw .keyMismatch
+        }
+    }
+
+    /// Reads a PKCS#12 file, as IIS exports it.
+    public convenience init(pfx: [UInt8], password: [UInt8]) throws(CertificateError) {
+        let parts = try PFX.read(pfx, password: password)
+        try self.init(chainPEM: parts.chainPEM, keyPEM: parts.keyPEM)
+    }
+
+    func install(in context: OpaquePointer) throws(TLSError) {
+        guard SSL_CTX_use_certificate(context, chain[0].raw) == 1, SSL_CTX_use_PrivateKey(context, key.raw) == 1 else {
+            throw .libraryFailure("the certificate cannot be used")
+        }
+        for issuer in chain.dropFirst() {
+            // The root is known to whoever trusts it; sending it would only cost bytes.
+            if X509_self_signed(issuer.raw, 0) == 1 { continue }
+            guard everyhop_ctx_add_chain(context, issuer.raw) == 1 else { throw .libraryFailure("the certificate's chain") }
+        }
+    }
+}
+
+/// Owns one EVP_PKEY.
+final class PrivateKey {
+    let raw: OpaquePointer
+
+    init(owning raw: OpaquePointer) { self.raw = raw }
+
+    deinit { EVP_PKEY_free(raw) }
+
+    init(pem: [UInt8]) throws(CertificateError) {
+        guard let bio = BIO_new_mem_buf(pem, CInt(clamping: pem.count)) else { throw .library("out of memory") }
+        defer { BIO_free(bio) }
+        // An empty password instead of OpenSSL's question on the terminal.
+        let raw = PEM_read_bio_PrivateKey(bio, nil, { _, _, _, _ in 0 }, nil)
+        ERR_clear_error()
+        guard let raw else { throw .noKey }
+        self.raw = raw
+    }
+
+    func pem() throws(CertificateError) -> [UInt8] {
+        let raw = self.raw
+        return try PEMWriter.write { PEM_write_bio_PKCS8PrivateKey($0, raw, nil, nil, 0, nil, nil) }
+    }
+}
+
+/// PKCS#12 files.
+public enum PFX {
+    /// A certificate with its chain, and its key, both as PEM.
+    public struct Parts: Sendable {
+        /// The leaf first.
+        public let chainPEM: [UInt8]
+        /// PKCS#8, not encrypted.
+        public let keyPEM: [UInt8]
+    }
+
+    /// Opens a file.
+    public static func read(_ bytes: [UInt8], password: [UInt8]) throws(CertificateError) -> Parts {
+        guard let bio = BIO_new_mem_buf(bytes, CInt(clamping: bytes.count)) else { throw .library("out of memory") }
+        defer { BIO_free(bio) }
+        guard let file = d2i_PKCS12_bio(bio, nil) else {
+            ERR_clear_error()
+            throw .badPFX
+        }
+        defer { PKCS12_free(file) }
+        var key: OpaquePointer?
+        var certificate: OpaquePointer?
+        var others: OpaquePointer?
+        let secret = password.map { CChar(bitPattern: $0) } + [0]
+        let parsed = PKCS12_parse(file, secret, &key, &certificate, &others)
+        defer { if let others { everyhop_chain_free(others) } }
+        let ownedKey = key.map { PrivateKey(owning: $0) }
+        let leaf = certificate.map { X509Certificate(owning: $0) }
+        guard parsed == 1, let leaf, let ownedKey else {
+            ERR_clear_error()
+            throw .badPFX
+        }
+        var chain = try leaf.pem()
+        if let others {
+            for index in 0..<everyhop_chain_count(others) {
+                guard let issuer = everyhop_chain_at(others, index) else { continue }
+                X509_up_ref(issuer)
+                chain += try X509Certificate(owning: issuer).pem()
+            }
+        }
+        return Parts(chainPEM: chain, keyPEM: try ownedKey.pem())
+    }
+}

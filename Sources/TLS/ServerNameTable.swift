@@ -1,0 +1,74 @@
+import COpenSSL
+
+/// The bindings of one listening address by server name (RFC 6066 §3): exact, then wildcard, then the default.
+///
+/// *Ownership:* holds the contexts; connections hold the table.
+public final class ServerNameTable {
+    let base: ContextHandle
+    private var exact: [String: ServerContext] = [:]
+    private var wildcard: [String: ServerContext] = [:]
+    private var fallback: ServerContext?
+
+    /// Makes an empty table; every context added has to have the same policy.
+    public init(policy: TLSPolicy) throws(TLSError) {
+        base = try ContextHandle(isServer: true, policy)
+        ServerContext.setTickets(base.raw)
+        SSL_CTX_set_client_hello_cb(
+            base.raw,
+            { ssl, alert, table in
+                guard let ssl, let table else { return SSL_CLIENT_HELLO_ERROR }
+                return Unmanaged<ServerNameTable>.fromOpaque(table)._withUnsafeGuaranteedRef { $0.choose(ssl, alert) }
+            },
+            Unmanaged.passUnretained(self).toOpaque()
+        )
+    }
+
+    /// Adds a binding. The first one added for a name wins.
+    ///
+    /// - Parameter host: an exact name, `*.` and a name, or nil for the address's default.
+    public func add(_ context: ServerContext, host: String?) {
+        guard let host = host?.lowercased() else {
+            if fallback == nil { fallback = context }
+            return
+        }
+        if host.hasPrefix("*.") {
+            let suffix = String(host.dropFirst())
+            if wildcard[suffix] == nil { wildcard[suffix] = context }
+        } else if exact[host] == nil {
+            exact[host] = context
+        }
+    }
+
+    /// The binding for a name; nil when there is none.
+    func context(for name: String?) -> ServerContext? {
+        guard let name = name?.lowercased() else { return fallback }
+        if let context = exact[name] { return context }
+        if let dot = name.firstIndex(of: "."), dot != name.startIndex, let context = wildcard[String(name[dot...])] {
+            return context
+        }
+        return fallback
+    }
+
+    /// Runs before any extension is read, so that certificates, tickets and protocols are the binding's from the start.
+    private func choose(_ ssl: OpaquePointer, _ alert: UnsafeMutablePointer<CInt>?) -> CInt {
+        guard let context = context(for: Self.serverName(ssl)) else {
+            alert?.pointee = SSL_AD_UNRECOGNIZED_NAME
+            return SSL_CLIENT_HELLO_ERROR
+        }
+        SSL_set_SSL_CTX(ssl, context.handle.raw)
+        return SSL_CLIENT_HELLO_SUCCESS
+    }
+
+    /// The host_name entry of the client's hello: list length (2), type (1), length (2), name.
+    private static func serverName(_ ssl: OpaquePointer) -> String? {
+        var start: UnsafePointer<UInt8>?
+        var count = 0
+        guard SSL_client_hello_get0_ext(ssl, CUnsignedInt(TLSEXT_TYPE_server_name), &start, &count) == 1, let start,
+            count > 5, start[2] == UInt8(TLSEXT_NAMETYPE_host_name)
+        else { return nil }
+        let length = Int(start[3]) << 8 | Int(start[4])
+        guard length > 0, length <= 255, length + 5 <= count else { return nil }
+        let name = UnsafeBufferPointer(start: start + 5, count: length)
+        return String(decoding: name, as: UTF8.self)
+    }
+}

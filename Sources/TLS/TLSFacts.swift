@@ -1,0 +1,35 @@
+import COpenSSL
+
+/// What a handshake agreed on, for the log and for evidence.
+public struct TLSFacts: Sendable {
+    /// `TLSv1.3` or `TLSv1.2`.
+    public let version: String
+    /// Such as `TLS_AES_128_GCM_SHA256`.
+    public let cipher: String
+    /// The group of the key exchange, such as `X25519`; empty when the library does not tell.
+    public let group: String
+    /// Whether an earlier session was resumed.
+    public let resumed: Bool
+    /// The name that the client sent.
+    public let serverName: String?
+    /// The application protocol, if one was negotiated.
+    public let alpn: String?
+    /// The binding that was chosen; only on the accepting side.
+    public let bindingTag: Int?
+    /// Whether the server's key was checked against pins.
+    public let pinMatched: Bool
+
+    init(_ ssl: OpaquePointer, tag: Int?, pinMatched: Bool) {
+        version = String(cString: SSL_get_version(ssl))
+        cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)).map { String(cString: $0) } ?? ""
+        group = everyhop_group_name(ssl).map { String(cString: $0) } ?? ""
+        resumed = SSL_session_reused(ssl) == 1
+        serverName = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name).map { String(cString: $0) }
+        var start: UnsafePointer<UInt8>?
+        var count: CUnsignedInt = 0
+        SSL_get0_alpn_selected(ssl, &start, &count)
+        alpn = start.map { String(decoding: UnsafeBufferPointer(start: $0, count: Int(count)), as: UTF8.self) }
+        bindingTag = tag
+        self.pinMatched = pinMatched
+    }
+}

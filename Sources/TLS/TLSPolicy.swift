@@ -1,0 +1,56 @@
+import COpenSSL
+
+/// Which versions, suites and groups are spoken.
+public enum TLSPolicy: Sendable {
+    /// NIST SP 800-52 r2: TLS 1.3, and TLS 1.2 with ephemeral keys and AES-GCM only.
+    case nist80052r2
+    /// TLS 1.3 only.
+    case modern
+
+    func apply(to context: OpaquePointer, isServer: Bool) throws(TLSError) {
+        everyhop_ctx_set_options(context, isServer ? 1 : 0)
+        everyhop_ctx_set_mode(
+            context,
+            Int(SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS)
+        )
+        // One read of the socket for a record's head and body together.
+        everyhop_ctx_set_read_ahead(context)
+        guard everyhop_ctx_set_versions(context, self == .modern ? TLS1_3_VERSION : TLS1_2_VERSION, TLS1_3_VERSION) == 1
+        else { throw .libraryFailure("TLS versions") }
+        // AES-128 first: faster than AES-256, and as strong as the rest of the handshake.
+        let suites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
+        guard SSL_CTX_set_ciphersuites(context, self == .modern ? suites + ":TLS_CHACHA20_POLY1305_SHA256" : suites) == 1
+        else { throw .libraryFailure("TLS 1.3 suites") }
+        let old = """
+            ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+            ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384
+            """
+        guard SSL_CTX_set_cipher_list(context, old) == 1 else { throw .libraryFailure("TLS 1.2 suites") }
+        // The post-quantum group is known to newer libraries only.
+        if everyhop_ctx_set_groups(context, "X25519MLKEM768:X25519:P-256:P-384") != 1 {
+            ERR_clear_error()
+            guard everyhop_ctx_set_groups(context, "X25519:P-256:P-384") == 1 else { throw .libraryFailure("groups") }
+        }
+    }
+}
+
+/// Owns one SSL_CTX.
+final class ContextHandle {
+    let raw: OpaquePointer
+
+    init(isServer: Bool, _ policy: TLSPolicy) throws(TLSError) {
+        guard let raw = SSL_CTX_new(isServer ? TLS_server_method() : TLS_client_method()) else {
+            throw .libraryFailure("a TLS context")
+        }
+        self.raw = raw
+        try policy.apply(to: raw, isServer: isServer)
+    }
+
+    deinit { SSL_CTX_free(raw) }
+}
+
+/// Places in OpenSSL's objects for values of ours; claimed once per process.
+enum ExtraData {
+    static let contextOwner = everyhop_ctx_ex_index()
+    static let endpoint = everyhop_ssl_ex_index()
+}
