@@ -43,7 +43,7 @@ struct Walker {
                 // toml++ keeps tables in key order; the file's order is what a reader expects.
                 std::vector<std::pair<const toml::key *, const toml::node *>> entries;
                 for (auto &&[key, value] : *node.as_table()) entries.emplace_back(&key, &value);
-                std::stable_sort(entries.begin(), entries.end(), [](auto &left, auto &right) {
+                std::sort(entries.begin(), entries.end(), [](auto &left, auto &right) {
                     return left.first->source().begin < right.first->source().begin;
                 });
                 nodes[index].children = static_cast<uint32_t>(entries.size());

@@ -1,0 +1,33 @@
+extension Configuration {
+    /// What came of a document.
+    public struct Decoded: Sendable {
+        /// What could be understood; to be used only when `isUsable`.
+        public let configuration: Configuration
+        /// Everything that is wrong, in the order of the file.
+        public let diagnostics: [Diagnostic]
+
+        /// Whether nothing is wrong that forbids its use.
+        public var isUsable: Bool { !diagnostics.contains { $0.severity == .error } }
+    }
+
+    /// Finds the meaning of a document; all complaints at once.
+    public static func decode(_ document: TOMLDocument) -> Decoded {
+        let complaints = TableReader.Complaints()
+        let root = TableReader(document.root, label: "the file", position: Position(line: 1, column: 1), complaints)
+        var configuration = Configuration()
+        if let table = root.table("server", label: "[server]") { configuration.server = Server(table) }
+        if let table = root.table("log", label: "[log]") { configuration.log = Log(table) }
+        if let table = root.table("tls", label: "[tls]") { configuration.tls = TLSSettings(table) }
+        if let table = root.table("certificate", label: "[certificate]") {
+            configuration.certificates = table.all().compactMap { Certificate($0, complaints) }
+        }
+        configuration.sites = root.tables("site", label: "[[site]]").compactMap { Site($0) }
+        configuration.upstreams = root.tables("upstream", label: "[[upstream]]").compactMap { Upstream($0) }
+        root.finish()
+        if complaints.list.isEmpty || !configuration.sites.isEmpty {
+            complaints.list += CrossChecks(configuration).run()
+        }
+        let sorted = complaints.list.enumerated().sorted { ($0.element.position, $0.offset) < ($1.element.position, $1.offset) }
+        return Decoded(configuration: configuration, diagnostics: sorted.map(\.element))
+    }
+}

@@ -1,0 +1,111 @@
+/// What no table can see alone: names that are defined once, references that lead somewhere, bindings that do not clash.
+struct CrossChecks {
+    private let configuration: Configuration
+    private var list: [Diagnostic] = []
+
+    init(_ configuration: Configuration) { self.configuration = configuration }
+
+    func run() -> [Diagnostic] {
+        var checks = self
+        checks.names()
+        checks.references()
+        checks.bindings()
+        return checks.list
+    }
+
+    private mutating func names() {
+        if configuration.sites.isEmpty {
+            list.append(Diagnostic(at: Position(line: 1, column: 1), "there is no site", fix: "add a [[site]] with a [[site.binding]]"))
+        }
+        var seen: [String: Position] = [:]
+        for site in configuration.sites {
+            if let first = seen[site.name] { duplicate("site", site.name, site.position, first) }
+            seen[site.name] = seen[site.name] ?? site.position
+        }
+        seen = [:]
+        for upstream in configuration.upstreams {
+            if let first = seen[upstream.name] { duplicate("upstream", upstream.name, upstream.position, first) }
+            seen[upstream.name] = seen[upstream.name] ?? upstream.position
+        }
+    }
+
+    private mutating func duplicate(_ kind: String, _ name: String, _ position: Position, _ first: Position) {
+        list.append(Diagnostic(at: position, "\(kind) \"\(name)\" is defined twice", fix: "line \(first.line) defines it first"))
+    }
+
+    private mutating func references() {
+        let certificates = Set(configuration.certificates.map(\.name))
+        let upstreams = Set(configuration.upstreams.map(\.name))
+        for site in configuration.sites {
+            check(site.upstream, in: upstreams, kind: "upstream")
+            for binding in site.bindings {
+                for certificate in binding.certificates { check(certificate, in: certificates, kind: "certificate") }
+            }
+        }
+        for upstream in configuration.upstreams {
+            if let certificate = upstream.clientCertificate { check(certificate, in: certificates, kind: "certificate") }
+        }
+    }
+
+    private mutating func check(_ name: Located<String>, in known: Set<String>, kind: String) {
+        guard !known.contains(name.value) else { return }
+        let nearest = Spelling.nearest(to: name.value, among: known)
+        list.append(
+            Diagnostic(
+                at: name.position,
+                "there is no \(kind) \"\(name.value)\"",
+                fix: nearest.map { "did you mean \"\($0)\"?" } ?? "define it as \(kind == "certificate" ? "[certificate.\(name.value)]" : "[[\(kind)]]")"
+            )
+        )
+    }
+
+    private struct Key: Hashable {
+        let listen: ListenAddress
+        let host: HostPattern?
+    }
+
+    /// As in IIS: the same address, port and host name twice is a clash; a closer one beside a wider one is not.
+    private mutating func bindings() {
+        var seen: [Key: Position] = [:]
+        var encrypted: [ListenAddress: Position] = [:]
+        for site in configuration.sites {
+            for binding in site.bindings {
+                let key = Key(listen: binding.listen, host: binding.host?.value)
+                if let first = seen[key] {
+                    let host = binding.host.map { " host \($0.value)" } ?? " without a host"
+                    list.append(
+                        Diagnostic(
+                            at: binding.position,
+                            "binding \(binding.listen.address):\(binding.listen.port)\(host) clashes with the one of line \(first.line)",
+                            fix: "give one of them another ip, port or host"
+                        )
+                    )
+                }
+                seen[key] = seen[key] ?? binding.position
+                encrypted[binding.listen] = encrypted[binding.listen] ?? binding.position
+            }
+        }
+        for site in configuration.sites {
+            for redirect in site.redirects {
+                for (listen, position) in encrypted where Self.overlap(listen, redirect.value) {
+                    list.append(
+                        Diagnostic(
+                            at: redirect.position,
+                            "redirect \(redirect.value.address):\(redirect.value.port) clashes with the binding of line \(position.line)",
+                            fix: "use another port"
+                        )
+                    )
+                }
+            }
+        }
+    }
+
+    private static func overlap(_ left: ListenAddress, _ right: ListenAddress) -> Bool {
+        guard left.port == right.port else { return false }
+        switch (left.address, right.address) {
+        case (.any, _), (_, .any): return true
+        case (.ip(let first), .ip(let second)):
+            return first == second || (first.isIPv6 == second.isIPv6 && (first.isUnspecified || second.isUnspecified))
+        }
+    }
+}

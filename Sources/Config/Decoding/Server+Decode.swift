@@ -1,0 +1,146 @@
+extension Server {
+    init(_ table: TableReader) {
+        if let workers = table.node("workers") {
+            switch workers.value {
+            case .string("auto"): break
+            case .integer(let count) where (1...256).contains(count): self.workers = Int(count)
+            case .table, .array, .string, .integer, .boolean, .float, .time:
+                table.complain(at: workers.position, "workers is not a number of processes", fix: "use \"auto\" or 1 to 256")
+            }
+        }
+        user = table.string("user")
+        if let text = table.string("admin"), let endpoint = Endpoint.read(text, table, key: "admin") {
+            admin = Located(value: endpoint, position: text.position)
+            if !endpoint.isLocal {
+                table.complain(
+                    at: text.position,
+                    "admin \"\(text.value)\" is not on this host: it is spoken to in plain",
+                    fix: "use 127.0.0.1, [::1] or unix:/path"
+                )
+            }
+        }
+        drain = table.duration("drain") ?? drain
+        resolve = table.duration("resolve") ?? resolve
+        maximumConnections = table.integer("maximum_connections", in: 1...10_000_000)
+        for text in table.strings("trusted_proxies") ?? [] {
+            if let network = Network(text.value) {
+                trustedProxies.append(network)
+            } else {
+                table.complain(
+                    at: text.position,
+                    "\"\(text.value)\" is no address and no network",
+                    fix: "write it like \"10.0.0.7\" or \"10.0.0.0/8\""
+                )
+            }
+        }
+        if let inner = table.table("timeouts", label: "[server.timeouts]") { timeouts = Timeouts(inner) }
+        if let inner = table.table("limits", label: "[server.limits]") { limits = Limits(inner) }
+        table.finish()
+    }
+}
+
+extension Server.Timeouts {
+    init(_ table: TableReader) {
+        self.init()
+        handshake = table.duration("handshake") ?? handshake
+        head = table.duration("head") ?? head
+        body = table.duration("body") ?? body
+        write = table.duration("write") ?? write
+        keepAlive = table.duration("keep_alive") ?? keepAlive
+        table.finish()
+    }
+}
+
+extension Server.Limits {
+    init(_ table: TableReader) {
+        self.init()
+        if let node = table.node("head"), let size = table.size("head") {
+            if (1024...1_048_576).contains(size) {
+                headBytes = Int(size)
+            } else {
+                table.complain(at: node.position, "head is out of range", fix: "use a size from 1KiB to 1MiB")
+            }
+        }
+        bodyBytes = table.size("body")
+        table.finish()
+    }
+}
+
+extension Log {
+    private static let levels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
+
+    init(_ table: TableReader) {
+        if let text = table.string("level") {
+            if Self.levels.contains(text.value) {
+                level = text.value
+            } else {
+                table.complain(
+                    at: text.position,
+                    "level \"\(text.value)\" is not known",
+                    fix: "use one of \(Self.levels.joined(separator: ", "))"
+                )
+            }
+        }
+        if let text = table.path("access") {
+            switch text.value {
+            case "off": access = .off
+            case "stdout": access = .stdout
+            default: access = .file(text.value)
+            }
+        }
+        query = table.boolean("query") ?? query
+        table.finish()
+    }
+}
+
+extension TLSSettings {
+    init(_ table: TableReader) {
+        policy = table.word("policy", Policy.self) ?? policy
+        if let inner = table.table("tickets", label: "tickets") {
+            ticketKeys = inner.path("keys")
+            ticketRotation = inner.duration("rotate") ?? ticketRotation
+            inner.finish()
+        }
+        table.finish()
+    }
+}
+
+extension Endpoint {
+    /// Reads `host:port`, `[address]:port` or `unix:/path`.
+    static func read(_ text: Located<String>, _ table: TableReader, key: String) -> Endpoint? {
+        let value = text.value
+        if value.hasPrefix("unix:") {
+            let path = String(value.dropFirst(5))
+            // sockaddr_un has room for 107 bytes and a NUL.
+            if path.hasPrefix("/"), path.utf8.count <= 107, !path.utf8.contains(0) { return .unix(path) }
+            table.complain(at: text.position, "\"\(value)\" is no path of a socket", fix: "use unix: and an absolute path of at most 107 bytes")
+            return nil
+        }
+        guard let colon = value.lastIndex(of: ":"), let port = port(value[value.index(after: colon)...]) else {
+            table.complain(at: text.position, "\(key) \"\(value)\" has no port", fix: "write it like \"10.0.1.10:443\", \"[::1]:443\" or \"app.internal:443\"")
+            return nil
+        }
+        let host = String(value[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]"), let address = IPAddress(String(host.dropFirst().dropLast())), address.isIPv6 {
+            return .ip(address, port: port)
+        }
+        if let address = IPAddress(host), !address.isIPv6 { return .ip(address, port: port) }
+        if let pattern = HostPattern(host), !pattern.isWildcard, host.utf8.contains(where: { !(0x30...0x39).contains($0) && $0 != 0x2E }) {
+            return .name(pattern.description, port: port)
+        }
+        table.complain(
+            at: text.position,
+            "\"\(host)\" is neither an address nor a host name",
+            fix: host.contains(":") ? "put an IPv6 address in brackets: \"[\(host)]:\(port)\"" : ""
+        )
+        return nil
+    }
+
+    /// 1 to 65535 in digits, nothing else.
+    static func port(_ text: Substring) -> UInt16? {
+        guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(text),
+            port > 0
+        else { return nil }
+        return port
+    }
+}

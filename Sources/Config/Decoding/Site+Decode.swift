@@ -1,0 +1,117 @@
+extension Certificate {
+    init?(_ entry: TOMLEntry, _ complaints: TableReader.Complaints) {
+        let table = TableReader(entry.node, label: "[certificate.\(entry.key)]", position: entry.keyPosition, complaints)
+        name = entry.key
+        position = entry.keyPosition
+        let chain = table.path("chain")
+        let key = table.path("key")
+        let pfx = table.path("pfx")
+        let password = table.path("password_file")
+        let names = table.strings("self_signed")
+        table.finish()
+        let kinds = [chain != nil || key != nil, pfx != nil, names != nil].filter { $0 }.count
+        guard kinds == 1 else {
+            table.complain(
+                at: position,
+                kinds == 0 ? "certificate \"\(name)\" says nowhere where it comes from" : "certificate \"\(name)\" has more than one source",
+                fix: "give it chain and key, or pfx, or self_signed"
+            )
+            return nil
+        }
+        if let pfx {
+            source = .pfx(pfx, password: password)
+        } else if let names {
+            for name in names where HostPattern(name.value) == nil && IPAddress(name.value) == nil {
+                table.complain(at: name.position, "\"\(name.value)\" is neither a host name nor an address")
+            }
+            guard !names.isEmpty else {
+                table.complain(at: position, "self_signed names nobody", fix: "list the host names and addresses it is for")
+                return nil
+            }
+            source = .selfSigned(names.map(\.value))
+        } else if let chain, let key {
+            source = .files(chain: chain, key: key)
+        } else {
+            table.complain(
+                at: position,
+                "certificate \"\(name)\" has a \(chain == nil ? "key" : "chain") but no \(chain == nil ? "chain" : "key")",
+                fix: "give it both"
+            )
+            return nil
+        }
+    }
+}
+
+extension Site {
+    init?(_ table: TableReader) {
+        position = table.position
+        let name = table.string("name")
+        table.require("name", fix: "name it, for logs and metrics")
+        let upstream = table.string("upstream")
+        table.require("upstream", fix: "say which [[upstream]] serves it")
+        redirects = (table.strings("redirect") ?? []).compactMap { Self.redirect($0, table) }
+        let tables = table.tables("binding", label: "[[site.binding]]")
+        if tables.isEmpty {
+            table.complain(at: position, "site \"\(name?.value ?? "")\" has no binding", fix: "add a [[site.binding]] below it")
+        }
+        bindings = tables.compactMap { Binding($0) }
+        table.finish()
+        guard let name, let upstream else { return nil }
+        self.name = name.value
+        self.upstream = upstream
+    }
+
+    private static func redirect(_ text: Located<String>, _ table: TableReader) -> Located<ListenAddress>? {
+        if text.value.hasPrefix("*:"), let port = Endpoint.port(text.value.dropFirst(2)) {
+            return Located(value: ListenAddress(address: .any, port: port), position: text.position)
+        }
+        switch Endpoint.read(text, table, key: "redirect") {
+        case .ip(let address, let port):
+            return Located(value: ListenAddress(address: .ip(address), port: port), position: text.position)
+        case .name, .unix:
+            table.complain(at: text.position, "redirect has to be an IP address and a port", fix: "write it like \"0.0.0.0:80\" or \"*:80\"")
+            return nil
+        case nil: return nil
+        }
+    }
+}
+
+extension Binding {
+    init?(_ table: TableReader) {
+        position = table.position
+        if let type = table.string("type"), type.value != "https" {
+            table.complain(at: type.position, "binding type \"\(type.value)\" is not served", fix: "use \"https\"; for http use the site's redirect")
+        }
+        let ip = table.string("ip")
+        let port = table.integer("port", in: 1...65535)
+        let hostText = table.string("host")
+        let host = hostText.flatMap { text in HostPattern(text.value).map { Located(value: $0, position: text.position) } }
+        if let hostText, host == nil {
+            table.complain(at: hostText.position, "host \"\(hostText.value)\" is not a host name", fix: "use a name like \"portal.example.org\" or \"*.example.org\"")
+        }
+        var certificates: [Located<String>]?
+        if case .array = table.node("certificate")?.value {
+            certificates = table.strings("certificate")
+        } else {
+            certificates = table.string("certificate").map { [$0] }
+        }
+        table.require("certificate", fix: "name a [certificate.NAME]")
+        if let list = certificates, list.isEmpty || list.count > 2 {
+            table.complain(at: position, "a binding has one certificate, or an ECDSA and an RSA one")
+            certificates = nil
+        }
+        table.finish()
+        var address = BindingAddress.any
+        if let ip, ip.value != "*" {
+            guard let parsed = IPAddress(ip.value) else {
+                table.complain(at: ip.position, "ip \"\(ip.value)\" is not an address", fix: "use an address of this host, or \"*\" for all")
+                return nil
+            }
+            address = .ip(parsed)
+        }
+        guard let certificates, hostText == nil || host != nil, port != nil || table.node("port") == nil else { return nil }
+        listen = ListenAddress(address: address, port: UInt16(port ?? 443))
+        self.host = host
+        self.certificates = certificates
+    }
+}

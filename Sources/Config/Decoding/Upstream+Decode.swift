@@ -1,0 +1,88 @@
+extension Upstream {
+    init?(_ table: TableReader) {
+        position = table.position
+        let name = table.string("name")
+        table.require("name", fix: "name it, so that a site can refer to it")
+        table.require("servers", fix: "list at least one, like servers = [\"10.0.1.10:443\"]")
+        servers = (table.strings("servers") ?? []).compactMap { text in
+            Endpoint.read(text, table, key: "servers").map { Located(value: $0, position: text.position) }
+        }
+        let serverName = table.string("server_name")
+        if let serverName, IPAddress(serverName.value) == nil, HostPattern(serverName.value)?.isWildcard ?? true {
+            table.complain(at: serverName.position, "server_name \"\(serverName.value)\" is neither a host name nor an address")
+        }
+        self.serverName = serverName?.value
+        plaintext = table.boolean("plaintext") ?? false
+        trust = table.table("trust", label: "trust").map { Trust($0) }
+        clientCertificate = table.string("client_certificate")
+        if let version = table.string("protocol"), version.value != "http/1.1" {
+            table.complain(at: version.position, "protocol \"\(version.value)\" is not spoken to servers", fix: "use \"http/1.1\"")
+        }
+        balance = table.word("balance", Balance.self) ?? .leastConnections
+        timeouts = table.table("timeouts", label: "[upstream.timeouts]").map { Timeouts($0) } ?? Timeouts()
+        maximumConnections = table.integer("maximum_connections", in: 1...1_000_000)
+        maximumIdle = table.integer("maximum_idle", in: 0...100_000) ?? 64
+        self.name = name?.value ?? ""
+        checkTrust(table)
+        table.finish()
+        if table.node("servers") != nil, servers.isEmpty, case .array(let list) = table.node("servers")?.value, list.isEmpty {
+            table.complain(at: position, "upstream \"\(name?.value ?? "")\" has no server")
+        }
+        if name == nil { return nil }
+    }
+
+    /// Laws 1 and 2: every server is verified, and what is not encrypted stays on this host.
+    private func checkTrust(_ table: TableReader) {
+        if plaintext {
+            for server in servers where !server.value.isLocal {
+                table.complain(
+                    at: server.position,
+                    "\(server.value) is not on this host: it cannot be spoken to in plain",
+                    fix: "drop plaintext and give the upstream trust, or use 127.0.0.1, [::1] or unix:/path"
+                )
+            }
+            if let node = table.node("trust") {
+                table.complain(at: node.position, "trust has no meaning with plaintext", fix: "drop one of the two")
+            }
+        } else if trust == nil {
+            table.complain(
+                at: position,
+                "the upstream has no trust: its servers could not be verified",
+                fix: "add trust = { ca = \"FILE\" } or trust = { pins = [\"sha256/...\"] }; `everyhop pin HOST:PORT` shows a server's pin"
+            )
+        }
+    }
+}
+
+extension Upstream.Trust {
+    init(_ table: TableReader) {
+        ca = table.path("ca")
+        var pins: [Pin] = []
+        for text in table.strings("pins") ?? [] {
+            if let pin = Pin(text.value) {
+                pins.append(pin)
+            } else {
+                table.complain(
+                    at: text.position,
+                    "\"\(text.value)\" is not a pin",
+                    fix: "write sha256/ and the Base64 of 32 bytes; `everyhop pin HOST:PORT` prints it"
+                )
+            }
+        }
+        self.pins = pins
+        if ca == nil, table.node("pins") == nil || table.strings("pins")?.isEmpty == true {
+            table.complain(at: table.position, "trust names neither an authority nor a pin", fix: "add ca = \"FILE\" or pins = [\"sha256/...\"]")
+        }
+        table.finish()
+    }
+}
+
+extension Upstream.Timeouts {
+    init(_ table: TableReader) {
+        self.init()
+        connect = table.duration("connect") ?? connect
+        response = table.duration("response") ?? response
+        idle = table.duration("idle") ?? idle
+        table.finish()
+    }
+}

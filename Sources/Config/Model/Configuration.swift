@@ -1,0 +1,253 @@
+/// A value with the place that it was written at.
+public struct Located<Value: Sendable>: Sendable {
+    /// The value.
+    public let value: Value
+    /// Where it stands.
+    public let position: Position
+}
+
+/// All that a configuration file says; immutable once decoded.
+public struct Configuration: Sendable {
+    /// `[server]`
+    public internal(set) var server = Server()
+    /// `[log]`
+    public internal(set) var log = Log()
+    /// `[tls]`
+    public internal(set) var tls = TLSSettings()
+    /// `[certificate.NAME]`
+    public internal(set) var certificates: [Certificate] = []
+    /// `[[site]]`
+    public internal(set) var sites: [Site] = []
+    /// `[[upstream]]`
+    public internal(set) var upstreams: [Upstream] = []
+}
+
+/// `[server]`: the process.
+public struct Server: Sendable {
+    /// How long connections may take; all in milliseconds.
+    public struct Timeouts: Sendable {
+        /// From accepting to the end of the TLS handshake.
+        public internal(set) var handshake: UInt64 = 10_000
+        /// From the first byte of a request to the end of its head.
+        public internal(set) var head: UInt64 = 30_000
+        /// Between two pieces of a request's body.
+        public internal(set) var body: UInt64 = 60_000
+        /// Between two pieces that the client takes of a response.
+        public internal(set) var write: UInt64 = 60_000
+        /// Between two requests on one connection.
+        public internal(set) var keepAlive: UInt64 = 75_000
+    }
+
+    /// How large things may be; all in bytes.
+    public struct Limits: Sendable {
+        /// A request's or response's head.
+        public internal(set) var headBytes = 65_536
+        /// A request's body; nil for any size.
+        public internal(set) var bodyBytes: UInt64?
+    }
+
+    /// How many workers; nil for one per processor.
+    public internal(set) var workers: Int?
+    /// Who the workers become.
+    public internal(set) var user: Located<String>?
+    /// Where metrics are read.
+    public internal(set) var admin: Located<Endpoint>?
+    /// How long connections may take to finish when workers are replaced or stopped, in milliseconds.
+    public internal(set) var drain: UInt64 = 30_000
+    /// How often names of servers are resolved anew, in milliseconds.
+    public internal(set) var resolve: UInt64 = 30_000
+    /// The most clients of all workers together; nil for what the descriptor limit allows.
+    public internal(set) var maximumConnections: Int?
+    /// Proxies whose word about the client is believed.
+    public internal(set) var trustedProxies: [Network] = []
+    /// How long connections may take.
+    public internal(set) var timeouts = Timeouts()
+    /// How large things may be.
+    public internal(set) var limits = Limits()
+}
+
+/// `[log]`
+public struct Log: Sendable {
+    /// Where the access log goes.
+    public enum Access: Equatable, Sendable {
+        /// Nowhere.
+        case off
+        /// Standard output.
+        case stdout
+        /// A file, by path.
+        case file(String)
+    }
+
+    /// The least severity that is logged.
+    public internal(set) var level = "info"
+    /// Where the access log goes.
+    public internal(set) var access = Access.stdout
+    /// Whether the access log tells query strings, which may hold health data.
+    public internal(set) var query = false
+}
+
+/// `[tls]`
+public struct TLSSettings: Sendable {
+    /// Which versions and suites are spoken.
+    public enum Policy: String, Sendable, CaseIterable {
+        /// TLS 1.3, and TLS 1.2 with ephemeral keys and AES-GCM.
+        case nist80052r2 = "nist-800-52r2"
+        /// TLS 1.3 only.
+        case modern
+    }
+
+    /// Which versions and suites are spoken.
+    public internal(set) var policy = Policy.nist80052r2
+    /// A file of session ticket keys that a fleet shares.
+    public internal(set) var ticketKeys: Located<String>?
+    /// How often the master makes a new ticket key, in milliseconds.
+    public internal(set) var ticketRotation: UInt64 = 12 * 3_600_000
+}
+
+/// `[certificate.NAME]`
+public struct Certificate: Sendable {
+    /// Where certificate and key come from.
+    public enum Source: Sendable {
+        /// PEM files.
+        case files(chain: Located<String>, key: Located<String>)
+        /// A PKCS#12 file and the file that holds its password.
+        case pfx(Located<String>, password: Located<String>?)
+        /// Made by everyhop for these names, and kept beside the configuration.
+        case selfSigned([String])
+    }
+
+    /// What bindings call it.
+    public let name: String
+    /// Where it is defined.
+    public let position: Position
+    /// Where certificate and key come from.
+    public let source: Source
+}
+
+/// `[[site]]`: a web application, as in IIS.
+public struct Site: Sendable {
+    /// What logs call it.
+    public let name: String
+    /// Where it is defined.
+    public let position: Position
+    /// The upstream that serves it.
+    public let upstream: Located<String>
+    /// Plain addresses that answer with a redirect to https.
+    public let redirects: [Located<ListenAddress>]
+    /// What clients reach it by.
+    public let bindings: [Binding]
+}
+
+/// An address to listen on.
+public struct ListenAddress: Hashable, Sendable {
+    /// One address, or every one.
+    public let address: BindingAddress
+    /// The TCP port.
+    public let port: UInt16
+}
+
+/// The IP of a binding.
+public enum BindingAddress: Hashable, Sendable, CustomStringConvertible {
+    /// `*`: every IPv4 and IPv6 address.
+    case any
+    /// One address, or every address of its family when unspecified.
+    case ip(IPAddress)
+
+    /// As it is written.
+    public var description: String {
+        switch self {
+        case .any: "*"
+        case .ip(let address): address.description
+        }
+    }
+}
+
+/// `[[site.binding]]`: IP, port and host name, mapped to certificates.
+public struct Binding: Sendable {
+    /// Where it listens.
+    public let listen: ListenAddress
+    /// The server name it is for, in small letters; nil for the address's default.
+    public let host: Located<HostPattern>?
+    /// One certificate, or an ECDSA and an RSA one.
+    public let certificates: [Located<String>]
+    /// Where it is defined.
+    public let position: Position
+}
+
+/// A host name, or `*.` and a name that stands for one more label.
+public struct HostPattern: Hashable, Sendable, CustomStringConvertible {
+    /// In small letters.
+    public let description: String
+
+    /// Whether it begins with `*.`.
+    public var isWildcard: Bool { description.hasPrefix("*.") }
+
+    /// Reads a name of letters, digits, hyphens and underscores; nil when it is none.
+    public init?(_ text: String) {
+        let text = text.lowercased()
+        let labels = (text.hasPrefix("*.") ? text.dropFirst(2) : text[...])
+            .split(separator: ".", omittingEmptySubsequences: false)
+        guard text.utf8.count <= 253, !labels.isEmpty else { return nil }
+        for label in labels {
+            guard (1...63).contains(label.utf8.count), label.first != "-", label.last != "-" else { return nil }
+            for byte in label.utf8 {
+                let isAllowed =
+                    (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || byte == 0x2D || byte == 0x5F
+                guard isAllowed else { return nil }
+            }
+        }
+        description = text
+    }
+}
+
+/// `[[upstream]]`: a named group of application servers.
+public struct Upstream: Sendable {
+    /// How a server is verified; at least one of the two.
+    public struct Trust: Sendable {
+        /// A file of authorities.
+        public let ca: Located<String>?
+        /// Keys, one of which the server must bear.
+        public let pins: [Pin]
+    }
+
+    /// Which server an exchange goes to.
+    public enum Balance: String, Sendable, CaseIterable {
+        /// The one with the fewest exchanges under way.
+        case leastConnections = "least-connections"
+        /// Each in turn.
+        case roundRobin = "round-robin"
+    }
+
+    /// How long servers may take; all in milliseconds.
+    public struct Timeouts: Sendable {
+        /// To connect and be verified.
+        public internal(set) var connect: UInt64 = 5000
+        /// To begin a response, and between two pieces of it.
+        public internal(set) var response: UInt64 = 60_000
+        /// That a connection may rest in the pool.
+        public internal(set) var idle: UInt64 = 60_000
+    }
+
+    /// What sites call it.
+    public let name: String
+    /// Where it is defined.
+    public let position: Position
+    /// The servers, at least one.
+    public let servers: [Located<Endpoint>]
+    /// The name that is sent and verified; nil for each server's own.
+    public let serverName: String?
+    /// How a server is verified; nil only when plain.
+    public let trust: Trust?
+    /// Whether servers on this very host are spoken to in plain.
+    public let plaintext: Bool
+    /// The certificate shown to servers that ask.
+    public let clientCertificate: Located<String>?
+    /// Which server an exchange goes to.
+    public let balance: Balance
+    /// How long servers may take.
+    public let timeouts: Timeouts
+    /// The most connections of one worker; nil for any number.
+    public let maximumConnections: Int?
+    /// The most connections that rest per worker and server.
+    public let maximumIdle: Int
+}

@@ -1,0 +1,117 @@
+/// What is counted per worker; the raw value is its place in the shared page.
+public enum Counter: Int, CaseIterable, Sendable {
+    /// Clients accepted.
+    case clientConnections
+    /// Clients connected now.
+    case clientConnectionsActive
+    /// TLS handshakes completed with clients.
+    case handshakes
+    /// TLS handshakes with clients that failed.
+    case handshakeFailures
+    /// TLS handshakes with clients that resumed a session.
+    case handshakesResumed
+    /// Requests with a complete head.
+    case requests
+    /// Requests refused because they are not valid HTTP.
+    case requestsRefused
+    /// Responses of class 2xx.
+    case responses2xx
+    /// Responses of class 3xx.
+    case responses3xx
+    /// Responses of class 4xx.
+    case responses4xx
+    /// Responses of class 5xx.
+    case responses5xx
+    /// Plaintext bytes read from clients.
+    case bytesFromClients
+    /// Plaintext bytes written to clients.
+    case bytesToClients
+    /// Connections begun to servers.
+    case upstreamConnections
+    /// Connections to servers now.
+    case upstreamConnectionsActive
+    /// TLS handshakes completed with servers.
+    case upstreamHandshakes
+    /// TLS handshakes with servers that resumed a session.
+    case upstreamResumed
+    /// Servers that could not be reached or broke the handshake.
+    case upstreamConnectFailures
+    /// Servers that are not the ones that are trusted.
+    case upstreamVerificationFailures
+    /// Servers whose key is not one that is pinned.
+    case pinMismatches
+    /// Servers that did not answer in time.
+    case upstreamTimeouts
+    /// Requests served over a connection from the pool.
+    case poolReuses
+    /// Times that accepting stopped at the connection limit.
+    case connectionLimitReached
+    /// Access log lines that could not be written.
+    case accessLogDropped
+
+    /// Whether it can fall.
+    public var isGauge: Bool { self == .clientConnectionsActive || self == .upstreamConnectionsActive }
+
+    /// Its name and meaning in Prometheus' exposition.
+    public var exposition: (name: String, labels: String, help: String) {
+        switch self {
+        case .clientConnections: ("everyhop_client_connections_total", "", "Clients accepted.")
+        case .clientConnectionsActive: ("everyhop_client_connections", "", "Clients connected now.")
+        case .handshakes: ("everyhop_client_handshakes_total", "", "TLS handshakes completed with clients.")
+        case .handshakeFailures: ("everyhop_client_handshake_failures_total", "", "TLS handshakes with clients that failed.")
+        case .handshakesResumed: ("everyhop_client_handshakes_resumed_total", "", "Client handshakes that resumed a session.")
+        case .requests: ("everyhop_requests_total", "", "Requests with a complete head.")
+        case .requestsRefused: ("everyhop_requests_refused_total", "", "Requests that are not valid HTTP.")
+        case .responses2xx: ("everyhop_responses_total", "class=\"2xx\"", "Responses by class of status.")
+        case .responses3xx: ("everyhop_responses_total", "class=\"3xx\"", "Responses by class of status.")
+        case .responses4xx: ("everyhop_responses_total", "class=\"4xx\"", "Responses by class of status.")
+        case .responses5xx: ("everyhop_responses_total", "class=\"5xx\"", "Responses by class of status.")
+        case .bytesFromClients: ("everyhop_client_bytes_received_total", "", "Plaintext bytes read from clients.")
+        case .bytesToClients: ("everyhop_client_bytes_sent_total", "", "Plaintext bytes written to clients.")
+        case .upstreamConnections: ("everyhop_upstream_connections_total", "", "Connections begun to servers.")
+        case .upstreamConnectionsActive: ("everyhop_upstream_connections", "", "Connections to servers now.")
+        case .upstreamHandshakes: ("everyhop_upstream_handshakes_total", "", "TLS handshakes completed with servers.")
+        case .upstreamResumed: ("everyhop_upstream_handshakes_resumed_total", "", "Server handshakes that resumed a session.")
+        case .upstreamConnectFailures:
+            ("everyhop_upstream_connect_failures_total", "", "Servers that could not be reached or broke the handshake.")
+        case .upstreamVerificationFailures:
+            ("everyhop_upstream_verification_failures_total", "", "Servers that are not the ones that are trusted.")
+        case .pinMismatches: ("everyhop_upstream_pin_mismatches_total", "", "Servers whose key is not pinned.")
+        case .upstreamTimeouts: ("everyhop_upstream_timeouts_total", "", "Servers that did not answer in time.")
+        case .poolReuses: ("everyhop_upstream_pool_reuses_total", "", "Requests over a pooled connection.")
+        case .connectionLimitReached:
+            ("everyhop_connection_limit_reached_total", "", "Times that accepting stopped at the connection limit.")
+        case .accessLogDropped: ("everyhop_access_log_dropped_total", "", "Access log lines that could not be written.")
+        }
+    }
+}
+
+/// What is measured per worker, in microseconds.
+public enum Timing: Int, CaseIterable, Sendable {
+    /// From accepting a client to the end of its handshake.
+    case handshake
+    /// From the first byte of a request to the last of its response.
+    case request
+    /// From looking for a server to a verified connection.
+    case upstreamConnect
+    /// From a verified connection to the response's head.
+    case upstreamFirstByte
+
+    /// Its name and meaning in Prometheus' exposition.
+    public var exposition: (name: String, help: String) {
+        switch self {
+        case .handshake: ("everyhop_client_handshake_seconds", "From accepting a client to the end of its handshake.")
+        case .request: ("everyhop_request_seconds", "From the first byte of a request to the last of its response.")
+        case .upstreamConnect: ("everyhop_upstream_connect_seconds", "From looking for a server to a verified connection.")
+        case .upstreamFirstByte: ("everyhop_upstream_first_byte_seconds", "From a verified connection to the response's head.")
+        }
+    }
+}
+
+/// What is counted per upstream.
+public enum UpstreamCounter: Int, CaseIterable, Sendable {
+    /// Requests sent there.
+    case requests
+    /// Requests that failed there.
+    case failures
+}

@@ -1,0 +1,83 @@
+import Glibc
+public import Platform
+
+/// A worker's counters in memory that it shares with those who read them: writing one is a plain add.
+///
+/// One process writes a page; any number read it. A reader may see a histogram's sum an instant before its count.
+///
+/// *Ownership:* owns the mapping, not the descriptor.
+public final class MetricsPage {
+    /// Upstreams that are counted apart.
+    public static let upstreamSlots = 256
+    /// Upper bounds of the buckets are 2^6 to 2^26 microseconds: 64 µs to 67 s.
+    static let firstBucket = 6
+    static let bucketCount = 21
+    /// Buckets, one more for what is slower, and the sum.
+    private static let timingWords = bucketCount + 2
+    private static let words =
+        Counter.allCases.count + Timing.allCases.count * timingWords + upstreamSlots * UpstreamCounter.allCases.count
+    /// Bytes that the shared memory has to have.
+    public static let size = (words * 8 + 4095) / 4096 * 4096
+
+    private let memory: UnsafeMutablePointer<Int64>
+
+    /// Maps shared memory of `size` bytes.
+    public init(descriptor: borrowing FileDescriptor) throws(Errno) {
+        let address = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.raw, 0)
+        guard let address, address != MAP_FAILED else { throw Errno(in: "mmap") }
+        memory = address.bindMemory(to: Int64.self, capacity: Self.words)
+    }
+
+    deinit { munmap(memory, Self.size) }
+
+    /// Adds to a counter.
+    public func add(_ counter: Counter, _ amount: Int = 1) { memory[counter.rawValue] &+= Int64(amount) }
+
+    /// Reads a counter.
+    public func value(_ counter: Counter) -> Int64 { memory[counter.rawValue] }
+
+    /// Counts one for an upstream; those beyond the last slot are not counted apart.
+    public func add(_ counter: UpstreamCounter, upstream: Int) {
+        guard upstream >= 0, upstream < Self.upstreamSlots else { return }
+        memory[Self.place(counter, upstream)] &+= 1
+    }
+
+    /// Reads an upstream's counter.
+    public func value(_ counter: UpstreamCounter, upstream: Int) -> Int64 {
+        guard upstream >= 0, upstream < Self.upstreamSlots else { return 0 }
+        return memory[Self.place(counter, upstream)]
+    }
+
+    /// Records one duration.
+    public func record(_ timing: Timing, microseconds: UInt64) {
+        let start = Self.start(timing)
+        memory[start + Self.bucket(microseconds)] &+= 1
+        memory[start + Self.bucketCount + 1] &+= Int64(truncatingIfNeeded: min(microseconds, 1 << 40))
+    }
+
+    /// How many durations fell into each bucket, the last of them without a bound, and their sum in microseconds.
+    public func histogram(_ timing: Timing) -> (buckets: [Int64], sum: Int64) {
+        let start = Self.start(timing)
+        return ((0...Self.bucketCount).map { memory[start + $0] }, memory[start + Self.bucketCount + 1])
+    }
+
+    /// Adds what another page has counted, of which the writer is gone; gauges fall to nothing with it.
+    public func absorb(_ other: MetricsPage) {
+        for index in 0..<Self.words {
+            if let counter = Counter(rawValue: index), counter.isGauge { continue }
+            memory[index] &+= other.memory[index]
+        }
+    }
+
+    static func bucket(_ microseconds: UInt64) -> Int {
+        let bits = 64 - (max(1, microseconds) - 1).leadingZeroBitCount
+        return min(max(0, bits - firstBucket), bucketCount)
+    }
+
+    private static func start(_ timing: Timing) -> Int { Counter.allCases.count + timing.rawValue * timingWords }
+
+    private static func place(_ counter: UpstreamCounter, _ upstream: Int) -> Int {
+        Counter.allCases.count + Timing.allCases.count * timingWords + upstream * UpstreamCounter.allCases.count
+            + counter.rawValue
+    }
+}

@@ -1,0 +1,71 @@
+/// All pages together in Prometheus' text format 0.0.4.
+public enum PrometheusText {
+    /// The Content-Type that goes with it.
+    public static let contentType = "text/plain; version=0.0.4; charset=utf-8"
+
+    /// - Parameter upstreams: names by slot.
+    public static func write(_ pages: [MetricsPage], upstreams: [String]) -> String {
+        var text = ""
+        var last = ""
+        for counter in Counter.allCases {
+            let exposition = counter.exposition
+            if exposition.name != last { header(exposition.name, exposition.help, counter.isGauge ? "gauge" : "counter", &text) }
+            last = exposition.name
+            let labels = exposition.labels.isEmpty ? "" : "{\(exposition.labels)}"
+            text += "\(exposition.name)\(labels) \(pages.reduce(0) { $0 + $1.value(counter) })\n"
+        }
+        for timing in Timing.allCases { histogram(timing, pages, &text) }
+        for counter in UpstreamCounter.allCases {
+            let name = counter == .requests ? "everyhop_upstream_requests_total" : "everyhop_upstream_failures_total"
+            header(name, counter == .requests ? "Requests by upstream." : "Failed requests by upstream.", "counter", &text)
+            for (slot, upstream) in upstreams.prefix(MetricsPage.upstreamSlots).enumerated() {
+                let sum = pages.reduce(0) { $0 + $1.value(counter, upstream: slot) }
+                text += "\(name){upstream=\"\(escaped(upstream))\"} \(sum)\n"
+            }
+        }
+        return text
+    }
+
+    private static func header(_ name: String, _ help: String, _ type: String, _ text: inout String) {
+        text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+    }
+
+    private static func histogram(_ timing: Timing, _ pages: [MetricsPage], _ text: inout String) {
+        let name = timing.exposition.name
+        header(name, timing.exposition.help, "histogram", &text)
+        var buckets = [Int64](repeating: 0, count: MetricsPage.bucketCount + 1)
+        var sum: Int64 = 0
+        for page in pages {
+            let one = page.histogram(timing)
+            for index in buckets.indices { buckets[index] += one.buckets[index] }
+            sum += one.sum
+        }
+        var total: Int64 = 0
+        for index in 0..<MetricsPage.bucketCount {
+            total += buckets[index]
+            let bound = seconds(Int64(1) << Int64(index + MetricsPage.firstBucket))
+            text += "\(name)_bucket{le=\"\(bound)\"} \(total)\n"
+        }
+        total += buckets[MetricsPage.bucketCount]
+        text += "\(name)_bucket{le=\"+Inf\"} \(total)\n\(name)_sum \(seconds(sum))\n\(name)_count \(total)\n"
+    }
+
+    /// Microseconds as seconds with six places, exactly.
+    private static func seconds(_ microseconds: Int64) -> String {
+        let fraction = String(microseconds % 1_000_000)
+        return "\(microseconds / 1_000_000).\(String(repeating: "0", count: 6 - fraction.utf8.count))\(fraction)"
+    }
+
+    private static func escaped(_ label: String) -> String {
+        var text = ""
+        for character in label.unicodeScalars {
+            switch character {
+            case "\\": text += "\\\\"
+            case "\"": text += "\\\""
+            case "\n": text += "\\n"
+            default: text.unicodeScalars.append(character)
+            }
+        }
+        return text
+    }
+}
