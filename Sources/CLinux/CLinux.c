@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,3 +79,14 @@ int everyhop_set_user(uid_t user) { return setresuid(user, user, user); }
 int everyhop_set_group(gid_t group) { return setresgid(group, group, group); }
 
 int everyhop_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+int everyhop_random(void *bytes, size_t length) {
+    char *next = bytes;
+    while (length > 0) {
+        ssize_t count = getrandom(next, length, 0);
+        if (count < 0) return -1;
+        next += count;
+        length -= (size_t)count;
+    }
+    return 0;
+}

@@ -48,7 +48,7 @@ public enum Socket {
         dualStack: Bool = false,
         backlog: CInt = 4096
     ) throws(Errno) -> FileDescriptor {
-        let descriptor = try open(address.family)
+        let descriptor = try open(address.domain)
         if case .unix(let path) = address {
             try removeStaleSocket(path, address)
         } else {
@@ -90,7 +90,7 @@ public enum Socket {
     public static func connect(
         to address: SocketAddress
     ) throws(Errno) -> Attempt {
-        let descriptor = try open(address.family)
+        let descriptor = try open(address.domain)
         if case .unix = address {} else { setNoDelay(descriptor) }
         while true {
             if address.withSockAddr({ Glibc.connect(descriptor.raw, $0, $1) }) == 0 {

@@ -113,7 +113,26 @@ public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    var family: CInt {
+    /// Which of the three kinds an address is.
+    public enum Family: Sendable {
+        /// IPv4
+        case v4
+        /// IPv6
+        case v6
+        /// A unix socket.
+        case unix
+    }
+
+    /// Which of the three kinds this is.
+    public var family: Family {
+        switch self {
+        case .v4: .v4
+        case .v6: .v6
+        case .unix: .unix
+        }
+    }
+
+    var domain: CInt {
         switch self {
         case .v4: AF_INET
         case .v6: AF_INET6

@@ -1,7 +1,16 @@
-internal import ArgumentParser
+import ArgumentParser
 
+/// The program `everyhop`.
 @main
 struct Everyhop: ParsableCommand {
-    @Option var config: String = "x"
-    mutating func run() throws { print(config) }
+    static let configuration = CommandConfiguration(
+        commandName: "everyhop",
+        abstract: "Encryption on every hop of an application that cannot be changed.",
+        version: Version.text
+    )
+}
+
+/// The version of this program.
+enum Version {
+    static let text = "0.1.0"
 }

@@ -51,10 +51,12 @@ public struct JSONLine {
     }
 
     /// Adds bytes of a peer as text; what is not ASCII becomes U+FFFD.
-    public mutating func field(_ name: StaticString, _ text: Span<UInt8>) {
+    ///
+    /// - Parameter limit: so many bytes are written at most.
+    public mutating func field(_ name: StaticString, _ text: Span<UInt8>, limit: Int = 2048) {
         key(name)
         bytes.append(0x22)
-        for index in text.indices { escape(text[index], isText: false) }
+        for index in text.indices.prefix(limit) { escape(text[index], isText: false) }
         bytes.append(0x22)
     }
 

@@ -19,6 +19,9 @@ int everyhop_set_parent_death_signal(int signal);
 /// prctl(PR_SET_NO_NEW_PRIVS): no later execve gains privileges.
 int everyhop_set_no_new_privileges(void);
 
+/// Fills a buffer with random bytes (getrandom(2)); 0, or -1 with errno.
+int everyhop_random(void *bytes, size_t length);
+
 /// memfd_create(2) with MFD_CLOEXEC.
 int everyhop_memfd(const char *name);
 

@@ -1,6 +1,8 @@
 import Bytes
+import Config
 import HTTP
 import TLS
+import Telemetry
 
 /// HTTP/1.1 as the client speaks it: heads and bodies out of the transport, into the exchange.
 extension ClientConnection {
@@ -97,23 +99,26 @@ extension ClientConnection {
 
     private func readChunk(_ exchange: Exchange, _ worker: Worker) -> Bool {
         var offset = 0
+        let step: ChunkedDecoder.Step
         do throws(ChunkError) {
-            switch try decoder.next(transport.inbound.bytes, from: &offset, trailers: &trailers) {
-            case .data(let range): exchange.forwardBody(transport.inbound.bytes.extracting(range), worker)
-            case .needMore:
-                transport.consume(offset)
-                return false
-            case .end:
-                transport.consume(offset)
-                endRequest(exchange, worker)
-                return false
-            }
+            step = try transport.decode(&decoder, from: &offset, trailers: &trailers)
         } catch {
             exchange.breakRequest(error, worker)
             return false
         }
-        transport.consume(offset)
-        return true
+        switch step {
+        case .data(let range):
+            exchange.forwardBody(transport.inbound.bytes.extracting(range), worker)
+            transport.consume(offset)
+            return true
+        case .needMore:
+            transport.consume(offset)
+            return false
+        case .end:
+            transport.consume(offset)
+            endRequest(exchange, worker)
+            return false
+        }
     }
 
     private func endRequest(_ exchange: Exchange, _ worker: Worker) {

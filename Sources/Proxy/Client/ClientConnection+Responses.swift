@@ -1,5 +1,6 @@
 import Bytes
 import HTTP
+import Platform
 import TLS
 
 /// The verbs of the exchange: a response as HTTP/1.1 to the client.
@@ -8,7 +9,6 @@ extension ClientConnection {
     func forwardingContext(_ requestID: RequestID, _ worker: Worker) -> ForwardingContext {
         ForwardingContext(
             clientAddress: peerHost,
-            clientPort: peer.port,
             isIPv6: peerIsIPv6,
             scheme: transport.isEncrypted ? .https : .http,
             localPort: entry.address.port,
@@ -41,13 +41,13 @@ extension ClientConnection {
             requestID: exchange.requestID,
             into: &transport.outbound
         )
-        exchange.bytesToClient = transport.bytesOut
         worker.touch(token)
     }
 
     /// A piece of the body.
     func sendBody(_ bytes: Span<UInt8>, _ worker: Worker) {
         guard !bytes.isEmpty else { return }
+        exchange?.bytesToClient &+= UInt64(bytes.count)
         if responseFraming == .chunked { ChunkWriter.head(bytes.count, into: &transport.outbound) }
         transport.outbound.append(bytes)
         if responseFraming == .chunked { ChunkWriter.tail(into: &transport.outbound) }
@@ -83,11 +83,20 @@ extension ClientConnection {
     func redirect(_ exchange: Exchange, _ worker: Worker) {
         requestEnded = true
         staysOpen = false
-        exchange.redirect(from: self, worker)
+        exchange.redirect(from: self, to: worker.snapshot.httpsPort(for: exchange.request), worker)
     }
 
-    private var peerIsIPv6: Bool {
-        if case .v6 = peer { return true }
-        return false
+    /// Writes the redirect.
+    func sendRedirect(_ exchange: Exchange, port: UInt16, _ worker: Worker) {
+        LocalResponse.redirect(
+            exchange.request,
+            port: port,
+            requestID: exchange.requestID,
+            date: worker.date,
+            into: &transport.outbound
+        )
+        worker.touch(token)
     }
+
+    private var peerIsIPv6: Bool { peer.family == .v6 }
 }

@@ -114,7 +114,7 @@ final class ClientConnection {
         switch phase {
         case .handshaking:
             worker.metrics.add(.handshakeFailures)
-            worker.reportClient(self, "TLS handshake: not complete in time")
+            worker.log.client(peer, "TLS handshake: not complete in time")
             close(worker)
         case .idle, .lingering, .closed: close(worker)
         case .head: refuse(408, "the request's head did not come in time", worker)
@@ -265,7 +265,7 @@ final class ClientConnection {
             }
         } catch {
             worker.metrics.add(.handshakeFailures)
-            worker.reportClient(self, "TLS handshake: \(error)")
+            worker.log.client(peer, "TLS handshake: \(error)")
             close(worker)
             return false
         }

@@ -60,6 +60,29 @@ final class Exchange {
         }
     }
 
+    /// Refuses a request that cannot be understood; it has no route and no server.
+    func refuse(_ status: Int, _ reason: String, from client: ClientConnection, _ worker: Worker) {
+        self.client = client.token
+        requestID = worker.nextRequestID()
+        respond(status, because: reason, worker)
+    }
+
+    /// Answers a request on a plain listener with its https address.
+    func redirect(from client: ClientConnection, to port: UInt16, _ worker: Worker) {
+        self.client = client.token
+        requestID = worker.nextRequestID()
+        times.headComplete = worker.nowMicroseconds
+        worker.metrics.add(.requests)
+        guard !request.authority.isEmpty else {
+            respond(400, because: "no Host field to redirect to", worker)
+            return
+        }
+        status = 308
+        client.sendRedirect(self, port: port, worker)
+        finish(worker)
+        client.exchangeEnded(reuse: false, worker)
+    }
+
     /// Hands on a piece of the request's body.
     func forwardBody(_ bytes: Span<UInt8>, _ worker: Worker) {
         guard let server = upstream(worker), !bytes.isEmpty else { return }
@@ -102,15 +125,14 @@ final class Exchange {
         times.connected = worker.nowMicroseconds
         serverFacts = connection.facts(worker)
         guard let client = clientConnection(worker) else { return }
-        let framing = request.framing
-        connection.sendHead(request, client.forwardingContext(requestID), framing, worker)
-        state.serverTook(hasBody: framing != .none)
+        connection.sendHead(request, client.forwardingContext(requestID, worker), worker)
+        state.serverTook(hasBody: request.framing != .none && request.framing != .length(0))
         worker.touch(client.token)
     }
 
     /// An interim response (RFC 9110 §15.2) passes through.
     func forwardInterim(_ worker: Worker) {
-        clientConnection(worker)?.sendInterim(response, worker)
+        clientConnection(worker)?.sendInterim(response, self, worker)
     }
 
     /// The final head is complete.

@@ -45,7 +45,8 @@ struct Bundle {
     func configuration() throws(WireReader.Malformed) -> Configuration {
         let document: TOMLDocument
         do { document = try TOMLDocument(decoding: tree) } catch { throw WireReader.Malformed() }
-        guard let configuration = Configuration.decode(document).configuration else { throw WireReader.Malformed() }
-        return configuration
+        let decoded = Configuration.decode(document)
+        guard decoded.isUsable else { throw WireReader.Malformed() }
+        return decoded.configuration
     }
 }

@@ -1,4 +1,5 @@
 import Bytes
+import HTTP
 import Platform
 import TLS
 
@@ -59,7 +60,7 @@ struct Transport: ~Copyable {
     var isEncrypted: Bool { tls != nil }
 
     /// What the TLS handshake agreed on; nil in plain.
-    var facts: TLSFacts? { tls?.facts }
+    private(set) var facts: TLSFacts?
 
     /// Puts TLS on a socket that has just been connected.
     mutating func start(_ connection: consuming TLSConnection) { tls = consume connection }
@@ -70,6 +71,7 @@ struct Transport: ~Copyable {
         switch try tls?.handshake() {
         case .done, nil:
             readNeedsWrite = false
+            facts = tls?.facts
             return true
         case .wantsRead:
             readNeedsWrite = false
@@ -106,6 +108,15 @@ struct Transport: ~Copyable {
             }
         }
         return .bytes(total, more: true)
+    }
+
+    /// Takes the next step of a chunked body in the bytes that wait.
+    borrowing func decode(
+        _ decoder: inout ChunkedDecoder,
+        from offset: inout Int,
+        trailers: inout HeaderBlock
+    ) throws(ChunkError) -> ChunkedDecoder.Step {
+        try decoder.next(inbound.bytes, from: &offset, trailers: &trailers)
     }
 
     /// Drops bytes that have been dealt with.
@@ -173,10 +184,17 @@ struct Transport: ~Copyable {
         } catch { throw .socket(error) }
     }
 
+    private static func write(
+        _ queue: borrowing ByteQueue,
+        _ tls: inout TLSConnection?
+    ) throws(TLSError) -> WriteOutcome? {
+        try tls?.write(queue.bytes)
+    }
+
     private mutating func writeEncrypted() throws(TransportError) -> Int? {
         writeNeedsRead = false
         do throws(TLSError) {
-            switch try tls?.write(outbound.bytes) {
+            switch try Self.write(outbound, &tls) {
             case .bytes(let count): return count
             case .wantsRead:
                 writeNeedsRead = true

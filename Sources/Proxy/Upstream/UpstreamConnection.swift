@@ -1,8 +1,9 @@
 import Bytes
+import Config
 import HTTP
 import Platform
-import Telemetry
 import TLS
+import Telemetry
 
 /// One connection to a server: connects, verifies, carries one exchange after another, rests in the pool between them.
 ///
@@ -129,12 +130,11 @@ final class UpstreamConnection {
 
     func sendHead(
         _ head: borrowing RequestHead,
-        _ context: borrowing ForwardingContext,
-        _ framing: BodyFraming,
+        _ context: ForwardingContext,
         _ worker: Worker
     ) {
-        chunkedRequest = framing == .chunked
-        RequestWriter.write(head, context, framing: framing, into: &transport.outbound)
+        chunkedRequest = head.framing == .chunked
+        RequestWriter.write(head, context, into: &transport.outbound)
         worker.touch(token)
     }
 
@@ -196,14 +196,14 @@ final class UpstreamConnection {
     }
 
     private func beginTLS(_ worker: Worker) {
-        guard let context = worker.pools[pool].context else {
+        guard let context = worker.pools[pool].context(of: endpoint) else {
             phase = .idle
             standing(worker)
             return
         }
         do throws(TLSError) {
             transport.start(
-                try TLSConnection(connecting: context, endpointKey: endpoint, descriptor: transport.descriptor.raw)
+                try TLSConnection(connecting: context, endpoint: endpoint, descriptor: transport.descriptor.raw)
             )
         } catch {
             fail(.handshake(error), worker)
@@ -325,23 +325,26 @@ final class UpstreamConnection {
 
     private func readChunk(_ exchange: Exchange, _ worker: Worker) -> Bool {
         var offset = 0
+        let step: ChunkedDecoder.Step
         do throws(ChunkError) {
-            switch try decoder.next(transport.inbound.bytes, from: &offset, trailers: &trailers) {
-            case .data(let range): exchange.forwardResponse(transport.inbound.bytes.extracting(range), worker)
-            case .needMore:
-                transport.consume(offset)
-                return false
-            case .end:
-                transport.consume(offset)
-                finishResponse(exchange, worker)
-                return false
-            }
+            step = try transport.decode(&decoder, from: &offset, trailers: &trailers)
         } catch {
             fail(.badBody(error), worker)
             return false
         }
-        transport.consume(offset)
-        return true
+        switch step {
+        case .data(let range):
+            exchange.forwardResponse(transport.inbound.bytes.extracting(range), worker)
+            transport.consume(offset)
+            return true
+        case .needMore:
+            transport.consume(offset)
+            return false
+        case .end:
+            transport.consume(offset)
+            finishResponse(exchange, worker)
+            return false
+        }
     }
 
     /// RFC 9112 §9.3: bytes after the response were not asked for, so the connection is not used again.

@@ -34,19 +34,22 @@ final class UpstreamPool {
 
     let index: Int
     let settings: Config.Upstream
-    /// nil when the servers are spoken to in plain, which the configuration allows on this host only.
-    let context: ClientContext?
+    /// By server; nil when it is spoken to in plain, which the configuration allows on this host only.
+    private let contexts: [ClientContext?]
     private(set) var servers: [Server]
     private var connections = 0
     private var turn = 0
     private var waiting: [(exchange: Token, deadline: UInt64)] = []
 
-    init(index: Int, settings: Config.Upstream, context: ClientContext?, addresses: [[SocketAddress]]) {
+    init(index: Int, settings: Config.Upstream, contexts: [ClientContext?], addresses: [[SocketAddress]]) {
         self.index = index
         self.settings = settings
-        self.context = context
+        self.contexts = contexts
         servers = addresses.map { Server(addresses: $0) }
     }
+
+    /// The trust of a server; nil in plain.
+    func context(of server: Int) -> ClientContext? { contexts[server] }
 
     /// New addresses of a server's name; connections that stand are kept.
     func setAddresses(_ addresses: [SocketAddress], of server: Int) {

@@ -21,19 +21,19 @@ struct ListenPlan {
     init(_ configuration: Configuration) {
         for site in configuration.sites {
             for binding in site.bindings {
-                for address in Self.addresses(binding.address, port: binding.port) { add(address, .https) }
+                for address in Self.addresses(binding.listen) { add(address, .https) }
             }
             for redirect in site.redirects {
-                for address in Self.addresses(redirect.address, port: redirect.port) { add(address, .redirect) }
+                for address in Self.addresses(redirect.value) { add(address, .redirect) }
             }
         }
     }
 
     /// `*` is every IPv4 and every IPv6 address: two sockets, so that each can be bound more closely beside it.
-    static func addresses(_ address: BindingAddress, port: UInt16) -> [SocketAddress] {
-        switch address {
-        case .any: [SocketAddress(ip: "0.0.0.0", port: port), SocketAddress(ip: "::", port: port)].compactMap { $0 }
-        case .ip(let ip): [SocketAddress(ip: ip.description, port: port)].compactMap { $0 }
+    static func addresses(_ listen: ListenAddress) -> [SocketAddress] {
+        switch listen.address {
+        case .any: ["0.0.0.0", "::"].compactMap { SocketAddress(ip: $0, port: listen.port) }
+        case .ip(let ip): [SocketAddress(ip: ip.description, port: listen.port)].compactMap { $0 }
         }
     }
 

@@ -1,5 +1,5 @@
-import Glibc
 import HTTP
+import Platform
 
 /// Unpredictable request ids, drawn from the kernel a page at a time.
 struct RequestIDSource {
@@ -8,8 +8,9 @@ struct RequestIDSource {
 
     mutating func next() -> RequestID {
         if used + 16 > bytes.count {
-            let count = bytes.withUnsafeMutableBytes { getrandom($0.baseAddress, $0.count, 0) }
-            used = count == bytes.count ? 0 : bytes.count - 16
+            // Without new bytes the old ones name requests again: worse for searching logs, harmless otherwise.
+            try? Randomness.fill(&bytes)
+            used = 0
         }
         defer { used += 16 }
         return RequestID(bytes.span.extracting(used..<used + 16))

@@ -29,23 +29,22 @@ final class Snapshot {
     let configuration: Configuration
     let plan: ListenPlan
     let bindings: [BindingRecord]
-    private let bundle: Bundle
     private let tables: [ListenEntry: ServerNameTable]
     private let tickets: TicketKeys
-    private let contexts: [ClientContext?]
+    /// By upstream, then by server: each server has a name of its own to verify.
+    private let contexts: [[ClientContext?]]
     private let addresses: [[[SocketAddress]]]
     private let routes: [Route]
 
     init(_ bundle: Bundle, tickets: TicketKeys, updates: [AddressUpdate]) throws {
         let configuration = try bundle.configuration()
         self.configuration = configuration
-        self.bundle = bundle
         self.tickets = tickets
         plan = ListenPlan(configuration)
         var bindings: [BindingRecord] = []
         var routes: [Route] = []
         for (index, site) in configuration.sites.enumerated() {
-            let pool = configuration.upstreams.firstIndex { $0.name == site.upstream } ?? 0
+            let pool = configuration.upstreams.firstIndex { $0.name == site.upstream.value } ?? 0
             for binding in site.bindings {
                 bindings.append(BindingRecord(site: index, binding: binding))
                 routes.append(Route(site: index, pool: pool))
@@ -53,12 +52,13 @@ final class Snapshot {
         }
         self.bindings = bindings
         self.routes = routes
-        tables = try Self.tables(plan, bindings, CertificateStore(bundle, configuration), configuration, tickets)
-        contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, configuration) }
+        let store = try CertificateStore(bundle, configuration)
+        tables = try Self.tables(plan, bindings, store, configuration, tickets)
+        contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, store, configuration) }
         addresses = configuration.upstreams.enumerated().map { index, upstream in
             upstream.servers.enumerated().map { server, endpoint in
                 let update = updates.last { $0.upstream == index && $0.server == server }
-                return Self.addresses(of: endpoint, update)
+                return Self.addresses(of: endpoint.value, update)
             }
         }
     }
@@ -72,7 +72,7 @@ final class Snapshot {
     /// Fresh pools of this configuration.
     func makePools() -> [UpstreamPool] {
         configuration.upstreams.enumerated().map { index, settings in
-            UpstreamPool(index: index, settings: settings, context: contexts[index], addresses: addresses[index])
+            UpstreamPool(index: index, settings: settings, contexts: contexts[index], addresses: addresses[index])
         }
     }
 
@@ -91,14 +91,22 @@ final class Snapshot {
         if Self.covers(bindings[tag].binding, host) { return .upstream(routes[tag]) }
         // Another site may share address and certificate: the connection proves just as much for it.
         for (index, record) in bindings.enumerated()
-        where record.binding.port == bindings[tag].binding.port
-            && record.binding.address == bindings[tag].binding.address
-            && record.binding.certificates == bindings[tag].binding.certificates
+        where record.binding.listen == bindings[tag].binding.listen
+            && record.binding.certificates.map(\.value) == bindings[tag].binding.certificates.map(\.value)
             && record.binding.host != nil && Self.covers(record.binding, host)
         {
             return .upstream(routes[index])
         }
         return .misdirected
+    }
+
+    /// The port that a plain request is sent on to: of the binding for its host, or else of the first binding.
+    func httpsPort(for request: borrowing RequestHead) -> UInt16 {
+        let host = request.hostName
+        for record in bindings where record.binding.host != nil && Self.covers(record.binding, host) {
+            return record.binding.listen.port
+        }
+        return bindings.first { $0.binding.host == nil }?.binding.listen.port ?? bindings.first?.binding.listen.port ?? 443
     }
 
     func replaceTicketKeys(_ bytes: [UInt8], _ log: WorkerLog) {
@@ -107,12 +115,12 @@ final class Snapshot {
 
     func apply(_ update: AddressUpdate, to pool: UpstreamPool) {
         guard pool.settings.servers.indices.contains(update.server) else { return }
-        pool.setAddresses(Self.addresses(of: pool.settings.servers[update.server], update), of: update.server)
+        pool.setAddresses(Self.addresses(of: pool.settings.servers[update.server].value, update), of: update.server)
     }
 
     private static func covers(_ binding: Config.Binding, _ host: Span<UInt8>) -> Bool {
         guard let pattern = binding.host else { return true }
-        return pattern.matches(host)
+        return pattern.value.matches(host)
     }
 
     private static func addresses(of endpoint: Endpoint, _ update: AddressUpdate?) -> [SocketAddress] {
@@ -121,5 +129,23 @@ final class Snapshot {
         case .unix(let path): [.unix(path: path)]
         case .name(_, let port): (update?.addresses ?? []).compactMap { SocketAddress(ip: $0, port: port) }
         }
+    }
+}
+
+extension HostPattern {
+    /// Whether a request's host is this name, or has one label more than this wildcard.
+    func matches(_ host: Span<UInt8>) -> Bool {
+        var start = 0
+        if isWildcard {
+            while start < host.count, host[start] != 0x2E { start += 1 }
+            guard start > 0, start < host.count else { return false }
+        }
+        let wanted = isWildcard ? description.utf8.dropFirst() : description.utf8[...]
+        guard wanted.count == host.count - start else { return false }
+        for byte in wanted {
+            guard ASCII.lowercase(host[start]) == byte else { return false }
+            start += 1
+        }
+        return true
     }
 }

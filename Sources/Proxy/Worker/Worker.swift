@@ -315,7 +315,7 @@ final class Worker {
         metrics.add(.clientConnectionsActive)
         connection.start(self)
         if gate.shouldClose(clients: clients) {
-            metrics.add(.connectionsRefusedAtLimit)
+            metrics.add(.connectionLimitReached)
             log.atLimit(gate.limit)
             pauseListeners()
         }
@@ -347,7 +347,7 @@ final class Worker {
     private func drain() {
         guard !isDraining else { return }
         isDraining = true
-        drainUntil = now + snapshot.configuration.server.drainMilliseconds
+        drainUntil = now + snapshot.configuration.server.drain
         pauseListeners()
         for token in handlers.tokens {
             if case .client(let connection) = handlers[token] { connection.drain(self) }

@@ -65,17 +65,21 @@ struct WorkerSetup: ~Copyable {
             do { try Privileges.become(user: user.user, group: user.group) } catch { throw Failure.privileges(error) }
         }
         Privileges.gainNoMore()
+        let snapshot = try Snapshot(bundle, tickets: tickets, updates: updates)
         self.orders = orders
         self.metrics = metrics
-        self.accessLog = accessLog
-        log = WorkerLog(slot: orders.slot)
-        let snapshot = try Snapshot(bundle, tickets: tickets, updates: updates)
         self.snapshot = snapshot
+        log = WorkerLog(
+            slot: orders.slot,
+            generation: orders.generation,
+            level: snapshot.configuration.log.level
+        )
         listeners = sockets.compactMap { socket in
             guard snapshot.plan.entries.indices.contains(socket.index) else { return nil }
             return Listener(FileDescriptor(owning: socket.raw), entry: snapshot.plan.entries[socket.index])
         }
-        control = channel
+        self.accessLog = accessLog
+        control = consume channel
     }
 
     /// Hands the channel over; once.

@@ -1,0 +1,27 @@
+import Config
+import TLS
+
+/// The certificates of a bundle as TLS uses them.
+///
+/// The loader has turned every source (PEM, PKCS#12, self-signed) into PEM under these names.
+struct CertificateStore {
+    private let identities: [String: ServerIdentity]
+
+    static func chainName(_ certificate: String) -> String { "certificate.\(certificate).chain" }
+    static func keyName(_ certificate: String) -> String { "certificate.\(certificate).key" }
+    static func authoritiesName(_ upstream: String) -> String { "upstream.\(upstream).ca" }
+    static let ticketKeysName = "tickets"
+
+    init(_ bundle: Bundle, _ configuration: Configuration) throws(CertificateError) {
+        var identities: [String: ServerIdentity] = [:]
+        for certificate in configuration.certificates {
+            identities[certificate.name] = try ServerIdentity(
+                chainPEM: bundle.resources[Self.chainName(certificate.name)] ?? [],
+                keyPEM: bundle.resources[Self.keyName(certificate.name)] ?? []
+            )
+        }
+        self.identities = identities
+    }
+
+    subscript(_ name: String) -> ServerIdentity? { identities[name] }
+}

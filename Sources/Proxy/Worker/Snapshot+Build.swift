@@ -1,0 +1,104 @@
+import Config
+import Platform
+import TLS
+
+/// From a configuration to TLS contexts.
+extension Snapshot {
+    /// The table of every listening address: its own bindings first, then those of the wider addresses that cover it.
+    static func tables(
+        _ plan: ListenPlan,
+        _ bindings: [BindingRecord],
+        _ store: CertificateStore,
+        _ configuration: Configuration,
+        _ tickets: TicketKeys
+    ) throws -> [ListenEntry: ServerNameTable] {
+        let policy = TLSPolicy(configuration.tls.policy)
+        let contexts = try bindings.enumerated().map { tag, record in
+            try ServerContext(
+                identities: record.binding.certificates.compactMap { store[$0.value] },
+                policy: policy,
+                alpn: ["http/1.1"],
+                tickets: tickets,
+                tag: tag
+            )
+        }
+        var tables: [ListenEntry: ServerNameTable] = [:]
+        for entry in plan.entries where entry.kind == .https {
+            let table = try ServerNameTable(policy: policy)
+            for closeness in Closeness.allCases {
+                for (tag, record) in bindings.enumerated() where closeness == Closeness(record.binding, entry) {
+                    table.add(contexts[tag], host: record.binding.host?.value.description)
+                }
+            }
+            tables[entry] = table
+        }
+        return tables
+    }
+
+    /// The trust of an upstream; nil when it is spoken to in plain on this host.
+    static func context(
+        for upstream: Upstream,
+        _ bundle: Bundle,
+        _ store: CertificateStore,
+        _ configuration: Configuration
+    ) throws -> [ClientContext?] {
+        guard let trust = upstream.trust else { return upstream.servers.map { _ in nil } }
+        let pins = trust.pins.compactMap { PublicKeyPin(digest: $0.digest) }
+        let authorities = bundle.resources[CertificateStore.authoritiesName(upstream.name)]
+        let identity = upstream.clientCertificate.flatMap { store[$0.value] }
+        return try upstream.servers.map { server in
+            try ClientContext(
+                trust: ClientContext.Trust(authoritiesPEM: authorities, pins: pins),
+                name: upstream.serverName ?? server.value.hostName,
+                identity: identity,
+                policy: TLSPolicy(configuration.tls.policy),
+                alpn: ["http/1.1"]
+            )
+        }
+    }
+
+    /// How closely a binding names a listening address; the closest is asked first.
+    private enum Closeness: CaseIterable {
+        /// That very address.
+        case exact
+        /// Every address of its family.
+        case family
+        /// `*`
+        case any
+
+        init?(_ binding: Config.Binding, _ entry: ListenEntry) {
+            guard binding.listen.port == entry.address.port else { return nil }
+            switch binding.listen.address {
+            case .any: self = .any
+            case .ip(let ip):
+                if ip.description == entry.address.host {
+                    self = .exact
+                } else if ip.isUnspecified, ip.isIPv6 == (entry.address.family == .v6) {
+                    self = .family
+                } else {
+                    return nil
+                }
+            }
+        }
+    }
+}
+
+extension TLSPolicy {
+    init(_ policy: TLSSettings.Policy) {
+        switch policy {
+        case .nist80052r2: self = .nist80052r2
+        case .modern: self = .modern
+        }
+    }
+}
+
+extension Endpoint {
+    /// The name or address to verify, where there is one.
+    var hostName: String? {
+        switch self {
+        case .ip(let address, _): address.description
+        case .name(let name, _): name
+        case .unix: nil
+        }
+    }
+}

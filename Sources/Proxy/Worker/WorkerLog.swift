@@ -1,0 +1,70 @@
+import Logging
+import Platform
+import Telemetry
+
+/// What a worker tells its operator. Lines that strangers can cause are limited to some per second.
+final class WorkerLog {
+    private static let mostPerSecond = 20
+
+    private let logger: Logger
+    private var second: UInt64 = 0
+    private var written = 0
+    private var suppressed = 0
+
+    init(slot: Int, generation: Int, level: String) {
+        logger = Logger(label: "everyhop") { _ in
+            StandardErrorLog(
+                process: "worker \(slot) of generation \(generation)",
+                level: Logger.Level(rawValue: level) ?? .info
+            )
+        }
+    }
+
+    func accepting() { logger.notice("accepting again: below the connection limit") }
+
+    func atLimit(_ limit: Int) {
+        logger.warning("connection limit reached: new clients wait", metadata: ["limit": "\(limit)"])
+    }
+
+    func outOfDescriptors(_ error: Errno, _ clients: Int) {
+        logger.error(
+            "no descriptor left: new clients wait; raise the limit of open files (ulimit -n)",
+            metadata: ["error": "\(error)", "clients": "\(clients)"]
+        )
+    }
+
+    func acceptFailed(_ error: any Error) { logger.error("cannot accept: \(error)") }
+
+    func unexpectedMessage(_ kind: UInt8) { logger.error("unexpected message \(kind) from the master") }
+
+    /// A client that never became an exchange, and therefore has no line in the access log.
+    func client(_ peer: SocketAddress, _ reason: String) {
+        guard mayWrite() else { return }
+        logger.info("client: \(reason)", metadata: ["client": "\(peer)"])
+    }
+
+    /// A server that could not be used.
+    func server(_ upstream: String, _ address: SocketAddress, _ reason: String, isTrust: Bool) {
+        guard isTrust || mayWrite() else { return }
+        let metadata: Logger.Metadata = ["upstream": "\(upstream)", "server": "\(address)"]
+        if isTrust {
+            logger.error("server refused: \(reason)", metadata: metadata)
+        } else {
+            logger.warning("server failed: \(reason)", metadata: metadata)
+        }
+    }
+
+    private func mayWrite() -> Bool {
+        let now = Clock.monotonicMicroseconds() / 1_000_000
+        if now != second {
+            if suppressed > 0 { logger.notice("\(suppressed) lines about clients and servers were left out") }
+            second = now
+            written = 0
+            suppressed = 0
+        }
+        written += 1
+        if written <= Self.mostPerSecond { return true }
+        suppressed += 1
+        return false
+    }
+}
