@@ -80,6 +80,12 @@ public enum ChildProcess {
         return ended > 0 ? (ended, Int(everyhop_wait_status(status))) : nil
     }
 
+    /// Ends a child at once (SIGKILL); the caller still collects it.
+    public static func end(_ process: Int32) {
+        guard process > 1 else { return }
+        kill(process, SIGKILL)
+    }
+
     /// Waits until `process` has ended; its status as `reap` gives it.
     public static func wait(for process: Int32) -> Int {
         var status: CInt = 0
@@ -90,11 +96,10 @@ public enum ChildProcess {
     }
 
     /// Has the kernel end this process when its parent dies.
-    public static func dieWithParent(_ parent: Int32) {
-        _ = everyhop_set_parent_death_signal(SIGKILL)
-        // The parent may have died before the call above.
-        if getppid() != parent { _exit(1) }
-    }
+    ///
+    /// To be called after the last change of user, which takes it back. A parent that died earlier is noticed by its
+    /// channel.
+    public static func dieWithParent() { _ = everyhop_set_parent_death_signal(SIGKILL) }
 
     /// The variables of this process, as `NAME=value`.
     public static func currentEnvironment() -> [String] {

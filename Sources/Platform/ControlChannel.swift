@@ -156,6 +156,17 @@ public struct ControlChannel: ~Copyable {
         }
     }
 
+    /// Waits until the other end speaks, or the time is over.
+    ///
+    /// - Returns: whether there is something to receive.
+    /// - Throws: when the other end is gone.
+    public mutating func waitForMaster(milliseconds: UInt64) throws(Errno) -> Bool {
+        var entry = pollfd(fd: descriptor.raw, events: CShort(POLLIN), revents: 0)
+        guard poll(&entry, 1, CInt(clamping: milliseconds)) > 0 else { return false }
+        if entry.revents & CShort(POLLHUP) != 0 { throw Errno(ECONNRESET, in: "poll") }
+        return true
+    }
+
     /// The next whole message, waiting for it.
     public mutating func receiveWaiting() throws(Errno) -> ControlMessage {
         while true {

@@ -36,4 +36,7 @@ extension Errno {
     public var isOutOfDescriptors: Bool {
         code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM
     }
+
+    /// Whether this host does not speak the address family at all.
+    public var isUnsupportedFamily: Bool { code == EAFNOSUPPORT || code == EADDRNOTAVAIL }
 }

@@ -14,9 +14,17 @@ public enum File {
     }
 
     /// Reads to the end of a file or pipe.
-    public static func readAll(_ descriptor: borrowing FileDescriptor, limit: Int) throws(Errno) -> [UInt8] {
+    ///
+    /// - Parameter milliseconds: how long each piece may be waited for; -1 without end.
+    public static func readAll(
+        _ descriptor: borrowing FileDescriptor,
+        limit: Int,
+        milliseconds: CInt = -1
+    ) throws(Errno) -> [UInt8] {
         var bytes: [UInt8] = []
         while true {
+            var entry = pollfd(fd: descriptor.raw, events: CShort(POLLIN), revents: 0)
+            if milliseconds >= 0, poll(&entry, 1, milliseconds) == 0 { throw Errno(ETIMEDOUT, in: "read") }
             let filled = bytes.count
             bytes.append(contentsOf: repeatElement(0, count: 65_536))
             let count = bytes.withUnsafeMutableBytes {

@@ -6,7 +6,11 @@ struct Everyhop: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "everyhop",
         abstract: "Encryption on every hop of an application that cannot be changed.",
-        version: Version.text
+        version: Version.text,
+        subcommands: [
+            RunCommand.self, CheckCommand.self, LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
+            ResolverCommand.self,
+        ]
     )
 }
 

@@ -1,0 +1,69 @@
+import ArgumentParser
+import Platform
+
+/// `everyhop run`: the master, in the foreground.
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Serve, in the foreground.",
+        discussion: """
+            SIGHUP loads the configuration again; a bad one never replaces a good one.
+            SIGTERM stops accepting, finishes what is under way, and ends.
+            SIGUSR1 opens the access log again, after a rotation.
+
+            Example:
+              everyhop run --config /etc/everyhop/everyhop.toml
+            """
+    )
+
+    @Option(name: .shortAndLong, help: "The configuration file.")
+    var config: String
+
+    func run() throws {
+        let master: Master
+        do {
+            master = try Master(file: config)
+        } catch Master.Failure.configuration(let findings) {
+            Complaint.write(findings + "everyhop: the configuration cannot be used")
+            throw ExitCode(2)
+        } catch Master.Failure.system(let reason) {
+            Complaint.write("everyhop: \(reason)")
+            throw ExitCode(1)
+        } catch {
+            Complaint.write("everyhop: \(error)")
+            throw ExitCode(1)
+        }
+        try master.run()
+    }
+}
+
+/// `everyhop check`: all of the configuration, files and keys included.
+struct CheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Validate a configuration with every file and key it names.",
+        discussion: """
+            Prints every error at once, each with its place and its fix. Exit code 0 when it can be used, 1 when not.
+
+            Example:
+              everyhop check --config everyhop.toml
+            """
+    )
+
+    @Option(name: .shortAndLong, help: "The configuration file.")
+    var config: String
+
+    func run() throws {
+        let report = Loader.load(config, keepsCertificates: false)
+        if !report.findings.isEmpty { Complaint.write(report.findings) }
+        guard report.bundle != nil else { throw ExitCode(1) }
+        print("\(config): good")
+    }
+}
+
+/// Says something to the operator on standard error.
+enum Complaint {
+    static func write(_ text: String) {
+        try? File.writeAll(Array((text.hasSuffix("\n") ? text : text + "\n").utf8), to: 2)
+    }
+}

@@ -1,0 +1,130 @@
+import Bytes
+import Config
+import Logging
+import Platform
+import Telemetry
+
+/// A child that carries no traffic: the monitor or the resolver.
+final class HelperProcess {
+    enum Kind: String {
+        /// Serves the admin address.
+        case monitor
+        /// Resolves the names of servers.
+        case resolver
+    }
+
+    let kind: Kind
+    let process: Int32
+    let startedAt: UInt64
+    var channel: ControlChannel
+    var token: Token?
+
+    init(_ kind: Kind, process: Int32, startedAt: UInt64, channel: consuming ControlChannel) {
+        self.kind = kind
+        self.process = process
+        self.startedAt = startedAt
+        self.channel = consume channel
+    }
+
+    func tell(_ message: ControlKind, _ payload: [UInt8] = [], copyOf descriptor: Int32 = -1) {
+        try? channel.send(kind: message.rawValue, payload, copyOf: descriptor)
+    }
+
+    /// Tells a monitor of a worker's page.
+    func add(_ worker: WorkerProcess) { tell(.page, Self.name(worker), copyOf: worker.pageDescriptor.raw) }
+
+    /// Tells a monitor that a worker is gone and its counts are in the retired page.
+    func remove(_ worker: WorkerProcess) { tell(.pageGone, Self.name(worker)) }
+
+    func end() { ChildProcess.end(process) }
+
+    private static func name(_ worker: WorkerProcess) -> [UInt8] {
+        var writer = WireWriter()
+        writer.put(Int(worker.process))
+        return writer.bytes
+    }
+}
+
+extension Master {
+    /// Starts what the configuration asks for.
+    func startHelpers() {
+        if configuration.server.admin != nil { start(.monitor) }
+        if !ResolverTask.names(in: configuration).isEmpty { start(.resolver) }
+    }
+
+    /// After a reload: the old ones end, new ones know the new configuration.
+    func restartHelpers() {
+        for helper in helpers { helper.end() }
+        for helper in helpers { if let token = helper.token { handlers.remove(token) } }
+        helpers = []
+        startHelpers()
+    }
+
+    private func start(_ kind: HelperProcess.Kind) {
+        do {
+            var pair = try ControlChannel.pair()
+            let theirs = pair.takeSecond()
+            let process = try ChildProcess.spawnSelf([kind.rawValue], descriptors: [theirs.raw])
+            let helper = HelperProcess(
+                kind,
+                process: process,
+                startedAt: Self.now,
+                channel: ControlChannel(pair.takeFirst())
+            )
+            let token = handlers.insert(.helper(helper))
+            helper.token = token
+            try poller.add(helper.channel.descriptor, token, .read)
+            helpers.append(helper)
+            let user = configuration.server.user.flatMap { Privileges.isRoot ? Privileges.lookUp(user: $0.value) : nil }
+            let orders = WorkerOrders(slot: 0, generation: generation, connectionLimit: 64, user: user)
+            helper.tell(.orders, orders.encoded())
+            switch kind {
+            case .monitor:
+                helper.tell(.page, [UInt8](repeating: 0, count: 8), copyOf: retiredDescriptor.raw)
+                for worker in workers { helper.add(worker) }
+            case .resolver: break
+            }
+            // Names and addresses only: a helper has no use for keys.
+            helper.tell(.configuration, Bundle(file: bundle.file, tree: bundle.tree, resources: [:]).encoded())
+            helper.tell(.start)
+        } catch { log.error("the \(kind.rawValue) cannot be started: \(error)") }
+    }
+
+    /// Passes on what the resolver found.
+    func readHelper(_ helper: HelperProcess) {
+        do {
+            while let message = try helper.channel.receive() {
+                switch ControlKind(rawValue: message.kind) {
+                case .addresses:
+                    let update = try AddressUpdate(decoding: message.payload)
+                    addresses.removeAll { $0.upstream == update.upstream && $0.server == update.server }
+                    addresses.append(update)
+                    for worker in workers where worker.generation == generation {
+                        worker.tell(.addresses, message.payload)
+                    }
+                case .failed: log.error("\(helper.kind.rawValue): \(String(decoding: message.payload, as: UTF8.self))")
+                default: break
+                }
+            }
+        } catch {
+            // Its death is told by a signal.
+            poller.remove(helper.channel.descriptor)
+        }
+    }
+
+    func helperEnded(_ helper: HelperProcess, _ status: Int) {
+        readHelper(helper)
+        if let token = helper.token { handlers.remove(token) }
+        guard !isStopping else { return }
+        log.error("the \(helper.kind.rawValue) died with \(status); it is started again")
+        // Once a second at most; meanwhile traffic goes on without it.
+        if Self.now - helper.startedAt > 1000 { start(helper.kind) } else { lateHelpers.append((helper.kind, Self.now + 1000)) }
+    }
+
+    /// Starts helpers whose pause is over.
+    func startLateHelpers(_ now: UInt64) {
+        let due = lateHelpers.filter { $0.at <= now }
+        lateHelpers.removeAll { $0.at <= now }
+        for helper in due where !isStopping { start(helper.kind) }
+    }
+}

@@ -1,0 +1,53 @@
+import Config
+import Platform
+import Telemetry
+
+/// What the master hands to a monitor or resolver.
+struct HelperSetup: ~Copyable {
+    private var channel: ControlChannel?
+    let configuration: Configuration
+    var pages: [(process: Int, page: MetricsPage)]
+
+    /// Waits for the orders, then becomes the user they name.
+    ///
+    /// - Parameter prepare: what needs the master's privileges, such as listening on a socket's path.
+    init(
+        from channel: consuming ControlChannel,
+        prepare: (Configuration) throws -> Void
+    ) throws {
+        var channel = channel
+        var configuration: Configuration?
+        var orders: WorkerOrders?
+        var pages: [(process: Int, page: MetricsPage)] = []
+        collecting: while true {
+            var message = try channel.receiveWaiting()
+            switch ControlKind(rawValue: message.kind) {
+            case .orders: orders = try WorkerOrders(decoding: message.payload)
+            case .configuration: configuration = try Bundle(decoding: message.payload).configuration()
+            case .page:
+                var reader = WireReader(message.payload)
+                let process = try reader.int()
+                if let descriptor = message.takeDescriptor() { pages.append((process, try MetricsPage(descriptor: descriptor))) }
+            case .pageGone:
+                var reader = WireReader(message.payload)
+                let process = try reader.int()
+                pages.removeAll { $0.process == process }
+            case .start: break collecting
+            default: break
+            }
+        }
+        guard let configuration, let orders else { throw WireReader.Malformed() }
+        try prepare(configuration)
+        if let user = orders.user { try Privileges.become(user: user.user, group: user.group) }
+        Privileges.gainNoMore()
+        self.configuration = configuration
+        self.pages = pages
+        self.channel = consume channel
+    }
+
+    /// Hands the channel over; once.
+    mutating func takeChannel() -> ControlChannel {
+        guard let channel = channel.take() else { preconditionFailure("the channel was taken before") }
+        return channel
+    }
+}

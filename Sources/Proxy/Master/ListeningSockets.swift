@@ -1,0 +1,55 @@
+import Platform
+
+/// The listening sockets of all worker slots, kept open by the master as long as they are configured: a worker's death,
+/// or its replacement, refuses no connection.
+final class ListeningSockets {
+    /// Why an address cannot be listened on.
+    struct Failure: Error, CustomStringConvertible {
+        let address: SocketAddress
+        let error: Errno
+
+        var description: String {
+            let hint =
+                error.call.description == "bind" && address.port < 1024 && address.port > 0 && !Privileges.isRoot
+                ? " (ports below 1024 need root or CAP_NET_BIND_SERVICE)" : ""
+            return "cannot listen on \(address): \(error)\(hint)"
+        }
+    }
+
+    private final class Socket {
+        let descriptor: FileDescriptor
+        init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+    }
+
+    private var sockets: [ListenEntry: [Socket]] = [:]
+
+    /// Opens what a plan needs and is not open yet; what was open stays, also when this fails.
+    func open(_ plan: ListenPlan, slots: Int) throws(Failure) {
+        for entry in plan.entries {
+            var list = sockets[entry] ?? []
+            while list.count < slots {
+                do throws(Errno) {
+                    list.append(Socket(try Platform.Socket.listen(on: entry.address, sharePort: true)))
+                } catch {
+                    // A host without IPv6 still serves `*` on IPv4.
+                    if error.isUnsupportedFamily, entry.address.host == "::" { break }
+                    throw Failure(address: entry.address, error: error)
+                }
+            }
+            sockets[entry] = list
+        }
+    }
+
+    /// Closes what a plan no longer names.
+    func close(except plan: ListenPlan) {
+        for entry in sockets.keys where !plan.entries.contains(entry) { sockets[entry] = nil }
+    }
+
+    /// The sockets of one worker slot, by their place in the plan.
+    func descriptors(_ plan: ListenPlan, slot: Int) -> [(index: Int, raw: Int32)] {
+        plan.entries.enumerated().compactMap { index, entry in
+            guard let list = sockets[entry], slot < list.count else { return nil }
+            return (index, list[slot].descriptor.raw)
+        }
+    }
+}

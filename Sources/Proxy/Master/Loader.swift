@@ -1,0 +1,272 @@
+import Config
+import Platform
+import TLS
+
+/// Loads a configuration: parses the file, reads what it names, checks all of it, in a process of its own.
+///
+/// Whatever a file does to the parser, the process that called keeps running.
+struct Loader {
+    /// How long a loader may take, in milliseconds.
+    private static let patience: CInt = 60_000
+
+    /// Has a child load `file`.
+    ///
+    /// - Parameter keepsCertificates: whether self-signed certificates are made and kept where there are none yet.
+    static func load(_ file: String, keepsCertificates: Bool) -> LoadReport {
+        do {
+            var pipe = try File.pipe()
+            let reading = pipe.takeFirst()
+            let child: Int32
+            do {
+                let writing = pipe.takeSecond()
+                child = try ChildProcess.spawnSelf(
+                    ["load", file] + (keepsCertificates ? ["--keep-certificates"] : []),
+                    descriptors: [],
+                    standardOutput: writing.raw
+                )
+            }
+            let bytes = try File.readAll(reading, limit: ControlChannel.limit, milliseconds: patience)
+            let status = ChildProcess.wait(for: child)
+            guard status == 0, let report = try? LoadReport(decoding: bytes) else {
+                return failed(file, "the loader ended with \(status < 0 ? "signal \(-status)" : "status \(status)")")
+            }
+            return report
+        } catch { return failed(file, "the loader could not be run: \(error)") }
+    }
+
+    private static func failed(_ file: String, _ reason: String) -> LoadReport {
+        LoadReport(findings: "\(file): error: \(reason)\n", bundle: nil)
+    }
+
+    private let file: String
+    private let keepsCertificates: Bool
+    private var source: [UInt8] = []
+    private var diagnostics: [Diagnostic] = []
+    private var resources: [String: [UInt8]] = [:]
+
+    private init(_ file: String, keepsCertificates: Bool) {
+        self.file = file
+        self.keepsCertificates = keepsCertificates
+    }
+
+    /// The child's work.
+    static func run(_ file: String, keepsCertificates: Bool) -> LoadReport {
+        var loader = Loader(file, keepsCertificates: keepsCertificates)
+        return loader.load()
+    }
+
+    private mutating func load() -> LoadReport {
+        do {
+            source = try File.read(file, limit: 2 << 20)
+        } catch {
+            return LoadReport(findings: "\(file): error: cannot be read: \(error.message)\n", bundle: nil)
+        }
+        let document: TOMLDocument
+        do {
+            document = try TOMLDocument.parse(source)
+        } catch {
+            diagnostics.append(Diagnostic(at: error.position, error.message))
+            return report(nil)
+        }
+        let decoded = Configuration.decode(document)
+        diagnostics = decoded.diagnostics
+        let configuration = decoded.configuration
+        readCertificates(configuration)
+        readAuthorities(configuration)
+        readTicketKeys(configuration)
+        checkUser(configuration)
+        return report(Bundle(file: file, tree: document.encoded(), resources: resources))
+    }
+
+    private func report(_ bundle: Bundle?) -> LoadReport {
+        let sorted = diagnostics.enumerated().sorted { ($0.element.position, $0.offset) < ($1.element.position, $1.offset) }
+        let findings = sorted.map { $0.element.rendered(file: file, source: source) }.joined()
+        let isUsable = !diagnostics.contains { $0.severity == .error }
+        return LoadReport(findings: findings, bundle: isUsable ? bundle : nil)
+    }
+
+    // MARK: files
+
+    /// A path of the configuration, taken from the configuration's folder.
+    private func resolved(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let slash = file.lastIndex(of: "/") else { return path }
+        return String(file[...slash]) + path
+    }
+
+    private mutating func read(_ path: Located<String>, _ what: String) -> [UInt8]? {
+        do {
+            return try File.read(resolved(path.value))
+        } catch {
+            diagnostics.append(
+                Diagnostic(
+                    at: path.position,
+                    "\(what) \"\(path.value)\" cannot be read: \(error.message)",
+                    fix: path.value.hasPrefix("/") ? "" : "the path is relative to the configuration file: \(resolved(path.value))"
+                )
+            )
+            return nil
+        }
+    }
+
+    private mutating func complain(_ severity: Diagnostic.Severity = .error, at position: Position, _ message: String, fix: String = "") {
+        diagnostics.append(Diagnostic(severity, at: position, message, fix: fix))
+    }
+
+    // MARK: certificates
+
+    private mutating func readCertificates(_ configuration: Configuration) {
+        var facts: [String: CertificateFacts] = [:]
+        for certificate in configuration.certificates {
+            guard let pair = readPair(certificate) else { continue }
+            do throws(CertificateError) {
+                let identity = try ServerIdentity(chainPEM: pair.chain, keyPEM: pair.key)
+                facts[certificate.name] = identity.facts
+                checkTime(identity.facts, certificate)
+                resources[CertificateStore.chainName(certificate.name)] = pair.chain
+                resources[CertificateStore.keyName(certificate.name)] = pair.key
+            } catch {
+                complain(at: pair.position(for: error), "certificate \"\(certificate.name)\": \(error)", fix: Self.fix(error))
+            }
+        }
+        for site in configuration.sites {
+            for binding in site.bindings { checkCoverage(binding, facts) }
+        }
+    }
+
+    /// Certificate and key as PEM, and where the configuration names them.
+    private struct Pair {
+        let chain: [UInt8]
+        let key: [UInt8]
+        let chainPosition: Position
+        let keyPosition: Position
+
+        func position(for error: CertificateError) -> Position {
+            error == .noKey || error == .keyMismatch ? keyPosition : chainPosition
+        }
+    }
+
+    private mutating func readPair(_ certificate: Certificate) -> Pair? {
+        switch certificate.source {
+        case .files(let chain, let key):
+            let chainBytes = read(chain, "chain")
+            let keyBytes = read(key, "key")
+            guard let chainBytes, let keyBytes else { return nil }
+            return Pair(chain: chainBytes, key: keyBytes, chainPosition: chain.position, keyPosition: key.position)
+        case .pfx(let path, let passwordFile):
+            let password = passwordFile.map { read($0, "password_file") }
+            guard let bytes = read(path, "pfx") else { return nil }
+            if password != nil, password == .some(nil) { return nil }
+            // An editor ends the file with a line end that is not part of the password.
+            let secret = (password?.flatMap { $0 } ?? []).filter { $0 != 0x0A && $0 != 0x0D }
+            do throws(CertificateError) {
+                let parts = try PFX.read(bytes, password: secret)
+                return Pair(chain: parts.chainPEM, key: parts.keyPEM, chainPosition: path.position, keyPosition: path.position)
+            } catch {
+                complain(at: path.position, "pfx \"\(path.value)\": \(error)", fix: "check password_file")
+                return nil
+            }
+        case .selfSigned(let names):
+            return selfSigned(certificate, names)
+        }
+    }
+
+    /// The certificate that was kept for these names, or a new one.
+    private mutating func selfSigned(_ certificate: Certificate, _ names: [String]) -> Pair? {
+        let chainPath = resolved("\(certificate.name).self-signed.pem")
+        let keyPath = resolved("\(certificate.name).self-signed.key")
+        let position = certificate.position
+        if let chain = try? File.read(chainPath), let key = try? File.read(keyPath),
+            let facts = try? CertificateFacts.read(pem: chain).first,
+            facts.notAfter > Int64(Clock.unixMicroseconds() / 1_000_000) + 14 * 86_400,
+            names.allSatisfy({ facts.covers($0) || facts.names.contains($0) })
+        {
+            return Pair(chain: chain, key: key, chainPosition: position, keyPosition: position)
+        }
+        do {
+            let made = try CertificateMaker.selfSigned(names: names)
+            if keepsCertificates {
+                try File.write(made.keyPEM, to: keyPath, mode: 0o600)
+                try File.write(made.certificatePEM, to: chainPath, mode: 0o644)
+            }
+            return Pair(chain: made.certificatePEM, key: made.keyPEM, chainPosition: position, keyPosition: position)
+        } catch {
+            complain(
+                at: position,
+                "certificate \"\(certificate.name)\" cannot be made: \(error)",
+                fix: "let everyhop write \(chainPath), or make it with `everyhop cert self-signed`"
+            )
+            return nil
+        }
+    }
+
+    private mutating func checkTime(_ facts: CertificateFacts, _ certificate: Certificate) {
+        let position: Position
+        switch certificate.source {
+        case .files(let chain, _): position = chain.position
+        case .pfx(let path, _): position = path.position
+        case .selfSigned: position = certificate.position
+        }
+        let now = Int64(Clock.unixMicroseconds() / 1_000_000)
+        if facts.notAfter < now {
+            complain(at: position, "certificate \"\(certificate.name)\" expired \((now - facts.notAfter) / 86_400) days ago", fix: "renew it")
+        } else if facts.notBefore > now {
+            complain(at: position, "certificate \"\(certificate.name)\" is not valid yet", fix: "check the clock, or wait")
+        } else if facts.notAfter < now + 14 * 86_400 {
+            complain(.warning, at: position, "certificate \"\(certificate.name)\" expires in \((facts.notAfter - now) / 86_400) days", fix: "renew it")
+        }
+    }
+
+    private mutating func checkCoverage(_ binding: Binding, _ facts: [String: CertificateFacts]) {
+        guard let host = binding.host else { return }
+        for name in binding.certificates {
+            guard let certificate = facts[name.value] else { continue }
+            let text = host.value.description
+            let isCovered = host.value.isWildcard ? certificate.names.contains { $0.lowercased() == text } : certificate.covers(text)
+            if isCovered { continue }
+            let names = (certificate.names + certificate.addresses).joined(separator: ", ")
+            complain(
+                at: host.position,
+                "certificate \"\(name.value)\" does not cover host \"\(text)\"",
+                fix: "it is for \(names.isEmpty ? "no name" : names); use another certificate or host"
+            )
+        }
+    }
+
+    private static func fix(_ error: CertificateError) -> String {
+        switch error {
+        case .keyMismatch: "name the key that the certificate was made with"
+        case .noKey: "name a PEM private key without a password"
+        case .noCertificate: "name a PEM file, the server's certificate first"
+        case .badPFX, .invalidName, .library: ""
+        }
+    }
+
+    // MARK: the rest
+
+    private mutating func readAuthorities(_ configuration: Configuration) {
+        for upstream in configuration.upstreams {
+            guard let path = upstream.trust?.ca, let bytes = read(path, "ca") else { continue }
+            do throws(CertificateError) {
+                _ = try CertificateFacts.read(pem: bytes)
+                resources[CertificateStore.authoritiesName(upstream.name)] = bytes
+            } catch { complain(at: path.position, "ca \"\(path.value)\": \(error)", fix: "name a PEM file of authorities") }
+            for server in upstream.servers where server.value.hostName == nil && upstream.serverName == nil {
+                complain(at: server.position, "\(server.value) has no name to verify", fix: "add server_name")
+            }
+        }
+    }
+
+    private mutating func readTicketKeys(_ configuration: Configuration) {
+        guard let path = configuration.tls.ticketKeys, let bytes = read(path, "keys") else { return }
+        if TicketKeys(decoding: bytes) != nil {
+            resources[CertificateStore.ticketKeysName] = bytes
+        } else {
+            complain(at: path.position, "\"\(path.value)\" holds no ticket keys", fix: "make one of 80 random bytes: openssl rand 80 > FILE")
+        }
+    }
+
+    private mutating func checkUser(_ configuration: Configuration) {
+        guard let user = configuration.server.user, Privileges.isRoot, Privileges.lookUp(user: user.value) == nil else { return }
+        complain(at: user.position, "there is no user \"\(user.value)\"", fix: "make it with: adduser --system --group \(user.value)")
+    }
+}

@@ -1,0 +1,216 @@
+import Bytes
+import Config
+import Logging
+import Platform
+import TLS
+import Telemetry
+
+/// Starting, watching and replacing workers.
+extension Master {
+    /// Starts a worker of the current generation and hands it all it needs.
+    func startWorker(slot: Int) throws {
+        let worker = try spawnWorker(slot: slot, bundle, configuration, plan, generation: generation)
+        workers.append(worker)
+    }
+
+    /// Starts a worker of any generation.
+    func spawnWorker(
+        slot: Int,
+        _ bundle: Bundle,
+        _ configuration: Configuration,
+        _ plan: ListenPlan,
+        generation: Int
+    ) throws -> WorkerProcess {
+        var pair = try ControlChannel.pair()
+        let theirs = pair.takeSecond()
+        let descriptor = try File.sharedMemory("everyhop-metrics", size: MetricsPage.size)
+        let page = try MetricsPage(descriptor: descriptor)
+        let process = try ChildProcess.spawnSelf(["worker"], descriptors: [theirs.raw])
+        let worker = WorkerProcess(
+            process: process,
+            slot: slot,
+            generation: generation,
+            startedAt: Self.now,
+            page: page,
+            pageDescriptor: descriptor,
+            channel: ControlChannel(pair.takeFirst())
+        )
+        let token = handlers.insert(.worker(worker))
+        worker.token = token
+        try poller.add(worker.channel.descriptor, token, .read)
+        let user = configuration.server.user.flatMap { Privileges.isRoot ? Privileges.lookUp(user: $0.value) : nil }
+        let orders = WorkerOrders(
+            slot: slot,
+            generation: generation,
+            connectionLimit: connectionLimit(configuration),
+            user: user
+        )
+        worker.tell(.orders, orders.encoded())
+        worker.tell(.configuration, bundle.encoded())
+        worker.tell(.metrics, copyOf: worker.pageDescriptor.raw)
+        worker.tell(.ticketKeys, tickets.encoded())
+        if let raw = accessLog?.raw { worker.tell(.accessLog, copyOf: raw) }
+        for socket in sockets.descriptors(plan, slot: slot) {
+            var writer = WireWriter()
+            writer.put(socket.index)
+            worker.tell(.listener, writer.bytes, copyOf: socket.raw)
+        }
+        for update in addresses { worker.tell(.addresses, update.encoded()) }
+        worker.tell(.start)
+        worker.flush(poller)
+        for helper in helpers where helper.kind == .monitor { helper.add(worker) }
+        return worker
+    }
+
+    /// Each client may need a descriptor of its own and one for a server; some are kept for all else.
+    private func connectionLimit(_ configuration: Configuration) -> Int {
+        let byDescriptors = max(16, (descriptorLimit - 64) / 2)
+        guard let asked = configuration.server.maximumConnections else { return byDescriptors }
+        let workers = configuration.server.workers ?? Privileges.processorCount()
+        let share = (asked + workers - 1) / workers
+        if share > byDescriptors {
+            log.warning(
+                "maximum_connections is more than the limit of open files allows; raise it with ulimit -n",
+                metadata: ["per worker": "\(share)", "allowed": "\(byDescriptors)", "open files": "\(descriptorLimit)"]
+            )
+        }
+        return min(share, byDescriptors)
+    }
+
+    /// Reads what a worker says.
+    func readWorker(_ worker: WorkerProcess) {
+        do {
+            while let message = try worker.channel.receive() {
+                switch ControlKind(rawValue: message.kind) {
+                case .ready: workerIsReady(worker)
+                case .failed:
+                    log.error("worker \(worker.slot): \(String(decoding: message.payload, as: UTF8.self))")
+                default: log.error("unexpected message \(message.kind) from worker \(worker.slot)")
+                }
+            }
+        } catch {
+            // Its death is told by a signal.
+            poller.remove(worker.channel.descriptor)
+        }
+    }
+
+    private func workerIsReady(_ worker: WorkerProcess) {
+        guard worker.state == .starting else { return }
+        worker.state = .serving
+        let count = workers.filter { $0.generation == worker.generation && $0.state == .serving }.count
+        log.info("worker \(worker.slot) serves", metadata: ["pid": "\(worker.process)", "generation": "\(worker.generation)"])
+        guard worker.generation == generation, count == slots else { return }
+        log.notice("ready", metadata: ["generation": "\(generation)", "workers": "\(count)"])
+        let old = workers.filter { $0.generation < generation && $0.state != .draining }
+        if !old.isEmpty { drain(old) }
+        sockets.close(except: plan)
+    }
+
+    /// Collects children that have ended.
+    func reap() {
+        while let (process, status) = ChildProcess.reap() {
+            if let index = workers.firstIndex(where: { $0.process == process }) {
+                ended(workers.remove(at: index), status)
+            } else if let index = helpers.firstIndex(where: { $0.process == process }) {
+                helperEnded(helpers.remove(at: index), status)
+            }
+        }
+    }
+
+    private func ended(_ worker: WorkerProcess, _ status: Int) {
+        // What it last said may still wait in the channel.
+        readWorker(worker)
+        if let token = worker.token { handlers.remove(token) }
+        retiredPage.absorb(worker.page)
+        for helper in helpers where helper.kind == .monitor { helper.remove(worker) }
+        let isExpected = worker.state == .draining || isStopping
+        let how = status < 0 ? "signal \(-status)" : "status \(status)"
+        if isExpected {
+            log.info("worker \(worker.slot) of generation \(worker.generation) has ended", metadata: ["how": "\(how)"])
+            return
+        }
+        log.error("worker \(worker.slot) died; its connections are lost", metadata: ["how": "\(how)", "pid": "\(worker.process)"])
+        guard worker.generation == generation else { return }
+        if worker.state == .starting, workers.contains(where: { $0.generation < generation }) {
+            abandonGeneration()
+            return
+        }
+        // One that dies at once would otherwise be started without pause.
+        let livedLong = Self.now - worker.startedAt > 2000
+        respawns.append((worker.slot, Self.now + (livedLong ? 0 : 500)))
+    }
+
+    // MARK: reload
+
+    /// Loads the configuration again; on any error the present one stays (law 4).
+    func reload() {
+        guard !isStopping else { return }
+        let report = Loader.load(file, keepsCertificates: true)
+        guard let next = report.bundle, let configuration = try? next.configuration() else {
+            log.error("reload refused, the present configuration stays:\n\(report.findings)")
+            return
+        }
+        let plan = ListenPlan(configuration)
+        let workers = configuration.server.workers ?? Privileges.processorCount()
+        do {
+            try sockets.open(plan, slots: workers)
+            accessLog = try Self.openAccessLog(configuration)
+        } catch {
+            log.error("reload refused, the present configuration stays: \(error)")
+            sockets.close(except: self.plan)
+            return
+        }
+        previous = Previous(bundle: bundle, configuration: self.configuration, plan: self.plan)
+        bundle = next
+        self.configuration = configuration
+        self.plan = plan
+        if let keys = next.resources[CertificateStore.ticketKeysName] { _ = tickets.replace(decoding: keys) }
+        addresses = []
+        generation += 1
+        respawns = []
+        log.notice("reloading", metadata: ["generation": "\(generation)"])
+        for slot in 0..<slots {
+            do { try startWorker(slot: slot) } catch {
+                log.error("worker \(slot) cannot be started: \(error)")
+                abandonGeneration()
+                return
+            }
+        }
+        restartHelpers()
+    }
+
+    /// The new generation cannot serve: the old one goes on.
+    private func abandonGeneration() {
+        guard let old = previous else { return }
+        log.error("the new configuration cannot be served, the present one stays")
+        let failed = workers.filter { $0.generation == generation }
+        for worker in failed {
+            worker.state = .draining
+            ChildProcess.end(worker.process)
+        }
+        bundle = old.bundle
+        configuration = old.configuration
+        plan = old.plan
+        previous = nil
+        // Workers that live still carry the old generation's number; those that follow carry the next.
+        generation = workers.filter { $0.state != .draining }.map(\.generation).max() ?? generation
+        sockets.close(except: plan)
+        restartHelpers()
+    }
+}
+
+/// The configuration before the last reload, until the new one serves.
+struct Previous {
+    let bundle: Bundle
+    let configuration: Configuration
+    let plan: ListenPlan
+}
+
+extension WorkerProcess {
+    /// Sends what waits, and watches for room when there is none.
+    func flush(_ poller: Poller) {
+        try? channel.flush()
+        guard let token else { return }
+        try? poller.change(channel.descriptor, token, channel.hasOutgoing ? [.read, .write] : .read)
+    }
+}

@@ -1,0 +1,214 @@
+import Bytes
+import Config
+import Logging
+import Platform
+import Telemetry
+import TLS
+
+/// The master process: configuration, keys, listening sockets, supervision. It carries no traffic.
+final class Master {
+    enum Handler {
+        case signals
+        case worker(WorkerProcess)
+        case helper(HelperProcess)
+    }
+
+    /// Why a master cannot begin.
+    enum Failure: Error {
+        /// What the operator reads.
+        case configuration(String)
+        case system(String)
+    }
+
+    let file: String
+    let poller: Poller
+    let log: Logger
+    let sockets = ListeningSockets()
+    var handlers = Slab<Handler>()
+    /// What new workers are started with.
+    var bundle: Bundle
+    var configuration: Configuration
+    var plan: ListenPlan
+    var generation = 1
+    var workers: [WorkerProcess] = []
+    var helpers: [HelperProcess] = []
+    let tickets: TicketKeys
+    var accessLog: FileDescriptor?
+    /// The last addresses of every server that has a name.
+    var addresses: [AddressUpdate] = []
+    /// Counts of workers that are gone.
+    let retiredPage: MetricsPage
+    let retiredDescriptor: FileDescriptor
+    var isStopping = false
+    /// The configuration before a reload that is not complete.
+    var previous: Previous?
+    /// Helpers to start again, and when.
+    var lateHelpers: [(kind: HelperProcess.Kind, at: UInt64)] = []
+    private let signals: SignalDescriptor
+    /// Slots to fill again, and when, in monotonic milliseconds.
+    var respawns: [(slot: Int, at: UInt64)] = []
+    var drainDeadline: UInt64?
+    private var nextRotation: UInt64
+    let descriptorLimit: Int
+
+    init(file: String) throws {
+        SignalDescriptor.ignoreBrokenPipes()
+        Privileges.forbidCoreDumps()
+        descriptorLimit = Privileges.raiseDescriptorLimit()
+        let report = Loader.load(file, keepsCertificates: true)
+        guard let bundle = report.bundle else { throw Failure.configuration(report.findings) }
+        self.file = file
+        self.bundle = bundle
+        configuration = try bundle.configuration()
+        let level = Logger.Level(rawValue: configuration.log.level) ?? .info
+        log = Logger(label: "everyhop") { _ in StandardErrorLog(process: "master", level: level) }
+        plan = ListenPlan(configuration)
+        tickets = try bundle.resources[CertificateStore.ticketKeysName].flatMap { TicketKeys(decoding: $0) } ?? TicketKeys()
+        poller = try Poller()
+        signals = try SignalDescriptor(MasterSignal.all)
+        retiredDescriptor = try File.sharedMemory("everyhop-retired", size: MetricsPage.size)
+        retiredPage = try MetricsPage(descriptor: retiredDescriptor)
+        nextRotation = Self.now + configuration.tls.ticketRotation
+        try sockets.open(plan, slots: slots)
+        accessLog = try Self.openAccessLog(configuration)
+        try poller.add(signals.descriptor, handlers.insert(.signals), .read)
+        if !report.findings.isEmpty { log.warning("\(report.findings)") }
+    }
+
+    /// Serves until it is told to stop and every worker has ended.
+    func run() throws {
+        log.notice(
+            "everyhop \(Version.text) starts",
+            metadata: ["workers": "\(slots)", "addresses": "\(plan.entries.map { "\($0.address)" }.joined(separator: " "))"]
+        )
+        for slot in 0..<slots { try startWorker(slot: slot) }
+        startHelpers()
+        while !(isStopping && workers.isEmpty) {
+            let count = try poller.wait(milliseconds: timeout())
+            for index in 0..<count { try handle(poller.event(at: index).token) }
+            tend()
+        }
+        for helper in helpers { helper.end() }
+    }
+
+    /// How many workers serve at a time.
+    var slots: Int { configuration.server.workers ?? Privileges.processorCount() }
+
+    static var now: UInt64 { Clock.monotonicMicroseconds() / 1000 }
+
+    // MARK: events
+
+    private func timeout() -> Int32 {
+        var next = nextRotation
+        for respawn in respawns { next = min(next, respawn.at) }
+        for helper in lateHelpers { next = min(next, helper.at) }
+        if let drainDeadline { next = min(next, drainDeadline) }
+        let now = Self.now
+        return next <= now ? 0 : Int32(clamping: min(next - now, 60_000))
+    }
+
+    private func handle(_ token: Token) throws {
+        switch handlers[token] {
+        case .signals:
+            while let signal = signals.next() { take(MasterSignal(rawValue: signal)) }
+        case .worker(let worker): readWorker(worker)
+        case .helper(let helper): readHelper(helper)
+        case nil: break
+        }
+    }
+
+    private func take(_ signal: MasterSignal?) {
+        switch signal {
+        case .terminate, .interrupt: stop()
+        case .reload: reload()
+        case .reopen: reopenLogs()
+        case .child: reap()
+        case nil: break
+        }
+    }
+
+    /// What is due by the clock.
+    private func tend() {
+        let now = Self.now
+        if now >= nextRotation { rotateTickets(now) }
+        startLateHelpers(now)
+        let due = respawns.filter { $0.at <= now }
+        respawns.removeAll { $0.at <= now }
+        for respawn in due where !isStopping {
+            do { try startWorker(slot: respawn.slot) } catch {
+                log.error("worker \(respawn.slot) cannot be started: \(error)")
+                respawns.append((respawn.slot, now + 1000))
+            }
+        }
+        if let drainDeadline, now >= drainDeadline {
+            self.drainDeadline = nil
+            for worker in workers where worker.state == .draining {
+                log.warning("worker \(worker.slot) of generation \(worker.generation) did not finish in time: ended")
+                ChildProcess.end(worker.process)
+            }
+        }
+        for worker in workers where worker.channel.hasOutgoing { worker.flush(poller) }
+    }
+
+    private func rotateTickets(_ now: UInt64) {
+        nextRotation = now + configuration.tls.ticketRotation
+        // Keys from a file are a fleet's: whoever made the file rotates it, by a reload.
+        guard bundle.resources[CertificateStore.ticketKeysName] == nil else { return }
+        do {
+            try tickets.rotate()
+            for worker in workers { worker.tell(.ticketKeys, tickets.encoded()) }
+        } catch { log.error("session ticket keys were not rotated: \(error)") }
+    }
+
+    // MARK: what the operator asks for
+
+    /// The second time, without waiting.
+    private func stop() {
+        if isStopping {
+            for worker in workers { ChildProcess.end(worker.process) }
+            return
+        }
+        isStopping = true
+        respawns = []
+        log.notice("stopping: finishing what is under way", metadata: ["at most": "\(configuration.server.drain) ms"])
+        drain(workers)
+    }
+
+    func drain(_ list: [WorkerProcess]) {
+        for worker in list {
+            worker.state = .draining
+            worker.tell(.drain)
+        }
+        drainDeadline = Self.now + configuration.server.drain + 1000
+    }
+
+    private func reopenLogs() {
+        do {
+            accessLog = try Self.openAccessLog(configuration)
+            if let raw = accessLog?.raw { for worker in workers { worker.tell(.accessLog, copyOf: raw) } }
+            log.notice("access log reopened")
+        } catch { log.error("the access log cannot be reopened, the old one stays: \(error)") }
+    }
+
+    static func openAccessLog(_ configuration: Configuration) throws -> FileDescriptor? {
+        switch configuration.log.access {
+        case .off: return nil
+        case .stdout: return try File.duplicate(1)
+        case .file(let path):
+            do { return try File.openForAppending(path) } catch {
+                throw Failure.system("the access log \(path) cannot be opened: \(error.message)")
+            }
+        }
+    }
+}
+
+/// The signals that a master acts on.
+enum MasterSignal: Int32, CaseIterable {
+    case reload = 1
+    case interrupt = 2
+    case reopen = 10
+    case terminate = 15
+    case child = 17
+
+    static var all: [Int32] { allCases.map(\.rawValue) }
+}

@@ -1,0 +1,48 @@
+import Config
+import Platform
+
+/// The resolver process: looks names up, which may wait, and tells the master when addresses change.
+struct ResolverTask {
+    private struct Name {
+        let upstream: Int
+        let server: Int
+        let name: String
+        var last: [String] = []
+    }
+
+    /// Every server that has a name instead of an address.
+    static func names(in configuration: Configuration) -> [(upstream: Int, server: Int, name: String)] {
+        configuration.upstreams.enumerated().flatMap { upstream, settings in
+            settings.servers.enumerated().compactMap { server, endpoint in
+                guard case .name(let name, _) = endpoint.value else { return nil }
+                return (upstream, server, name)
+            }
+        }
+    }
+
+    /// Serves until the master is gone.
+    static func run(_ setup: consuming HelperSetup) throws {
+        var channel = setup.takeChannel()
+        let interval = setup.configuration.server.resolve
+        var names = names(in: setup.configuration).map { Name(upstream: $0.upstream, server: $0.server, name: $0.name) }
+        while true {
+            var failed = false
+            for index in names.indices {
+                do throws(NameResolution.Failure) {
+                    let found = try NameResolution.resolve(names[index].name, port: 1).map(\.host).sorted()
+                    guard found != names[index].last else { continue }
+                    names[index].last = found
+                    let update = AddressUpdate(upstream: names[index].upstream, server: names[index].server, addresses: found)
+                    try? channel.send(kind: ControlKind.addresses.rawValue, update.encoded())
+                } catch {
+                    // The last known addresses stay in use: a resolver's failure is not the servers'.
+                    failed = true
+                    let text = "cannot resolve \(names[index].name): \(error)"
+                    try? channel.send(kind: ControlKind.failed.rawValue, Array(text.utf8))
+                }
+            }
+            try channel.flushWaiting()
+            _ = try channel.waitForMaster(milliseconds: failed ? min(interval, 5000) : interval)
+        }
+    }
+}

@@ -1,0 +1,47 @@
+import Bytes
+import Platform
+import Telemetry
+
+/// One worker as the master sees it.
+final class WorkerProcess {
+    enum State {
+        /// Started, not yet serving.
+        case starting
+        case serving
+        /// Told to finish.
+        case draining
+    }
+
+    let process: Int32
+    let slot: Int
+    let generation: Int
+    let startedAt: UInt64
+    let page: MetricsPage
+    let pageDescriptor: FileDescriptor
+    var channel: ControlChannel
+    var state = State.starting
+    var token: Token?
+
+    init(
+        process: Int32,
+        slot: Int,
+        generation: Int,
+        startedAt: UInt64,
+        page: MetricsPage,
+        pageDescriptor: consuming FileDescriptor,
+        channel: consuming ControlChannel
+    ) {
+        self.process = process
+        self.slot = slot
+        self.generation = generation
+        self.startedAt = startedAt
+        self.page = page
+        self.pageDescriptor = consume pageDescriptor
+        self.channel = consume channel
+    }
+
+    /// Sends a message; a worker that is gone is noticed by its death, not here.
+    func tell(_ kind: ControlKind, _ payload: [UInt8] = [], copyOf descriptor: Int32 = -1) {
+        try? channel.send(kind: kind.rawValue, payload, copyOf: descriptor)
+    }
+}
