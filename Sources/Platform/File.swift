@@ -68,6 +68,18 @@ public enum File {
         }
     }
 
+    /// Makes a folder, readable by its owner alone; one that exists is kept as it is.
+    public static func makeFolder(_ path: String) throws(Errno) {
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw Errno(in: "mkdir") }
+    }
+
+    /// The path from the root, without links.
+    public static func absolutePath(_ path: String) throws(Errno) -> String {
+        guard let resolved = realpath(path, nil) else { throw Errno(in: "realpath") }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
     /// Opens a file for appending, made when it is missing, readable by owner and group.
     public static func openForAppending(_ path: String) throws(Errno) -> FileDescriptor {
         let raw = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o640)

@@ -8,8 +8,9 @@ struct Everyhop: ParsableCommand {
         abstract: "Encryption on every hop of an application that cannot be changed.",
         version: Version.text,
         subcommands: [
-            RunCommand.self, CheckCommand.self, LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
-            ResolverCommand.self,
+            RunCommand.self, CheckCommand.self, DemoCommand.self, CertificateCommand.self, PinCommand.self,
+            LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
+            ResolverCommand.self, DemoApplicationCommand.self,
         ]
     )
 }

@@ -110,6 +110,11 @@ struct Transport: ~Copyable {
         return .bytes(total, more: true)
     }
 
+    /// Reads a request's head from the bytes that wait.
+    borrowing func parse(_ parser: inout RequestParser, into head: inout RequestHead) throws(RequestError) -> Int? {
+        try parser.parse(inbound.bytes, into: &head)
+    }
+
     /// Takes the next step of a chunked body in the bytes that wait.
     borrowing func decode(
         _ decoder: inout ChunkedDecoder,
