@@ -58,13 +58,13 @@ let package = Package(
         ),
         .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: base),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: base),
-        .testTarget(name: "HTTPTests", dependencies: ["Bytes", "HTTP"], swiftSettings: base),
+        .testTarget(name: "HTTPTests", dependencies: ["Bytes", "HTTP", "Support"], swiftSettings: base),
         .testTarget(name: "PlatformTests", dependencies: ["Bytes", "Platform"], swiftSettings: base),
         .testTarget(name: "TLSTests", dependencies: ["Bytes", "Platform", "TLS"], swiftSettings: base),
         .testTarget(name: "TelemetryTests", dependencies: ["Bytes", "Platform", "Telemetry"], swiftSettings: base),
         .testTarget(name: "ProxyTests", dependencies: ["Bytes", "Config", "HTTP", "Proxy"], swiftSettings: base),
-        .target(name: "Support", path: "Tests/Support", swiftSettings: base),
-        .testTarget(name: "EndToEndTests", dependencies: ["Support", "Proxy"], swiftSettings: base),
+        .target(name: "Support", dependencies: ["Bytes", "Platform", "TLS"], path: "Tests/Support", swiftSettings: base),
+        .testTarget(name: "EndToEndTests", dependencies: ["Bytes", "Platform", "TLS", "Support", "Proxy"], swiftSettings: base),
     ],
     cxxLanguageStandard: .cxx17
 )

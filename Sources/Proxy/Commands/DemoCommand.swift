@@ -33,7 +33,7 @@ struct DemoCommand: ParsableCommand {
             descriptors: [demonstration.application.raw]
         )
         defer { ChildProcess.end(application) }
-        print(demonstration.explanation)
+        try File.writeAll(Array(demonstration.explanation.utf8), to: 1)
         var run = RunCommand()
         run.config = "\(folder)/everyhop.toml"
         try run.run()

@@ -29,10 +29,13 @@ final class Exchange {
     /// The status that the client saw.
     private(set) var status = 0
     var times = ExchangeTimes()
+    private var bodyBytes: UInt64 = 0
     var bytesFromClient: UInt64 = 0
     var bytesToClient: UInt64 = 0
     /// What the server's connection was like, kept for the log when the connection has gone back to its pool.
     private(set) var serverFacts = ServerFacts()
+
+    private static let tooLarge = "the request's body is larger than the configuration allows"
 
     init(token: Token) { self.token = token }
 
@@ -50,6 +53,10 @@ final class Exchange {
         requestID = worker.nextRequestID()
         times.headComplete = worker.nowMicroseconds
         worker.metrics.add(.requests)
+        if case .length(let length) = request.framing, length > worker.bodyLimit {
+            respond(413, because: Self.tooLarge, worker)
+            return
+        }
         switch worker.snapshot.route(for: request, on: client) {
         case .upstream(let route):
             self.route = route
@@ -86,12 +93,19 @@ final class Exchange {
     /// Hands on a piece of the request's body.
     func forwardBody(_ bytes: Span<UInt8>, _ worker: Worker) {
         guard let server = upstream(worker), !bytes.isEmpty else { return }
+        bodyBytes &+= UInt64(bytes.count)
+        if bodyBytes > worker.bodyLimit {
+            failure = Self.tooLarge
+            perform(state.requestBroken(), failureStatus: 413, worker)
+            return
+        }
         state.bodyForwarded()
         server.sendBody(bytes, worker)
     }
 
     /// The request is whole.
     func endRequest(trailers: borrowing HeaderBlock, _ worker: Worker) {
+        guard client != nil else { return }
         upstream(worker)?.sendEnd(trailers: trailers, worker)
         times.requestEnd = worker.nowMicroseconds
         perform(state.requestEnded(), worker)
@@ -272,6 +286,7 @@ final class Exchange {
         lastFailureStatus = nil
         status = 0
         times = ExchangeTimes()
+        bodyBytes = 0
         bytesFromClient = 0
         bytesToClient = 0
         serverFacts = ServerFacts()

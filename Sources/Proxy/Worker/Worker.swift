@@ -35,6 +35,8 @@ final class Worker {
     private(set) var date = DateCache()
     let pools: [UpstreamPool]
     private(set) var isDraining = false
+    /// The largest request body, in bytes.
+    let bodyLimit: UInt64
     var accessLog: AccessLog?
 
     private var handlers = Slab<Handler>()
@@ -55,6 +57,7 @@ final class Worker {
         poller = try Poller()
         snapshot = setup.snapshot
         pools = setup.snapshot.makePools()
+        bodyLimit = setup.snapshot.configuration.server.limits.bodyBytes ?? .max
         metrics = setup.metrics
         log = setup.log
         gate = AcceptGate(limit: setup.orders.connectionLimit)

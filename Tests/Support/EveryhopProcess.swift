@@ -1,0 +1,219 @@
+import Foundation
+import Platform
+public import TLS
+
+/// everyhop as a user runs it, on ports of its own.
+public final class EveryhopProcess {
+    /// The folder of its configuration.
+    public let folder: TemporaryFolder
+    /// The port of its binding.
+    public let port: UInt16
+    /// The master's process id.
+    public let process: Int32
+    private var status: Int?
+
+    /// The program, beside the tests.
+    public static var program: String {
+        let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return String(tests[..<(tests.lastIndex(of: "/") ?? tests.endIndex)]) + "/everyhop"
+    }
+
+    /// Starts it and waits until it serves.
+    ///
+    /// - Parameter configuration: gets the folder and the port; relative paths are relative to the folder.
+    public init(_ folder: TemporaryFolder, port: UInt16, configuration: String) throws {
+        self.folder = folder
+        self.port = port
+        let file = try folder.write("everyhop.toml", configuration)
+        process = try ChildProcess.spawn(
+            "/bin/sh",
+            arguments: ["sh", "-c", "exec \"$0\" run --config \"$1\" 2>> \"$2\" >> \"$3\"", Self.program, file, "\(folder.path)/log", "\(folder.path)/access"],
+            environment: ChildProcess.currentEnvironment(),
+            descriptors: []
+        )
+        try waitForLog("ready")
+    }
+
+    deinit {
+        guard status == nil else { return }
+        kill(process, SIGKILL)
+        _ = ChildProcess.wait(for: process)
+    }
+
+    /// What it has logged.
+    public var log: String { (try? String(decoding: File.read("\(folder.path)/log"), as: UTF8.self)) ?? "" }
+
+    /// The access log's lines.
+    public var access: [String] {
+        let text = (try? String(decoding: File.read("\(folder.path)/access", limit: 1 << 30), as: UTF8.self)) ?? ""
+        return text.split(separator: "\n").map(String.init)
+    }
+
+    /// Waits until the log has a text, so many times.
+    public func waitForLog(_ text: String, count: Int = 1) throws {
+        try waitUntil("\"\(text)\" in the log:\n\(log)") {
+            if let ended = ChildProcess.reap(process) {
+                status = ended.status
+                throw DeadlinePassed(description: "everyhop ended with \(ended.status):\n\(log)")
+            }
+            return log.components(separatedBy: text).count > count
+        }
+    }
+
+    /// Waits for an access log line that holds all of the texts.
+    public func waitForAccess(_ texts: String...) throws {
+        try waitUntil("\(texts) in the access log:\n\(access.suffix(5).joined(separator: "\n"))\n\(log)") {
+            access.contains { line in texts.allSatisfy { line.contains($0) } }
+        }
+    }
+
+    /// Sends a signal to the master.
+    public func signal(_ number: Int32) { kill(process, number) }
+
+    /// Its exit status, once it has ended.
+    public func waitForEnd() throws -> Int {
+        try waitUntil("the end of everyhop:\n\(log)") {
+            if status == nil { status = ChildProcess.reap(process)?.status }
+            return status != nil
+        }
+        return status ?? -1
+    }
+
+    /// The process ids of its workers.
+    public func workers() throws -> [Int32] {
+        let result = try Shell.run(["ps", "--ppid", "\(process)", "-o", "pid=,args="])
+        return result.text.split(separator: "\n").filter { $0.hasSuffix("everyhop worker") }
+            .compactMap { Int32($0.split(separator: " ")[0]) }
+    }
+}
+
+/// Certificates and trust that most tests share.
+public struct TestTrust: Sendable {
+    /// Signs both certificates.
+    public let authority: CertificateMaker.Issued
+    /// For clients: localhost.
+    public let portal: CertificateMaker.Issued
+    /// For servers: app.internal.
+    public let app: CertificateMaker.Issued
+
+    /// Makes all three.
+    public init() throws {
+        authority = try CertificateMaker.authority(name: "test authority")
+        portal = try CertificateMaker.issue(names: ["localhost", "127.0.0.1"], by: authority)
+        app = try CertificateMaker.issue(names: ["app.internal"], by: authority)
+    }
+
+    /// The pin of the server's key.
+    public func pin(of issued: CertificateMaker.Issued? = nil) throws -> String {
+        try CertificateFacts.read(pem: (issued ?? app).certificatePEM)[0].pin.description
+    }
+
+    /// Writes all of it into a folder.
+    public func write(to folder: TemporaryFolder) throws {
+        try folder.write("authority.pem", authority.certificatePEM)
+        try folder.write("portal.pem", portal.certificatePEM)
+        try folder.write("portal.key", portal.keyPEM)
+        try folder.write("app.pem", app.certificatePEM)
+        try folder.write("app.key", app.keyPEM)
+    }
+
+    /// A context for dialling everyhop as a client.
+    public func client(name: String = "localhost") throws -> ClientContext {
+        try ClientContext(
+            trust: ClientContext.Trust(authoritiesPEM: authority.certificatePEM, pins: []),
+            name: name,
+            policy: .nist80052r2,
+            alpn: ["http/1.1"]
+        )
+    }
+
+    /// A usual configuration: one site, one binding, one upstream.
+    public func configuration(
+        port: UInt16,
+        upstream: UInt16,
+        server: String = "",
+        trust: String? = nil,
+        serverName: String = "app.internal",
+        more: String = "",
+        upstreamMore: String = ""
+    ) throws -> String {
+        """
+        [server]
+        workers = 1
+        drain = "5s"
+        \(server)
+        [log]
+        access = "stdout"
+        level = "debug"
+        [certificate.portal]
+        chain = "portal.pem"
+        key = "portal.key"
+        [[site]]
+        name = "portal"
+        upstream = "app"
+        [[site.binding]]
+        ip = "127.0.0.1"
+        port = \(port)
+        certificate = "portal"
+        [[upstream]]
+        name = "app"
+        servers = ["127.0.0.1:\(upstream)"]
+        server_name = "\(serverName)"
+        trust = \(try trust ?? "{ ca = \"authority.pem\", pins = [\"\(pin())\"] }")
+        \(upstreamMore)
+        \(more)
+        """
+    }
+}
+
+/// nginx as an HTTPS server on a port of its own.
+public final class Nginx {
+    /// Where it listens.
+    public let port: UInt16
+    /// Its folder; `www` in it is served.
+    public let folder: TemporaryFolder
+    private let process: Int32
+
+    /// Starts it and waits until it answers.
+    public init(_ trust: TestTrust) throws {
+        folder = try TemporaryFolder()
+        port = try freePort()
+        try trust.write(to: folder)
+        try File.makeFolder("\(folder.path)/www")
+        chmod(folder.path, 0o755)
+        chmod("\(folder.path)/www", 0o755)
+        let path = folder.path
+        try folder.write(
+            "nginx.conf",
+            """
+            daemon off; pid \(path)/pid; error_log \(path)/error.log; worker_processes 1; user root;
+            events { worker_connections 8192; }
+            http {
+              access_log off; client_max_body_size 0; keepalive_requests 1000000;
+              client_body_temp_path \(path)/body; proxy_temp_path \(path)/proxy;
+              fastcgi_temp_path \(path)/f; uwsgi_temp_path \(path)/u; scgi_temp_path \(path)/s;
+              server {
+                listen 127.0.0.1:\(port) ssl backlog=8192;
+                ssl_certificate \(path)/app.pem; ssl_certificate_key \(path)/app.key;
+                location / { root \(path)/www; }
+                location /headers { return 200 "for=$http_x_forwarded_for proto=$http_x_forwarded_proto host=$http_host via=$http_via id=$http_x_request_id\\n"; }
+                location /upload { root \(path)/www; client_body_in_file_only clean; proxy_pass http://127.0.0.1:1; }
+              }
+            }
+            """
+        )
+        process = try ChildProcess.spawn(
+            try Shell.find("nginx"),
+            arguments: ["nginx", "-p", path, "-c", "\(path)/nginx.conf", "-e", "\(path)/error.log"],
+            environment: [],
+            descriptors: []
+        )
+        let port = self.port
+        try waitUntil("nginx on port \(port)") { (try? Connection(to: port, nil)) != nil }
+    }
+
+    deinit {
+        kill(process, SIGTERM)
+        _ = ChildProcess.wait(for: process)
+    }
+}
