@@ -63,6 +63,9 @@ public struct MissingTool: Error, CustomStringConvertible {
 public struct DeadlinePassed: Error, CustomStringConvertible {
     /// What was waited for.
     public let description: String
+
+    /// Names it.
+    public init(description: String) { self.description = description }
 }
 
 /// Waits until `condition` holds, looking again every few milliseconds.

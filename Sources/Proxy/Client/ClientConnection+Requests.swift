@@ -21,10 +21,11 @@ extension ClientConnection {
                 guard readHead(worker) else { return }
             case .exchanging:
                 guard !requestEnded, let exchange, readBody(exchange, worker) else { return }
-            case .lingering:
+            case .finishing, .lingering:
+                // Nothing more is answered; reading goes on, so that the peer is not reset while it still sends.
                 transport.consume(transport.inbound.count)
                 return
-            case .handshaking, .finishing, .cutting, .closed: return
+            case .handshaking, .cutting, .closed: return
             }
         }
     }
@@ -33,6 +34,7 @@ extension ClientConnection {
     func refuse(_ status: Int, _ reason: String, _ worker: Worker) {
         worker.metrics.add(.requestsRefused)
         phase = .exchanging
+        staysOpen = false
         guard let exchange else {
             finish(worker)
             return
@@ -108,6 +110,7 @@ extension ClientConnection {
         }
         switch step {
         case .data(let range):
+            guard exchange.accepts(bodyBytes: range.count, worker) else { return false }
             exchange.forwardBody(transport.inbound.bytes.extracting(range), worker)
             transport.consume(offset)
             return true

@@ -138,7 +138,9 @@ final class ClientConnection {
         guard phase != .closed else { return }
         flush(worker)
         guard phase != .closed else { return }
-        transport.updateInterest(reading: transport.inbound.count < Transport.highWater, poller: worker.poller)
+        // A head that is longer than allowed has to be read beyond its limit to be refused.
+        let room = phase == .head ? worker.headLimit + 1 : Transport.highWater
+        transport.updateInterest(reading: transport.inbound.count < room, poller: worker.poller)
     }
 
     /// No new request is taken; one under way is finished.

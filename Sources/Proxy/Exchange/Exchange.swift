@@ -90,15 +90,18 @@ final class Exchange {
         client.exchangeEnded(reuse: false, worker)
     }
 
+    /// Counts a piece of the request's body; false, the exchange having ended with 413, when it is one too many.
+    func accepts(bodyBytes count: Int, _ worker: Worker) -> Bool {
+        bodyBytes &+= UInt64(count)
+        guard bodyBytes > worker.bodyLimit else { return true }
+        failure = Self.tooLarge
+        perform(state.requestBroken(), failureStatus: 413, worker)
+        return false
+    }
+
     /// Hands on a piece of the request's body.
     func forwardBody(_ bytes: Span<UInt8>, _ worker: Worker) {
         guard let server = upstream(worker), !bytes.isEmpty else { return }
-        bodyBytes &+= UInt64(bytes.count)
-        if bodyBytes > worker.bodyLimit {
-            failure = Self.tooLarge
-            perform(state.requestBroken(), failureStatus: 413, worker)
-            return
-        }
         state.bodyForwarded()
         server.sendBody(bytes, worker)
     }

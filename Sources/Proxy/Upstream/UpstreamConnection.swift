@@ -120,7 +120,7 @@ final class UpstreamConnection {
         if phase == .head || phase == .body || phase == .idle { flush(worker) }
         guard phase != .closed else { return }
         transport.updateInterest(
-            reading: transport.inbound.count < Transport.highWater,
+            reading: transport.inbound.count < (phase == .head ? worker.headLimit + 1 : Transport.highWater),
             connecting: phase == .connecting,
             poller: worker.poller
         )

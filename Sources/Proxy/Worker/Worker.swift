@@ -35,6 +35,8 @@ final class Worker {
     private(set) var date = DateCache()
     let pools: [UpstreamPool]
     private(set) var isDraining = false
+    /// The largest head of a request or response, in bytes.
+    let headLimit: Int
     /// The largest request body, in bytes.
     let bodyLimit: UInt64
     var accessLog: AccessLog?
@@ -57,6 +59,7 @@ final class Worker {
         poller = try Poller()
         snapshot = setup.snapshot
         pools = setup.snapshot.makePools()
+        headLimit = setup.snapshot.configuration.server.limits.headBytes
         bodyLimit = setup.snapshot.configuration.server.limits.bodyBytes ?? .max
         metrics = setup.metrics
         log = setup.log
@@ -244,7 +247,7 @@ final class Worker {
             endpoint: endpoint,
             address: address,
             transport: Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .write),
-            headLimit: snapshot.configuration.server.limits.headBytes
+            headLimit: headLimit
         )
         handlers.fill(token, .upstream(connection))
         metrics.add(.upstreamConnections)
@@ -309,7 +312,7 @@ final class Worker {
             entry: entry,
             peer: peer,
             transport: Transport(token: token, descriptor: descriptor, tls: tls, pool: buffers, interest: .read),
-            headLimit: snapshot.configuration.server.limits.headBytes,
+            headLimit: headLimit,
             now: nowMicroseconds
         )
         handlers.fill(token, .client(connection))
