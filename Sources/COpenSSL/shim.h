@@ -114,9 +114,10 @@ struct everyhop_ticket_key {
     unsigned char mac[32];
 };
 
-/// Encrypts new tickets under keys[0] and opens those of any key; a ticket of an older key is renewed.
+/// Encrypts new tickets under keys[0] and opens those of any key. A ticket of an older key is renewed, and in TLS 1.3
+/// every one is: a client uses each once.
 /// Returns what SSL_CTX_set_tlsext_ticket_key_evp_cb(3) says.
-static inline int everyhop_ticket(const struct everyhop_ticket_key *keys, int count, unsigned char *name,
+static inline int everyhop_ticket(SSL *ssl, const struct everyhop_ticket_key *keys, int count, unsigned char *name,
                                   unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypting) {
     int index = 0;
     if (count < 1) return -1;
@@ -133,7 +134,7 @@ static inline int everyhop_ticket(const struct everyhop_ticket_key *keys, int co
     parameters[2] = OSSL_PARAM_construct_end();
     if (EVP_MAC_CTX_set_params(mac, parameters) != 1) return -1;
     if (EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, keys[index].cipher, iv, encrypting) != 1) return -1;
-    return !encrypting && index > 0 ? 2 : 1;
+    return !encrypting && (index > 0 || SSL_version(ssl) >= TLS1_3_VERSION) ? 2 : 1;
 }
 static inline void everyhop_ctx_set_ticket_callback(SSL_CTX *context,
                                                     int (*callback)(SSL *, unsigned char *, unsigned char *,

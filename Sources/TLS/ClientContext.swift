@@ -29,7 +29,7 @@ public final class ClientContext {
 
     let handle: ContextHandle
     /// nil only in a context that inspects and therefore carries no traffic.
-    let trust: Trust?
+    private(set) var trust: Trust?
     private let name: String?
     /// The name to send; an address is never sent (RFC 6066 §3).
     let serverName: String?
@@ -175,6 +175,9 @@ public final class ClientContext {
         SSL_set_hostflags(ssl, CUnsignedInt(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT))
         guard isSet == 1 else { throw .libraryFailure("the name to verify") }
     }
+
+    /// Changes the pins without forgetting the sessions, which nothing but a test of the check above may do.
+    package func replacePinsForTesting(_ pins: [PublicKeyPin]) { trust?.pins = pins }
 
     // MARK: sessions
 

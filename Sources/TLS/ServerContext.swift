@@ -52,7 +52,7 @@ public final class ServerContext {
             guard let owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ExtraData.contextOwner) else { return -1 }
             let tickets = Unmanaged<ServerContext>.fromOpaque(owner)._withUnsafeGuaranteedRef { $0.tickets }
             return tickets.keys.withUnsafeBufferPointer {
-                everyhop_ticket($0.baseAddress, CInt(clamping: $0.count), name, iv, cipher, mac, encrypting)
+                everyhop_ticket(ssl, $0.baseAddress, CInt(clamping: $0.count), name, iv, cipher, mac, encrypting)
             }
         }
     }

@@ -75,7 +75,12 @@ public struct TLSConnection: ~Copyable {
         SSL_set_connect_state(ssl)
     }
 
-    deinit { SSL_free(ssl) }
+    deinit {
+        // Without this the library forbids the session that this connection has brought (a farewell was not sent);
+        // only a failed connection's session deserves that.
+        if isEstablished, !hasFailed { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
+        SSL_free(ssl)
+    }
 
     /// Whether bytes wait inside TLS: epoll reports nothing for those.
     public var hasPending: Bool { SSL_has_pending(ssl) == 1 }

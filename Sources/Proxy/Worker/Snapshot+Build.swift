@@ -17,7 +17,7 @@ extension Snapshot {
             try ServerContext(
                 identities: record.binding.certificates.compactMap { store[$0.value] },
                 policy: policy,
-                alpn: ["http/1.1"],
+                alpn: ["http/1.1", "http/1.0"],
                 tickets: tickets,
                 tag: tag
             )
