@@ -56,6 +56,14 @@ let package = Package(
             ],
             swiftSettings: base
         ),
+        // Not installed: mutated input for the parsers.
+        .executableTarget(
+            name: "Fuzz",
+            dependencies: [
+                "Bytes", "Config", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: base
+        ),
         .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: base),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: base),
         .testTarget(name: "HTTPTests", dependencies: ["Bytes", "HTTP", "Support"], swiftSettings: base),

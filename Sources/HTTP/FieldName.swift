@@ -51,7 +51,9 @@ public enum FieldName: UInt8, Sendable {
         case 14: name.spells("content-length") ? .contentLength : .other
         case 15: name.spells("x-forwarded-for") ? .xForwardedFor : .other
         case 16: forwardedPart(name)
-        case 17: name.spells("transfer-encoding") ? .transferEncoding : .other
+        case 17:
+            name.spells("transfer-encoding")
+                ? .transferEncoding : name.spells("x-forwarded-proto") ? .xForwardedProto : .other
         case 18: name.spells("proxy-authenticate") ? .proxyAuthenticate : .other
         case 19: name.spells("proxy-authorization") ? .proxyAuthorization : .other
         default: .other
@@ -61,8 +63,7 @@ public enum FieldName: UInt8, Sendable {
     private static func forwardedPart(_ name: Span<UInt8>) -> FieldName {
         if name.spells("x-forwarded-host") { return .xForwardedHost }
         if name.spells("x-forwarded-port") { return .xForwardedPort }
-        if name.spells("proxy-connection") { return .proxyConnection }
-        return name.spells("x-forwarded-proto") ? .xForwardedProto : .other
+        return name.spells("proxy-connection") ? .proxyConnection : .other
     }
 }
 

@@ -1,0 +1,87 @@
+import Foundation
+import Platform
+import Telemetry
+import Testing
+
+@Suite("Telemetry") struct TelemetryTests {
+    private func page() throws -> MetricsPage {
+        try MetricsPage(descriptor: File.sharedMemory("test", size: MetricsPage.size))
+    }
+
+    @Test func `pages add up, and a page that is gone leaves its counts but not its gauges`() throws {
+        let first = try page()
+        let second = try page()
+        let retired = try page()
+        first.add(.requests, 3)
+        second.add(.requests, 4)
+        second.add(.clientConnectionsActive, 2)
+        second.add(.requests, upstream: 1)
+        second.record(.request, microseconds: 100)
+        let text = PrometheusText.write([first, second, retired], upstreams: ["a", "b\"\\"])
+        #expect(text.contains("\neveryhop_requests_total 7\n") && text.contains("\neveryhop_client_connections 2\n"))
+        #expect(text.contains("everyhop_upstream_requests_total{upstream=\"b\\\"\\\\\"} 1\n"))
+        retired.absorb(second)
+        let after = PrometheusText.write([first, retired], upstreams: ["a", "b"])
+        #expect(after.contains("\neveryhop_requests_total 7\n") && after.contains("\neveryhop_client_connections 0\n"))
+        #expect(after.contains("everyhop_request_seconds_count 1\n"))
+    }
+
+    @Test func `the exposition is well formed: one type per name, buckets that only grow`() throws {
+        let page = try page()
+        for microseconds in [0, 1, 63, 64, 65, 1000, 67_108_864, 67_108_865, UInt64.max] { page.record(.handshake, microseconds: microseconds) }
+        var types: Set<Substring> = []
+        var last = 0
+        for line in PrometheusText.write([page], upstreams: ["a"]).split(separator: "\n") {
+            if line.hasPrefix("# TYPE ") {
+                #expect(types.insert(line.split(separator: " ")[2]).inserted)
+            } else if !line.hasPrefix("#") {
+                let parts = line.split(separator: " ")
+                #expect(parts.count == 2 && Double(parts[1]) != nil, "\(line)")
+                if line.hasPrefix("everyhop_client_handshake_seconds_bucket") {
+                    let count = Int(parts[1]) ?? -1
+                    #expect(count >= last)
+                    last = count
+                }
+            }
+        }
+        #expect(last == 9)
+        let text = PrometheusText.write([page], upstreams: [])
+        #expect(text.contains("everyhop_client_handshake_seconds_bucket{le=\"0.000064\"} 4\n"))
+        #expect(text.contains("everyhop_client_handshake_seconds_bucket{le=\"67.108864\"} 7\n"))
+    }
+
+    @Test func `hostile bytes stay inside their JSON value`() throws {
+        var pipe = try File.pipe()
+        let reading = pipe.takeFirst()
+        var log = AccessLog(pipe.takeSecond())
+        let hostile: [UInt8] = Array("\"},{\"a\":\"\\\n\r\t\u{0}\u{1B}[31m".utf8) + [0xFF, 0xC3, 0x28, 0x7F]
+        log.append { line in
+            line.field("bytes", hostile.span)
+            line.field("text", "\"\n\u{1F}é")
+            line.field("number", UInt64.max)
+            line.field("flag", true)
+        }
+        #expect(log.flush() == 0)
+        _ = consume log
+        let text = try File.readAll(reading, limit: 100_000)
+        #expect(text.filter { $0 == 0x0A }.count == 1)
+        let json = try JSONSerialization.jsonObject(with: Data(text)) as? [String: Any]
+        #expect((json?["bytes"] as? String)?.hasPrefix("\"},{\"a\":\"\\\n\r\t\0") == true)
+        #expect(json?["text"] as? String == "\"\n\u{1F}é" && json?["flag"] as? Bool == true)
+    }
+
+    @Test func `a reader that does not read makes lines drop, not the writer wait`() throws {
+        var pipe = try File.pipe()
+        let reading = pipe.takeFirst()
+        var log = AccessLog(pipe.takeSecond())
+        let filler = String(repeating: "x", count: 1000)
+        for _ in 0..<3000 { log.append { $0.field("filler", filler) } }
+        let dropped = log.flush()
+        #expect(dropped > 1000 && dropped < 3000)
+        #expect(log.flush() == 0)
+        _ = consume log
+        let lines = try File.readAll(reading, limit: 10_000_000).split(separator: 0x0A)
+        // What was written before the pipe filled up is whole lines but for the last.
+        for line in lines.dropLast() { #expect(line.count == 1013) }
+    }
+}
