@@ -1,8 +1,38 @@
 # everyhop: the only commands a newcomer needs.
-.PHONY: build deps test
-build:
-	swift build
+PREFIX ?= /usr/local
+RELEASE = swift build -c release --static-swift-stdlib
+
+.PHONY: build deps run test bench fuzz lint install
+
+build: deps
+	$(RELEASE) --product everyhop
+
+# Installs what is missing (Debian 12, as root); the Swift toolchain has to be there.
 deps:
-	./Scripts/deps.sh
+	@./Scripts/deps.sh
+
+# A complete example on loopback: legacy application, proxy, certificates, pins.
+run: build
+	.build/release/everyhop demo
+
 test: deps
-	swift test
+	swift build --build-tests
+	swift test --skip-build
+
+# Beside nginx in one run; see docs/benchmarks.md.
+bench: build
+	./Scripts/bench.sh
+
+# Ten million mutated inputs for every parser.
+fuzz: deps
+	$(RELEASE) --product Fuzz
+	.build/release/Fuzz --count $${COUNT:-10000000} --seed $${SEED:-1}
+
+lint:
+	swift format lint --strict -r Sources Tests Package.swift
+	./Scripts/lint.sh
+
+install: build
+	install -D -m 755 .build/release/everyhop $(DESTDIR)$(PREFIX)/bin/everyhop
+	install -D -m 644 config.example.toml $(DESTDIR)$(PREFIX)/share/doc/everyhop/config.example.toml
+	install -D -m 644 packaging/everyhop.service $(DESTDIR)$(PREFIX)/lib/systemd/system/everyhop.service

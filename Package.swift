@@ -71,8 +71,17 @@ let package = Package(
         .testTarget(name: "TLSTests", dependencies: ["Bytes", "Platform", "TLS"], swiftSettings: base),
         .testTarget(name: "TelemetryTests", dependencies: ["Bytes", "Platform", "Telemetry"], swiftSettings: base),
         .testTarget(name: "ProxyTests", dependencies: ["Bytes", "Config", "HTTP", "Proxy"], swiftSettings: base),
-        .target(name: "Support", dependencies: ["Bytes", "Platform", "TLS"], path: "Tests/Support", swiftSettings: base),
-        .testTarget(name: "EndToEndTests", dependencies: ["Bytes", "Platform", "TLS", "Support", "Proxy"], swiftSettings: base),
+        .target(
+            name: "Support",
+            dependencies: ["Bytes", "Platform", "TLS"],
+            path: "Tests/Support",
+            swiftSettings: base
+        ),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["Bytes", "Platform", "TLS", "Support", "Proxy"],
+            swiftSettings: base
+        ),
     ],
     cxxLanguageStandard: .cxx17
 )

@@ -1,13 +1,24 @@
 #!/bin/sh
-# Installs what everyhop is built with and tested against (Debian 12). Runs as root; does nothing when all is there.
+# Installs what everyhop is built with and tested against (Debian 12). Does nothing, quickly, when all of it is there.
 set -eu
-packages="libssl-dev libnghttp2-dev libtomlplusplus-dev pkg-config make openssl curl nginx-light wrk"
+packages="libssl-dev libnghttp2-dev libtomlplusplus-dev pkg-config make git procps openssl curl nginx-light wrk chromium"
 missing=""
 for package in $packages; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0
+if [ "$(id -u)" != 0 ]; then
+    echo "missing:$missing" >&2
+    echo "run as root once:  apt-get update && apt-get install --no-install-recommends$missing" >&2
+    exit 1
+fi
 echo "installing:$missing"
+# A package's service is not wanted: whatever needs a server starts its own, on a port of its own.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+    chmod +x /usr/sbin/policy-rc.d
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+fi
 apt-get update -q
-# A package's service is not wanted: the tests start their own peers on ports of their own.
-DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends $missing
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing

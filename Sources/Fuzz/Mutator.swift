@@ -13,8 +13,10 @@ struct Mutator {
     ].map { Array($0.utf8) }
 
     private static let words: [[UInt8]] = [
-        "\r\n", "\n", "\r", " ", "\t", ":", ",", ";", "0", "chunked", "Transfer-Encoding: chunked\r\n", "Content-Length: 5\r\n", "\r\n\r\n",
-        "Host: b\r\n", "Connection: ", "HTTP/1.1", "HTTP/1.0", "FFFFFFFFFFFFFFFF", "99999999999999999999", "GET / HTTP/1.1\r\n", "\u{0}", "[", "]",
+        "\r\n", "\n", "\r", " ", "\t", ":", ",", ";", "0", "chunked", "Transfer-Encoding: chunked\r\n",
+        "Content-Length: 5\r\n", "\r\n\r\n",
+        "Host: b\r\n", "Connection: ", "HTTP/1.1", "HTTP/1.0", "FFFFFFFFFFFFFFFF", "99999999999999999999",
+        "GET / HTTP/1.1\r\n", "\u{0}", "[", "]",
         "{", "}", "=", "\"", "'", "\"\"\"", "'''", ".", "#", "\\u", "= [[", "[[site]]\n",
     ].map { Array($0.utf8) }
 

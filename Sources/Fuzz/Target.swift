@@ -46,7 +46,9 @@ struct Target {
         var reader = RequestParser(limit: 65_536)
         // A client of HTTP/1.0 may name no host; a server of HTTP/1.1 then refuses, which is its right.
         if head.authority.isEmpty { return nil }
-        guard Self.parse(&reader, written, &again) == .head(written.count) else { return "what was written is not one request" }
+        guard Self.parse(&reader, written, &again) == .head(written.count) else {
+            return "what was written is not one request"
+        }
         if again.framing != head.framing || again.method != head.method { return "what was written is another request" }
         return nil
     }
@@ -87,7 +89,9 @@ struct Target {
         for piece in [Array(input[..<split]), Array(input[split...])] {
             var offset = 0
             reading: while true {
-                guard let step = try? decoder.next(piece.span, from: &offset, trailers: &trailers) else { return data + [2] }
+                guard let step = try? decoder.next(piece.span, from: &offset, trailers: &trailers) else {
+                    return data + [2]
+                }
                 switch step {
                 case .data(let range): data += piece[range]
                 case .needMore: break reading

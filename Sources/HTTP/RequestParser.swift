@@ -55,7 +55,8 @@ public struct RequestParser: Sendable {
             head.expectsContinue = head.minorVersion >= 1
         }
         let closes = head.fields.contains("close", in: .connection)
-        head.keepAlive = head.minorVersion >= 1 ? !closes : !closes && head.fields.contains("keep-alive", in: .connection)
+        head.keepAlive =
+            head.minorVersion >= 1 ? !closes : !closes && head.fields.contains("keep-alive", in: .connection)
     }
 
     /// RFC 9112 §3.2: exactly one Host, the same as an absolute target's.

@@ -147,7 +147,8 @@ public enum CertificateMaker {
         // X.520 allows 64 characters; a longer name stands in the alternative names alone.
         let common = Array(first.utf8.prefix(64))
         guard
-            X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_FLAG | 1, common, CInt(clamping: common.count), -1, 0) == 1
+            X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_FLAG | 1, common, CInt(clamping: common.count), -1, 0)
+                == 1
         else { throw .fromQueue("the subject") }
     }
 

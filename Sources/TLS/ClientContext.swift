@@ -135,7 +135,9 @@ public final class ClientContext {
     func recheck(_ ssl: OpaquePointer) throws(TLSError) {
         guard let trust, !trust.pins.isEmpty else { return }
         guard let leaf = SSL_get0_peer_certificate(ssl) else { throw .verification(.noCertificate) }
-        guard let seen = PublicKeyPin(of: leaf) else { throw .verification(.other("the certificate's key is unreadable")) }
+        guard let seen = PublicKeyPin(of: leaf) else {
+            throw .verification(.other("the certificate's key is unreadable"))
+        }
         guard trust.pins.contains(seen) else { throw .verification(.pinMismatch(seen: seen.description)) }
     }
 
@@ -195,7 +197,9 @@ public final class ClientContext {
 
     private func save(_ session: OpaquePointer, _ endpoint: Int) {
         sessions[endpoint, default: []].append(session)
-        if let count = sessions[endpoint]?.count, count > Self.mostSessions, let oldest = sessions[endpoint]?.removeFirst() {
+        if let count = sessions[endpoint]?.count, count > Self.mostSessions,
+            let oldest = sessions[endpoint]?.removeFirst()
+        {
             SSL_SESSION_free(oldest)
         }
     }

@@ -29,7 +29,8 @@ public final class ServerContext {
         var identifier = withUnsafeBytes(of: UInt64(truncatingIfNeeded: tag).littleEndian) { Array($0) }
         for identity in identities { identifier += identity.facts.pin.digest.prefix(8) }
         guard
-            SSL_CTX_set_session_id_context(handle.raw, identifier, CUnsignedInt(clamping: min(32, identifier.count))) == 1
+            SSL_CTX_set_session_id_context(handle.raw, identifier, CUnsignedInt(clamping: min(32, identifier.count)))
+                == 1
         else { throw .libraryFailure("the session id context") }
         Self.setTickets(handle.raw)
         SSL_CTX_set_ex_data(handle.raw, ExtraData.contextOwner, Unmanaged.passUnretained(self).toOpaque())

@@ -35,7 +35,9 @@ public final class ServerIdentity {
         for issuer in chain.dropFirst() {
             // The root is known to whoever trusts it; sending it would only cost bytes.
             if X509_self_signed(issuer.raw, 0) == 1 { continue }
-            guard everyhop_ctx_add_chain(context, issuer.raw) == 1 else { throw .libraryFailure("the certificate's chain") }
+            guard everyhop_ctx_add_chain(context, issuer.raw) == 1 else {
+                throw .libraryFailure("the certificate's chain")
+            }
         }
     }
 }

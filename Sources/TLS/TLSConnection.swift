@@ -197,7 +197,9 @@ public struct TLSConnection: ~Copyable {
     }
 
     private func bindingTag() -> Int? {
-        guard table != nil, let owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ExtraData.contextOwner) else { return nil }
+        guard table != nil, let owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ExtraData.contextOwner) else {
+            return nil
+        }
         return Unmanaged<ServerContext>.fromOpaque(owner)._withUnsafeGuaranteedRef { $0.tag }
     }
 

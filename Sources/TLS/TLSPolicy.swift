@@ -19,7 +19,8 @@ public enum TLSPolicy: Sendable {
         else { throw .libraryFailure("TLS versions") }
         // AES-128 first: faster than AES-256, and as strong as the rest of the handshake.
         let suites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
-        guard SSL_CTX_set_ciphersuites(context, self == .modern ? suites + ":TLS_CHACHA20_POLY1305_SHA256" : suites) == 1
+        guard
+            SSL_CTX_set_ciphersuites(context, self == .modern ? suites + ":TLS_CHACHA20_POLY1305_SHA256" : suites) == 1
         else { throw .libraryFailure("TLS 1.3 suites") }
         let old = """
             ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\

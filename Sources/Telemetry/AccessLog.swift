@@ -56,7 +56,9 @@ public struct AccessLog: ~Copyable {
                 // A pipe that is writable takes this much without waiting (pipe(7)).
                 count = min(count, 4096)
             }
-            let written = waiting.withUnsafeBytes { Glibc.write(descriptor.raw, $0.baseAddress.map { $0 + sent }, count) }
+            let written = waiting.withUnsafeBytes {
+                Glibc.write(descriptor.raw, $0.baseAddress.map { $0 + sent }, count)
+            }
             guard written > 0 else {
                 if written < 0, errno == EINTR { continue }
                 break

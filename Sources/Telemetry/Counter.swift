@@ -58,8 +58,10 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .clientConnections: ("everyhop_client_connections_total", "", "Clients accepted.")
         case .clientConnectionsActive: ("everyhop_client_connections", "", "Clients connected now.")
         case .handshakes: ("everyhop_client_handshakes_total", "", "TLS handshakes completed with clients.")
-        case .handshakeFailures: ("everyhop_client_handshake_failures_total", "", "TLS handshakes with clients that failed.")
-        case .handshakesResumed: ("everyhop_client_handshakes_resumed_total", "", "Client handshakes that resumed a session.")
+        case .handshakeFailures:
+            ("everyhop_client_handshake_failures_total", "", "TLS handshakes with clients that failed.")
+        case .handshakesResumed:
+            ("everyhop_client_handshakes_resumed_total", "", "Client handshakes that resumed a session.")
         case .requests: ("everyhop_requests_total", "", "Requests with a complete head.")
         case .requestsRefused: ("everyhop_requests_refused_total", "", "Requests that are not valid HTTP.")
         case .responses2xx: ("everyhop_responses_total", "class=\"2xx\"", "Responses by class of status.")
@@ -71,9 +73,13 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .upstreamConnections: ("everyhop_upstream_connections_total", "", "Connections begun to servers.")
         case .upstreamConnectionsActive: ("everyhop_upstream_connections", "", "Connections to servers now.")
         case .upstreamHandshakes: ("everyhop_upstream_handshakes_total", "", "TLS handshakes completed with servers.")
-        case .upstreamResumed: ("everyhop_upstream_handshakes_resumed_total", "", "Server handshakes that resumed a session.")
+        case .upstreamResumed:
+            ("everyhop_upstream_handshakes_resumed_total", "", "Server handshakes that resumed a session.")
         case .upstreamConnectFailures:
-            ("everyhop_upstream_connect_failures_total", "", "Servers that could not be reached or broke the handshake.")
+            (
+                "everyhop_upstream_connect_failures_total", "",
+                "Servers that could not be reached or broke the handshake."
+            )
         case .upstreamVerificationFailures:
             ("everyhop_upstream_verification_failures_total", "", "Servers that are not the ones that are trusted.")
         case .pinMismatches: ("everyhop_upstream_pin_mismatches_total", "", "Servers whose key is not pinned.")
@@ -102,8 +108,10 @@ public enum Timing: Int, CaseIterable, Sendable {
         switch self {
         case .handshake: ("everyhop_client_handshake_seconds", "From accepting a client to the end of its handshake.")
         case .request: ("everyhop_request_seconds", "From the first byte of a request to the last of its response.")
-        case .upstreamConnect: ("everyhop_upstream_connect_seconds", "From looking for a server to a verified connection.")
-        case .upstreamFirstByte: ("everyhop_upstream_first_byte_seconds", "From a verified connection to the response's head.")
+        case .upstreamConnect:
+            ("everyhop_upstream_connect_seconds", "From looking for a server to a verified connection.")
+        case .upstreamFirstByte:
+            ("everyhop_upstream_first_byte_seconds", "From a verified connection to the response's head.")
         }
     }
 }

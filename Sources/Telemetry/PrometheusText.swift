@@ -9,7 +9,9 @@ public enum PrometheusText {
         var last = ""
         for counter in Counter.allCases {
             let exposition = counter.exposition
-            if exposition.name != last { header(exposition.name, exposition.help, counter.isGauge ? "gauge" : "counter", &text) }
+            if exposition.name != last {
+                header(exposition.name, exposition.help, counter.isGauge ? "gauge" : "counter", &text)
+            }
             last = exposition.name
             let labels = exposition.labels.isEmpty ? "" : "{\(exposition.labels)}"
             text += "\(exposition.name)\(labels) \(pages.reduce(0) { $0 + $1.value(counter) })\n"
@@ -17,7 +19,12 @@ public enum PrometheusText {
         for timing in Timing.allCases { histogram(timing, pages, &text) }
         for counter in UpstreamCounter.allCases {
             let name = counter == .requests ? "everyhop_upstream_requests_total" : "everyhop_upstream_failures_total"
-            header(name, counter == .requests ? "Requests by upstream." : "Failed requests by upstream.", "counter", &text)
+            header(
+                name,
+                counter == .requests ? "Requests by upstream." : "Failed requests by upstream.",
+                "counter",
+                &text
+            )
             for (slot, upstream) in upstreams.prefix(MetricsPage.upstreamSlots).enumerated() {
                 let sum = pages.reduce(0) { $0 + $1.value(counter, upstream: slot) }
                 text += "\(name){upstream=\"\(escaped(upstream))\"} \(sum)\n"

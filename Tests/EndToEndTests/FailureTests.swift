@@ -25,7 +25,13 @@ import Testing
         return try EveryhopProcess(
             folder,
             port: port,
-            configuration: try trust.configuration(port: port, upstream: upstream, server: server, more: more, upstreamMore: upstreamMore)
+            configuration: try trust.configuration(
+                port: port,
+                upstream: upstream,
+                server: server,
+                more: more,
+                upstreamMore: upstreamMore
+            )
         )
     }
 
@@ -76,7 +82,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhalf",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhalf",
     ])
     func `a server that dies in mid-body cuts the client off`(_ response: String) throws {
         let dying = try server { connection in
@@ -84,7 +91,10 @@ import Testing
             try connection.send(response)
         }
         let everyhop = try start(dying.port)
-        let result = try Shell.run(["curl", "-sS", "-m", "20", "--cacert", "\(folder.path)/authority.pem", "https://localhost:\(everyhop.port)/"])
+        let result = try Shell.run([
+            "curl", "-sS", "-m", "20", "--cacert", "\(folder.path)/authority.pem",
+            "https://localhost:\(everyhop.port)/",
+        ])
         // 18: partial file; 56: failure in receiving; both say that the transfer is not whole.
         #expect([18, 56].contains(result.status))
         try everyhop.waitForAccess("\"status\":200", "error")
@@ -104,7 +114,11 @@ import Testing
         let other = try TemporaryFolder()
         try trust.write(to: other)
         let port = try freePort()
-        let everyhop = try EveryhopProcess(other, port: port, configuration: try trust.configuration(port: port, upstream: cut.port))
+        let everyhop = try EveryhopProcess(
+            other,
+            port: port,
+            configuration: try trust.configuration(port: port, upstream: cut.port)
+        )
         let answer = try ask(everyhop, Self.get)
         #expect(!answer.hasSuffix("0\r\n\r\n"))
         try everyhop.waitForAccess("the server closed before its response was whole")
@@ -113,7 +127,9 @@ import Testing
     @Test func `a client that dies in mid-body is not a whole request to the server`() throws {
         let seen = Shared<(text: String, ended: Bool)>(("", false))
         let recording = try server { connection in
-            while let bytes = try? connection.receive() { seen.with { $0.text += String(decoding: bytes, as: UTF8.self) } }
+            while let bytes = try? connection.receive() {
+                seen.with { $0.text += String(decoding: bytes, as: UTF8.self) }
+            }
             seen.with { $0.ended = true }
         }
         let everyhop = try start(recording.port)
@@ -146,16 +162,25 @@ import Testing
         #expect(connection.receiveAll().hasPrefix("HTTP/1.1 408 "))
     }
 
-    @Test(arguments: ["Content-Length: 2000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n7d0\r\n" + String(repeating: "x", count: 2000) + "\r\n0\r\n\r\n"])
+    @Test(arguments: [
+        "Content-Length: 2000\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n7d0\r\n" + String(repeating: "x", count: 2000) + "\r\n0\r\n\r\n",
+    ])
     func `a body over the limit is 413`(_ rest: String) throws {
-        let everyhop = try start(try server { connection in while try connection.receive() != nil {} }.port, server: "limits = { body = 1000 }")
+        let everyhop = try start(
+            try server { connection in while try connection.receive() != nil {} }.port,
+            server: "limits = { body = 1000 }"
+        )
         let answer = try ask(everyhop, "POST / HTTP/1.1\r\nHost: localhost\r\n\(rest)")
         #expect(answer.hasPrefix("HTTP/1.1 413 "))
     }
 
     @Test func `an error is JSON for those who ask for it, with the id that the log has`() throws {
         let everyhop = try start(try freePort())
-        let answer = try ask(everyhop, "GET / HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n")
+        let answer = try ask(
+            everyhop,
+            "GET / HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+        )
         let body = Data((answer.components(separatedBy: "\r\n\r\n").last ?? "").utf8)
         let json = try JSONSerialization.jsonObject(with: body) as? [String: Any]
         #expect(json?["status"] as? Int == 502)
@@ -186,7 +211,12 @@ import Testing
         let text = String(decoding: try File.read("\(folder.path)/everyhop.toml"), as: UTF8.self)
         let ports = text.components(separatedBy: "port = ").dropFirst().compactMap { UInt16($0.prefix { $0.isNumber }) }
         let pem = try File.read("\(folder.path)/other.self-signed.pem")
-        let context = try ClientContext(trust: .init(authoritiesPEM: pem, pins: []), name: "other.example", policy: .modern, alpn: [])
+        let context = try ClientContext(
+            trust: .init(authoritiesPEM: pem, pins: []),
+            name: "other.example",
+            policy: .modern,
+            alpn: []
+        )
         let connection = try Connection(to: try #require(ports.last), context)
         try connection.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         #expect(connection.receiveAll().hasPrefix("HTTP/1.1 421 "))

@@ -15,7 +15,9 @@ import Testing
         try trust.write(to: folder)
     }
 
-    private func start(server: String = "", upstream: UInt16, more: String = "", workers: Int = 1) throws -> EveryhopProcess {
+    private func start(server: String = "", upstream: UInt16, more: String = "", workers: Int = 1) throws
+        -> EveryhopProcess
+    {
         let port = try freePort()
         let text = try trust.configuration(port: port, upstream: upstream, server: server, more: more)
         return try EveryhopProcess(
@@ -33,7 +35,9 @@ import Testing
         }
     }
 
-    private func ask(_ everyhop: EveryhopProcess, _ context: ClientContext? = nil) throws -> (text: String, facts: TLSFacts?) {
+    private func ask(_ everyhop: EveryhopProcess, _ context: ClientContext? = nil) throws -> (
+        text: String, facts: TLSFacts?
+    ) {
         let connection = try Connection(to: everyhop.port, try context ?? trust.client())
         try connection.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         let text = connection.receiveAll()
@@ -45,7 +49,9 @@ import Testing
         let worker = try #require(try everyhop.workers().first)
         let before = Clock.monotonicMicroseconds()
         kill(worker, SIGKILL)
-        try waitUntil("a request after the worker's death") { (try? ask(everyhop).text.hasPrefix("HTTP/1.1 200")) ?? false }
+        try waitUntil("a request after the worker's death") {
+            (try? ask(everyhop).text.hasPrefix("HTTP/1.1 200")) ?? false
+        }
         #expect(Clock.monotonicMicroseconds() - before < 1_500_000)
         #expect(try everyhop.workers().first != worker)
         try everyhop.waitForLog("worker 0 died; its connections are lost")
@@ -120,7 +126,9 @@ import Testing
         let admin = try freePort()
         let everyhop = try start(server: "admin = \"127.0.0.1:\(admin)\"", upstream: try server().port)
         for _ in 0..<3 { _ = try ask(everyhop) }
-        let text = try Shell.run(["curl", "-sS", "--retry", "5", "--retry-connrefused", "http://127.0.0.1:\(admin)/metrics"]).text
+        let text = try Shell.run([
+            "curl", "-sS", "--retry", "5", "--retry-connrefused", "http://127.0.0.1:\(admin)/metrics",
+        ]).text
         #expect(text.contains("\neveryhop_requests_total 3\n"))
         #expect(text.contains("everyhop_responses_total{class=\"2xx\"} 3\n"))
         #expect(text.contains("everyhop_upstream_requests_total{upstream=\"app\"} 3\n"))
@@ -129,7 +137,9 @@ import Testing
         kill(try #require(try everyhop.workers().first), SIGKILL)
         try everyhop.waitForLog("worker 0 serves", count: 2)
         try waitUntil("the old counts") {
-            try Shell.run(["curl", "-sS", "http://127.0.0.1:\(admin)/metrics"]).text.contains("\neveryhop_requests_total 3\n")
+            try Shell.run(["curl", "-sS", "http://127.0.0.1:\(admin)/metrics"]).text.contains(
+                "\neveryhop_requests_total 3\n"
+            )
         }
         #expect(try Shell.run(["curl", "-sS", "http://127.0.0.1:\(admin)/healthz"]).text == "ok\n")
     }
@@ -138,7 +148,10 @@ import Testing
         let plain = try freePort()
         let port = try freePort()
         let text = try trust.configuration(port: port, upstream: 1)
-            .replacingOccurrences(of: "upstream = \"app\"\n[[site.b", with: "upstream = \"app\"\nredirect = [\"127.0.0.1:\(plain)\"]\n[[site.b")
+            .replacingOccurrences(
+                of: "upstream = \"app\"\n[[site.b",
+                with: "upstream = \"app\"\nredirect = [\"127.0.0.1:\(plain)\"]\n[[site.b"
+            )
         let everyhop = try EveryhopProcess(folder, port: port, configuration: text)
         let connection = try Connection(to: plain, nil)
         try connection.send("POST /a?b=c HTTP/1.1\r\nHost: localhost:\(plain)\r\nContent-Length: 5\r\n\r\nhello")
@@ -195,7 +208,8 @@ import Testing
             ":2:1: error: unknown key \"wrkers\" in [server]", "did you mean \"workers\"?",
             ":4:9: error: chain \"missing.pem\" cannot be read: No such file or directory",
             ":8:7: error: certificate \"mixed\": the private key does not belong to the certificate",
-            ":11:12: error: there is no upstream \"ap\"", "did you mean \"app\"?", ":13:8: error: port 70000 is out of range",
+            ":11:12: error: there is no upstream \"ap\"", "did you mean \"app\"?",
+            ":13:8: error: port 70000 is out of range",
             ":16:8: error: certificate \"good\" does not cover host \"other.example\"",
             ":23:12: error: 10.0.0.1:80 is not on this host: it cannot be spoken to in plain",
         ] { #expect(result.text.contains(expected), "\(expected) in:\n\(result.text)") }
@@ -203,24 +217,39 @@ import Testing
 
     @Test func `certificates are made, imported and shown`() throws {
         let program = EveryhopProcess.program
-        let made = try Shell.run([program, "cert", "self-signed", "a.example", "192.0.2.1", "--out", "\(folder.path)/a"], merged: true)
+        let made = try Shell.run(
+            [program, "cert", "self-signed", "a.example", "192.0.2.1", "--out", "\(folder.path)/a"],
+            merged: true
+        )
         #expect(made.status == 0)
-        let subject = try Shell.run(["openssl", "x509", "-in", "\(folder.path)/a.pem", "-noout", "-ext", "subjectAltName"]).text
+        let subject = try Shell.run([
+            "openssl", "x509", "-in", "\(folder.path)/a.pem", "-noout", "-ext", "subjectAltName",
+        ]).text
         #expect(subject.contains("DNS:a.example, IP Address:192.0.2.1"))
         let request = try Shell.run([program, "cert", "csr", "b.example", "--key", "rsa", "--out", "\(folder.path)/b"])
         #expect(request.status == 0)
-        #expect(try Shell.run(["openssl", "req", "-in", "\(folder.path)/b.csr", "-noout", "-verify", "-text"], merged: true).text.contains("DNS:b.example"))
+        #expect(
+            try Shell.run(
+                ["openssl", "req", "-in", "\(folder.path)/b.csr", "-noout", "-verify", "-text"],
+                merged: true
+            ).text.contains("DNS:b.example")
+        )
         try folder.write("pass", "secret\n")
         _ = try Shell.run([
-            "openssl", "pkcs12", "-export", "-in", "\(folder.path)/a.pem", "-inkey", "\(folder.path)/a.key", "-out", "\(folder.path)/a.pfx",
+            "openssl", "pkcs12", "-export", "-in", "\(folder.path)/a.pem", "-inkey", "\(folder.path)/a.key", "-out",
+            "\(folder.path)/a.pfx",
             "-passout", "pass:secret",
         ])
         let imported = try Shell.run([
-            program, "cert", "import-pfx", "\(folder.path)/a.pfx", "--password-file", "\(folder.path)/pass", "--out", "\(folder.path)/c",
+            program, "cert", "import-pfx", "\(folder.path)/a.pfx", "--password-file", "\(folder.path)/pass", "--out",
+            "\(folder.path)/c",
         ])
         #expect(imported.status == 0)
         #expect(try File.read("\(folder.path)/c.pem") == File.read("\(folder.path)/a.pem"))
-        let again = try Shell.run([program, "cert", "self-signed", "a.example", "--out", "\(folder.path)/a"], merged: true)
+        let again = try Shell.run(
+            [program, "cert", "self-signed", "a.example", "--out", "\(folder.path)/a"],
+            merged: true
+        )
         #expect(again.status != 0 && again.text.contains("--force"))
     }
 

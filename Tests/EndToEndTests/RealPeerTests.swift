@@ -17,11 +17,18 @@ import Testing
         try trust.write(to: folder)
         nginx = try Nginx(trust)
         let port = try freePort()
-        everyhop = try EveryhopProcess(folder, port: port, configuration: try trust.configuration(port: port, upstream: nginx.port))
+        everyhop = try EveryhopProcess(
+            folder,
+            port: port,
+            configuration: try trust.configuration(port: port, upstream: nginx.port)
+        )
     }
 
     private func curl(_ arguments: String...) throws -> ProgramResult {
-        try Shell.run(["curl", "-sS", "-m", "100", "--cacert", "\(folder.path)/authority.pem"] + arguments, merged: false)
+        try Shell.run(
+            ["curl", "-sS", "-m", "100", "--cacert", "\(folder.path)/authority.pem"] + arguments,
+            merged: false
+        )
     }
 
     private func memory(of process: Int32) throws -> Int {
@@ -31,7 +38,13 @@ import Testing
     }
 
     @Test func `curl gets nginx's page, and nginx what the proxy says of the client`() throws {
-        let answer = try curl("-H", "X-Forwarded-For: 6.6.6.6", "-H", "Via: 1.0 liar", "https://localhost:\(everyhop.port)/headers").text
+        let answer = try curl(
+            "-H",
+            "X-Forwarded-For: 6.6.6.6",
+            "-H",
+            "Via: 1.0 liar",
+            "https://localhost:\(everyhop.port)/headers"
+        ).text
         #expect(answer.hasPrefix("for=127.0.0.1 proto=https host=localhost:\(everyhop.port) via=1.1 everyhop id="))
         try everyhop.waitForAccess("\"server_reused\":false", "\"server_pin_matched\":true")
         _ = try curl("https://localhost:\(everyhop.port)/headers")
@@ -53,7 +66,12 @@ import Testing
         let size = 1 << 30
         let worker = try #require(try everyhop.workers().first)
         let path = "\(nginx.folder.path)/www/big"
-        #expect(try Shell.run(["sh", "-c", "openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 < /dev/zero 2>/dev/null | head -c \(size) > \(path)"]).status == 0)
+        #expect(
+            try Shell.run([
+                "sh", "-c",
+                "openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 < /dev/zero 2>/dev/null | head -c \(size) > \(path)",
+            ]).status == 0
+        )
         chmod(path, 0o644)
         let before = try memory(of: worker)
         let down = try Shell.run([
@@ -83,11 +101,16 @@ import Testing
         let other = try TemporaryFolder()
         try trust.write(to: other)
         let port = try freePort()
-        let uploading = try EveryhopProcess(other, port: port, configuration: try trust.configuration(port: port, upstream: server.port))
+        let uploading = try EveryhopProcess(
+            other,
+            port: port,
+            configuration: try trust.configuration(port: port, upstream: server.port)
+        )
         let source = "\(folder.path)/source"
         #expect(try Shell.run(["sh", "-c", "head -c \(size) /dev/zero | tr '\\0' a > \(source)"]).status == 0)
         let up = try Shell.run([
-            "curl", "-sS", "--cacert", "\(folder.path)/authority.pem", "-H", "Expect:", "-T", source, "https://localhost:\(port)/upload",
+            "curl", "-sS", "--cacert", "\(folder.path)/authority.pem", "-H", "Expect:", "-T", source,
+            "https://localhost:\(port)/upload",
         ])
         #expect(up.text == "ok")
         #expect(received.value == size)
@@ -122,7 +145,10 @@ import Testing
     }
 
     @Test func `Chromium shows the page`() throws {
-        try nginx.folder.write("www/index.html", "<!doctype html><title>x</title><p id=a>before<script>document.getElementById('a').textContent = 'from ' + location.protocol</script>")
+        try nginx.folder.write(
+            "www/index.html",
+            "<!doctype html><title>x</title><p id=a>before<script>document.getElementById('a').textContent = 'from ' + location.protocol</script>"
+        )
         chmod("\(nginx.folder.path)/www/index.html", 0o644)
         let pin = try trust.pin(of: trust.portal).dropFirst("sha256/".count)
         let result = try Shell.run([

@@ -17,10 +17,15 @@ import Testing
             if parts[0].lowercased() == "content-length" { length += Int(value) ?? 0 }
             if parts[0].lowercased() == "transfer-encoding" {
                 let last = Array("0\r\n".utf8)
-                guard let zero = bytes.indices.dropFirst(head + 2).first(where: {
-                    bytes[$0...].starts(with: Array("\r\n".utf8) + last) || ($0 == head + 4 && bytes[$0...].starts(with: last))
-                }) else { return nil }
-                guard let stop = bytes.indices.dropFirst(zero).first(where: { bytes[$0...].starts(with: end) }) else { return nil }
+                guard
+                    let zero = bytes.indices.dropFirst(head + 2).first(where: {
+                        bytes[$0...].starts(with: Array("\r\n".utf8) + last)
+                            || ($0 == head + 4 && bytes[$0...].starts(with: last))
+                    })
+                else { return nil }
+                guard let stop = bytes.indices.dropFirst(zero).first(where: { bytes[$0...].starts(with: end) }) else {
+                    return nil
+                }
                 length = stop + 4
             }
         }

@@ -29,7 +29,12 @@ import Testing
         serverName: String = "app.internal"
     ) throws -> EveryhopProcess {
         let port = try freePort()
-        let configuration = try trust.configuration(port: port, upstream: server.port, trust: text, serverName: serverName)
+        let configuration = try trust.configuration(
+            port: port,
+            upstream: server.port,
+            trust: text,
+            serverName: serverName
+        )
         return try EveryhopProcess(folder, port: port, configuration: configuration)
     }
 
@@ -54,8 +59,11 @@ import Testing
         let everyhop = try start(try server(trust.app))
         #expect(try ask(everyhop).hasSuffix("\r\n\r\nok"))
         try everyhop.waitForAccess(
-            "\"status\":200", "\"tls_version\":\"TLSv1.3\"", "\"server_tls_version\":\"TLSv1.3\"",
-            "\"server_pin_matched\":true", "\"path\":\"/path\""
+            "\"status\":200",
+            "\"tls_version\":\"TLSv1.3\"",
+            "\"server_tls_version\":\"TLSv1.3\"",
+            "\"server_pin_matched\":true",
+            "\"path\":\"/path\""
         )
     }
 

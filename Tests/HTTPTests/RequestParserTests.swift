@@ -1,5 +1,5 @@
-import Foundation
 import Bytes
+import Foundation
 import HTTP
 import Support
 import Testing
@@ -46,7 +46,9 @@ struct StreamReader {
             reading.refusal = error.status
             return false
         }
-        reading.heads.append(Self.text(head.methodBytes) + " " + Self.text(head.target) + " " + Self.text(head.authority))
+        reading.heads.append(
+            Self.text(head.methodBytes) + " " + Self.text(head.target) + " " + Self.text(head.authority)
+        )
         reading.bodies.append([])
         switch head.framing {
         case .length(let length): remaining = length > 0 ? length : nil
@@ -188,9 +190,11 @@ struct StreamReader {
 
     @Test(arguments: [
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Method.get, BodyFraming.length(5)),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", .head, .none), ("HTTP/1.1 204 No Content\r\n\r\n", .get, .none),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", .head, .none),
+        ("HTTP/1.1 204 No Content\r\n\r\n", .get, .none),
         ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", .get, .none),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", .get, .chunked), ("HTTP/1.0 200 OK\r\n\r\n", .get, .untilClose),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", .get, .chunked),
+        ("HTTP/1.0 200 OK\r\n\r\n", .get, .untilClose),
         ("HTTP/1.1 100 Continue\r\n\r\n", .get, .none), ("HTTP/1.1 200\r\n\r\n", .get, .untilClose),
     ])
     func `the body is framed by RFC 9112`(_ text: String, _ method: Method, _ framing: BodyFraming) throws {
@@ -199,9 +203,12 @@ struct StreamReader {
 
     @Test(arguments: [
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nX : y\r\n\r\n", "HTTP/1.1 200 OK\nX: y\n\n", "HTTP/1.1 99 Low\r\n\r\n", "HTTP/1.1 600 High\r\n\r\n",
-        "HTTP/2 200\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 200 O\u{01}K\r\n\r\n", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX : y\r\n\r\n", "HTTP/1.1 200 OK\nX: y\n\n", "HTTP/1.1 99 Low\r\n\r\n",
+        "HTTP/1.1 600 High\r\n\r\n",
+        "HTTP/2 200\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 200 O\u{01}K\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         "HTTP/1.1  200 OK\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\n",
     ])
     func `an ambiguous or malformed head is refused`(_ text: String) {

@@ -52,11 +52,15 @@ import Testing
         var state = ExchangeState()
         state.serverTook(hasBody: true)
         state.responseStarted()
-        #expect(state.responseEnded(reuseClient: true, reuseServer: true) == .finish(reuseClient: false, reuseServer: false))
+        #expect(
+            state.responseEnded(reuseClient: true, reuseServer: true) == .finish(reuseClient: false, reuseServer: false)
+        )
         state = ExchangeState()
         state.serverTook(hasBody: false)
         state.responseStarted()
-        #expect(state.responseEnded(reuseClient: true, reuseServer: false) == .finish(reuseClient: true, reuseServer: false))
+        #expect(
+            state.responseEnded(reuseClient: true, reuseServer: false) == .finish(reuseClient: true, reuseServer: false)
+        )
     }
 
     @Test func `a request is sent again only when nothing of its body has been`() {
@@ -82,7 +86,9 @@ import Testing
         let bytes = bundle.encoded()
         let again = try Bundle(decoding: bytes)
         #expect(again.file == "a.toml" && again.tree == [1, 2, 3] && again.resources == ["x": [4, 5], "y": []])
-        for count in 0..<bytes.count { #expect(throws: WireReader.Malformed.self) { try Bundle(decoding: Array(bytes[..<count])) } }
+        for count in 0..<bytes.count {
+            #expect(throws: WireReader.Malformed.self) { try Bundle(decoding: Array(bytes[..<count])) }
+        }
         for index in bytes.indices {
             var changed = bytes
             changed[index] = 0xFF

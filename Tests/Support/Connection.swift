@@ -58,14 +58,7 @@ public final class Connection {
     /// Reads what comes next; nil at the end of the stream.
     public func receive() throws -> [UInt8]? {
         while true {
-            if tls != nil {
-                switch try tls?.read(into: &queue) {
-                case .bytes: return take()
-                case .wantsRead, nil: try wait(Int16(POLLIN))
-                case .wantsWrite: try wait(Int16(POLLOUT))
-                case .closed, .truncated: return nil
-                }
-            } else {
+            guard tls != nil else {
                 var room = [UInt8](repeating: 0, count: 65_536)
                 let socket = descriptor.raw
                 guard let count = try room.withUnsafeMutableBufferPointer({ try Socket.read(socket, into: $0) }) else {
@@ -73,6 +66,12 @@ public final class Connection {
                     continue
                 }
                 return count == 0 ? nil : Array(room.prefix(count))
+            }
+            switch try tls?.read(into: &queue) {
+            case .bytes: return take()
+            case .wantsRead, nil: try wait(Int16(POLLIN))
+            case .wantsWrite: try wait(Int16(POLLOUT))
+            case .closed, .truncated: return nil
             }
         }
     }
@@ -176,7 +175,9 @@ public final class ScriptedServer: @unchecked Sendable {
             let script = self.script
             let shared = Unchecked(table)
             Self.thread {
-                guard let connection = try? Connection(accepted: FileDescriptor(owning: raw), shared.value) else { return }
+                guard let connection = try? Connection(accepted: FileDescriptor(owning: raw), shared.value) else {
+                    return
+                }
                 try? script(connection)
             }
         }

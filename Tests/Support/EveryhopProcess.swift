@@ -27,7 +27,10 @@ public final class EveryhopProcess {
         let file = try folder.write("everyhop.toml", configuration)
         process = try ChildProcess.spawn(
             "/bin/sh",
-            arguments: ["sh", "-c", "exec \"$0\" run --config \"$1\" 2>> \"$2\" >> \"$3\"", Self.program, file, "\(folder.path)/log", "\(folder.path)/access"],
+            arguments: [
+                "sh", "-c", "exec \"$0\" run --config \"$1\" 2>> \"$2\" >> \"$3\"", Self.program, file,
+                "\(folder.path)/log", "\(folder.path)/access",
+            ],
             environment: ChildProcess.currentEnvironment(),
             descriptors: []
         )

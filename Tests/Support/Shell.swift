@@ -22,7 +22,10 @@ public enum Shell {
         do {
             let writing = pipe.takeSecond()
             let path = try find(arguments[0])
-            let command = merged ? ["/bin/sh", "-c", "exec \"$@\" 2>&1", "sh", path] + arguments.dropFirst() : [path] + arguments.dropFirst()
+            let command =
+                merged
+                ? ["/bin/sh", "-c", "exec \"$@\" 2>&1", "sh", path] + arguments.dropFirst()
+                : [path] + arguments.dropFirst()
             child = try ChildProcess.spawn(
                 command[0],
                 arguments: command,

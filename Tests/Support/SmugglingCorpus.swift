@@ -44,7 +44,8 @@ public enum SmugglingCorpus {
 
     private static let lengths: [SmugglingCase] =
         [
-            "+5", "-5", "-0", "0x5", "5.0", "5e0", "five", "", " ", "5 5", "5,5", "5, 5", "5,6", "5;5", "5\t5", "05 ,05", "1_0",
+            "+5", "-5", "-0", "0x5", "5.0", "5e0", "five", "", " ", "5 5", "5,5", "5, 5", "5,6", "5;5", "5\t5",
+            "05 ,05", "1_0",
             "99999999999999999999", "18446744073709551616", "9223372036854775808", "٥", "5\u{00A0}", "5\"", "'5'",
         ].map { post(400, "Content-Length \"\($0)\"", "Content-Length: \($0)", body: "hello") }
         + [
@@ -56,33 +57,74 @@ public enum SmugglingCorpus {
 
     private static let encodings: [SmugglingCase] =
         [
-            "identity", "gzip", "chunked, identity", "identity, chunked", "gzip, chunked", "chunked, chunked", "chunked,",
-            ",chunked", "x, chunked", "xchunked", "chunkedx", "chunke", "\"chunked\"", "'chunked'", "chunked;q=1", "chunked; x",
+            "identity", "gzip", "chunked, identity", "identity, chunked", "gzip, chunked", "chunked, chunked",
+            "chunked,",
+            ",chunked", "x, chunked", "xchunked", "chunkedx", "chunke", "\"chunked\"", "'chunked'", "chunked;q=1",
+            "chunked; x",
             "chunked chunked", "cow", "", "chunked\u{2028}", "ｃhunked",
         ].map { post(501, "Transfer-Encoding \"\($0)\"", "Transfer-Encoding: \($0)", body: "0\r\n\r\n") }
         + [
-            post(501, "two Transfer-Encoding lines", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", body: "0\r\n\r\n"),
-            post(501, "chunked, then identity on its own line", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", body: "0\r\n\r\n"),
+            post(
+                501,
+                "two Transfer-Encoding lines",
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+                body: "0\r\n\r\n"
+            ),
+            post(
+                501,
+                "chunked, then identity on its own line",
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+                body: "0\r\n\r\n"
+            ),
             post(501, "chunked, then a cow", "Transfer-Encoding: chunked\r\nTransfer-encoding: cow", body: "0\r\n\r\n"),
             post(400, "vertical tab before chunked", "Transfer-Encoding: \u{0B}chunked", body: "0\r\n\r\n"),
             post(400, "form feed after chunked", "Transfer-Encoding: chunked\u{0C}", body: "0\r\n\r\n"),
             post(400, "NUL after chunked", "Transfer-Encoding: chunked\u{00}", body: "0\r\n\r\n"),
             post(400, "DEL after chunked", "Transfer-Encoding: chunked\u{7F}", body: "0\r\n\r\n"),
-            refused(400, "Transfer-Encoding in HTTP/1.0", "POST / HTTP/1.0\r\n\(host)Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            refused(
+                400,
+                "Transfer-Encoding in HTTP/1.0",
+                "POST / HTTP/1.0\r\n\(host)Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
             passes(1, "chunked in capitals", "POST / HTTP/1.1\r\n\(host)Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n"),
-            passes(1, "chunked with spaces around", "POST / HTTP/1.1\r\n\(host)Transfer-Encoding: \t chunked \t\r\n\r\n0\r\n\r\n"),
+            passes(
+                1,
+                "chunked with spaces around",
+                "POST / HTTP/1.1\r\n\(host)Transfer-Encoding: \t chunked \t\r\n\r\n0\r\n\r\n"
+            ),
         ]
 
     private static let both: [SmugglingCase] = [
         post(400, "CL.TE", "Content-Length: 6\r\nTransfer-Encoding: chunked", body: "0\r\n\r\nG"),
-        post(400, "TE.CL", "Transfer-Encoding: chunked\r\nContent-Length: 4", body: "5c\r\nGPOST / HTTP/1.1\r\n\r\n0\r\n\r\n"),
+        post(
+            400,
+            "TE.CL",
+            "Transfer-Encoding: chunked\r\nContent-Length: 4",
+            body: "5c\r\nGPOST / HTTP/1.1\r\n\r\n0\r\n\r\n"
+        ),
         post(400, "CL.TE with zero length", "Content-Length: 0\r\nTransfer-Encoding: chunked", body: "0\r\n\r\n"),
         post(400, "both, the coding unknown", "Content-Length: 5\r\nTransfer-Encoding: cow", body: "hello"),
         post(400, "both, names in capitals", "CONTENT-LENGTH: 5\r\nTRANSFER-ENCODING: chunked", body: "0\r\n\r\n"),
-        passes(1, "underscored Content_Length is dropped", "POST / HTTP/1.1\r\n\(host)Content_Length: 50\r\nContent-Length: 5\r\n\r\nhello"),
-        passes(1, "underscored Transfer_Encoding is dropped", "POST / HTTP/1.1\r\n\(host)Transfer_Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello"),
-        passes(1, "Connection nominates Content-Length", "POST / HTTP/1.1\r\n\(host)Connection: Content-Length\r\nContent-Length: 5\r\n\r\nhello"),
-        passes(1, "Connection nominates Transfer-Encoding", "POST / HTTP/1.1\r\n\(host)Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        passes(
+            1,
+            "underscored Content_Length is dropped",
+            "POST / HTTP/1.1\r\n\(host)Content_Length: 50\r\nContent-Length: 5\r\n\r\nhello"
+        ),
+        passes(
+            1,
+            "underscored Transfer_Encoding is dropped",
+            "POST / HTTP/1.1\r\n\(host)Transfer_Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello"
+        ),
+        passes(
+            1,
+            "Connection nominates Content-Length",
+            "POST / HTTP/1.1\r\n\(host)Connection: Content-Length\r\nContent-Length: 5\r\n\r\nhello"
+        ),
+        passes(
+            1,
+            "Connection nominates Transfer-Encoding",
+            "POST / HTTP/1.1\r\n\(host)Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
         passes(1, "Connection nominates Host", "GET / HTTP/1.1\r\n\(host)Connection: Host\r\n\r\n"),
     ]
 
@@ -177,8 +219,10 @@ public enum SmugglingCorpus {
             passes(1, "Host in capitals", "GET / HTTP/1.1\r\nHOST: LOCALHOST\r\n\r\n"),
         ]
         + [
-            "", "a b", "localhost,evil", "localhost/x", "user@localhost", "localhost:x", "localhost:0", "localhost:65536",
-            "localhost:443:443", "localhost:+1", "[::1", "[x]", "loc\\alhost", "localhost?x", "localhost#x", "<localhost>",
+            "", "a b", "localhost,evil", "localhost/x", "user@localhost", "localhost:x", "localhost:0",
+            "localhost:65536",
+            "localhost:443:443", "localhost:+1", "[::1", "[x]", "loc\\alhost", "localhost?x", "localhost#x",
+            "<localhost>",
             "local%00host", "http://localhost",
         ].map { refused(400, "Host \"\($0)\"", "GET / HTTP/1.1\r\nHost: \($0)\r\n\r\n") }
 
@@ -191,7 +235,11 @@ public enum SmugglingCorpus {
         refused(400, "NUL in the target", "GET /\u{00} HTTP/1.1\r\n\(host)\r\n"),
         refused(400, "byte above ASCII in the target", "GET /é HTTP/1.1\r\n\(host)\r\n"),
         refused(400, "DEL in the target", "GET /\u{7F} HTTP/1.1\r\n\(host)\r\n"),
-        refused(414, "a target longer than a head", "GET /\(String(repeating: "a", count: 70_000)) HTTP/1.1\r\n\(host)\r\n"),
+        refused(
+            414,
+            "a target longer than a head",
+            "GET /\(String(repeating: "a", count: 70_000)) HTTP/1.1\r\n\(host)\r\n"
+        ),
         get(431, "a field longer than a head", "X: \(String(repeating: "a", count: 70_000))"),
         get(431, "three hundred fields", (1...300).map { "X\($0): y" }.joined(separator: "\r\n")),
         passes(1, "asterisk with OPTIONS", "OPTIONS * HTTP/1.1\r\n\(host)\r\n"),
@@ -218,7 +266,8 @@ public enum SmugglingCorpus {
             ("bare line feed after the size", "5\nhello\r\n0\r\n\r\n"),
             ("bare carriage return after the size", "5\rhello\r\n0\r\n\r\n"),
             ("bare line feed after the data", "5\r\nhello\n0\r\n\r\n"),
-            ("no line end after the data", "5\r\nhello0\r\n\r\n"), ("data longer than its size", "4\r\nhello\r\n0\r\n\r\n"),
+            ("no line end after the data", "5\r\nhello0\r\n\r\n"),
+            ("data longer than its size", "4\r\nhello\r\n0\r\n\r\n"),
             ("bare line feed in an extension", "5;a=b\nhello\r\n0\r\n\r\n"),
             ("carriage return in an extension", "5;a\rb\r\nhello\r\n0\r\n\r\n"),
             ("NUL in an extension", "5;a\u{00}\r\nhello\r\n0\r\n\r\n"),
@@ -226,19 +275,44 @@ public enum SmugglingCorpus {
             ("underscore in the size", "5_0\r\nhello\r\n0\r\n\r\n"), ("comma in the size", "5,5\r\nhello\r\n0\r\n\r\n"),
             ("bare line feed ends it", "0\r\n\n"), ("bare line feed after the last size", "0\n\r\n"),
             ("a folded trailer", "0\r\nX: a\r\n b\r\n\r\n"), ("a trailer without a colon", "0\r\nX\r\n\r\n"),
-            ("space before a trailer's colon", "0\r\nX : y\r\n\r\n"), ("carriage return in a trailer", "0\r\nX: a\rb\r\n\r\n"),
+            ("space before a trailer's colon", "0\r\nX : y\r\n\r\n"),
+            ("carriage return in a trailer", "0\r\nX: a\rb\r\n\r\n"),
             ("control byte in a trailer", "0\r\nX: \u{01}\r\n\r\n"),
         ].map { chunked($0.0, $0.1) } + [
-            passes(1, "an extension is dropped", "POST / HTTP/1.1\r\n\(host)Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\n\r\n"),
-            passes(1, "capital and leading zeros in a size", "POST / HTTP/1.1\r\n\(host)Transfer-Encoding: chunked\r\n\r\n00A\r\nhellohello\r\n0\r\n\r\n"),
-            passes(1, "a framing field as a trailer is dropped", "POST / HTTP/1.1\r\n\(host)Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 50\r\nHost: evil\r\n\r\n"),
+            passes(
+                1,
+                "an extension is dropped",
+                "POST / HTTP/1.1\r\n\(host)Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\n\r\n"
+            ),
+            passes(
+                1,
+                "capital and leading zeros in a size",
+                "POST / HTTP/1.1\r\n\(host)Transfer-Encoding: chunked\r\n\r\n00A\r\nhellohello\r\n0\r\n\r\n"
+            ),
+            passes(
+                1,
+                "a framing field as a trailer is dropped",
+                "POST / HTTP/1.1\r\n\(host)Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 50\r\nHost: evil\r\n\r\n"
+            ),
         ]
 
     private static let pipelines: [SmugglingCase] = [
         passes(2, "two requests at once", "GET /1 HTTP/1.1\r\n\(host)\r\nGET /2 HTTP/1.1\r\n\(host)\r\n"),
-        passes(2, "a body that looks like a request, then a request", "POST /1 HTTP/1.1\r\n\(host)Content-Length: 24\r\n\r\nGET /hidden HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\(host)\r\n"),
-        passes(2, "a chunk that looks like a request, then a request", "POST /1 HTTP/1.1\r\n\(host)Transfer-Encoding: chunked\r\n\r\n18\r\nGET /hidden HTTP/1.1\r\n\r\n\r\n0\r\n\r\nGET /2 HTTP/1.1\r\n\(host)\r\n"),
-        passes(1, "a request behind Connection: close is not read", "GET /1 HTTP/1.1\r\n\(host)Connection: close\r\n\r\nGET /2 HTTP/1.1\r\n\(host)\r\n"),
+        passes(
+            2,
+            "a body that looks like a request, then a request",
+            "POST /1 HTTP/1.1\r\n\(host)Content-Length: 24\r\n\r\nGET /hidden HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\(host)\r\n"
+        ),
+        passes(
+            2,
+            "a chunk that looks like a request, then a request",
+            "POST /1 HTTP/1.1\r\n\(host)Transfer-Encoding: chunked\r\n\r\n18\r\nGET /hidden HTTP/1.1\r\n\r\n\r\n0\r\n\r\nGET /2 HTTP/1.1\r\n\(host)\r\n"
+        ),
+        passes(
+            1,
+            "a request behind Connection: close is not read",
+            "GET /1 HTTP/1.1\r\n\(host)Connection: close\r\n\r\nGET /2 HTTP/1.1\r\n\(host)\r\n"
+        ),
         passes(1, "a bad request behind a good one", "GET /1 HTTP/1.1\r\n\(host)\r\nGET /2 HTTP/1.1\r\n\r\n"),
         passes(1, "GET with a body of its own", "GET /1 HTTP/1.1\r\n\(host)Content-Length: 5\r\n\r\nhello"),
         passes(2, "HEAD, then GET", "HEAD /1 HTTP/1.1\r\n\(host)\r\nGET /2 HTTP/1.1\r\n\(host)\r\n"),

@@ -73,7 +73,13 @@ final class Ends {
         let table = try ServerNameTable(policy: policy)
         let identities = try issued.map { try ServerIdentity(chainPEM: $0.certificatePEM, keyPEM: $0.keyPEM) }
         table.add(
-            try ServerContext(identities: identities, policy: policy, alpn: alpn, tickets: tickets ?? self.tickets, tag: 7),
+            try ServerContext(
+                identities: identities,
+                policy: policy,
+                alpn: alpn,
+                tickets: tickets ?? self.tickets,
+                tag: 7
+            ),
             host: host
         )
         return table
@@ -97,7 +103,9 @@ final class Ends {
         )
     }
 
-    private func issue(_ names: String..., from: Int = 0, days: Int = 30, key: CertificateMaker.KeyKind = .ecdsa) throws -> CertificateMaker.Issued {
+    private func issue(_ names: String..., from: Int = 0, days: Int = 30, key: CertificateMaker.KeyKind = .ecdsa) throws
+        -> CertificateMaker.Issued
+    {
         try CertificateMaker.issue(names: names, by: authority, key: key, validFrom: from, days: days)
     }
 
@@ -130,7 +138,10 @@ final class Ends {
             try failure(table(try issue("b.example", "192.0.2.1")), context())
                 == .verification(.wrongName(expected: "app.internal", seen: ["b.example", "192.0.2.1"]))
         )
-        let stranger = try CertificateMaker.issue(names: ["app.internal"], by: CertificateMaker.authority(name: "stranger"))
+        let stranger = try CertificateMaker.issue(
+            names: ["app.internal"],
+            by: CertificateMaker.authority(name: "stranger")
+        )
         #expect(try failure(table(stranger), context()) == .verification(.unknownAuthority))
         let seen = try CertificateFacts.read(pem: other.certificatePEM)[0].pin.description
         #expect(try failure(table(other), context(pins: [app])) == .verification(.pinMismatch(seen: seen)))
@@ -188,9 +199,14 @@ final class Ends {
         for (tag, host) in ["a.example", "*.example", nil].enumerated() {
             let made = try CertificateMaker.selfSigned(names: [host ?? "default"])
             let identity = try ServerIdentity(chainPEM: made.certificatePEM, keyPEM: made.keyPEM)
-            table.add(try ServerContext(identities: [identity], policy: .modern, alpn: [], tickets: tickets, tag: tag), host: host)
+            table.add(
+                try ServerContext(identities: [identity], policy: .modern, alpn: [], tickets: tickets, tag: tag),
+                host: host
+            )
         }
-        for (name, tag) in [("a.example", 0), ("A.Example", 0), ("b.example", 1), ("c.b.example", 2), ("example", 2), (nil, 2)] as [(String?, Int)] {
+        for (name, tag) in [
+            ("a.example", 0), ("A.Example", 0), ("b.example", 1), ("c.b.example", 2), ("example", 2), (nil, 2),
+        ] as [(String?, Int)] {
             let ends = try Ends(table, try ClientContext.inspecting(name: name))
             try ends.shakeHands()
             #expect(ends.serverFacts?.bindingTag == tag, "\(name ?? "-")")
@@ -208,14 +224,20 @@ final class Ends {
         let app = try issue("app.internal", "*.internal")
         let identity = try ServerIdentity(chainPEM: app.certificatePEM, keyPEM: app.keyPEM)
         for (tag, host) in ["app.internal", "b.internal"].enumerated() {
-            table.add(try ServerContext(identities: [identity], policy: .nist80052r2, alpn: [], tickets: tickets, tag: tag), host: host)
+            table.add(
+                try ServerContext(identities: [identity], policy: .nist80052r2, alpn: [], tickets: tickets, tag: tag),
+                host: host
+            )
         }
         let client = try context(alpn: [])
         let first = try Ends(table, client)
         try first.shakeHands()
         try first.exchange()
         let moved = try ServerNameTable(policy: .nist80052r2)
-        moved.add(try ServerContext(identities: [identity], policy: .nist80052r2, alpn: [], tickets: tickets, tag: 9), host: nil)
+        moved.add(
+            try ServerContext(identities: [identity], policy: .nist80052r2, alpn: [], tickets: tickets, tag: 9),
+            host: nil
+        )
         let second = try Ends(moved, client)
         try second.shakeHands()
         #expect(second.serverFacts?.resumed == false)
@@ -245,7 +267,11 @@ final class Ends {
         var sent = 0
         var received = 0
         for _ in 0..<1_000_000 where received < data.count {
-            if sent < data.count, case .bytes(let count) = try ends.client.write(data.span.extracting(sent..<data.count)) { sent += count }
+            if sent < data.count,
+                case .bytes(let count) = try ends.client.write(data.span.extracting(sent..<data.count))
+            {
+                sent += count
+            }
             if case .bytes(let count) = try ends.server.read(into: &ends.fromClient) {
                 let same = Self.equal(ends.fromClient.bytes, data.span.extracting(received..<received + count))
                 #expect(same)
@@ -280,7 +306,10 @@ final class Ends {
         #expect(throws: TLSError.self) { _ = try ends.client.write([1].span) }
     }
 
-    @Test(arguments: [("*.example.org", "a.example.org", true), ("*.example.org", "a.b.example.org", false), ("*.example.org", "example.org", false), ("a.example.org", "A.Example.org", true)])
+    @Test(arguments: [
+        ("*.example.org", "a.example.org", true), ("*.example.org", "a.b.example.org", false),
+        ("*.example.org", "example.org", false), ("a.example.org", "A.Example.org", true),
+    ])
     func `coverage follows RFC 9525`(_ name: String, _ host: String, _ covers: Bool) throws {
         let facts = try CertificateFacts.read(pem: CertificateMaker.selfSigned(names: [name]).certificatePEM)[0]
         #expect(facts.covers(host) == covers)
@@ -293,9 +322,13 @@ final class Ends {
 
     @Test func `a key of another certificate is refused`() throws {
         let (left, right) = (try issue("a.example"), try issue("b.example"))
-        #expect(throws: CertificateError.keyMismatch) { try ServerIdentity(chainPEM: left.certificatePEM, keyPEM: right.keyPEM) }
+        #expect(throws: CertificateError.keyMismatch) {
+            try ServerIdentity(chainPEM: left.certificatePEM, keyPEM: right.keyPEM)
+        }
         #expect(throws: CertificateError.noCertificate) { try ServerIdentity(chainPEM: [], keyPEM: right.keyPEM) }
-        #expect(throws: CertificateError.noKey) { try ServerIdentity(chainPEM: left.certificatePEM, keyPEM: [1, 2, 3]) }
+        #expect(throws: CertificateError.noKey) {
+            try ServerIdentity(chainPEM: left.certificatePEM, keyPEM: [1, 2, 3])
+        }
         #expect(throws: CertificateError.badPFX) { try PFX.read([UInt8](repeating: 0x30, count: 100), password: []) }
     }
 }

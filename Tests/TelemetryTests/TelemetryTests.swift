@@ -28,7 +28,9 @@ import Testing
 
     @Test func `the exposition is well formed: one type per name, buckets that only grow`() throws {
         let page = try page()
-        for microseconds in [0, 1, 63, 64, 65, 1000, 67_108_864, 67_108_865, UInt64.max] { page.record(.handshake, microseconds: microseconds) }
+        for microseconds in [0, 1, 63, 64, 65, 1000, 67_108_864, 67_108_865, UInt64.max] {
+            page.record(.handshake, microseconds: microseconds)
+        }
         var types: Set<Substring> = []
         var last = 0
         for line in PrometheusText.write([page], upstreams: ["a"]).split(separator: "\n") {

@@ -27,7 +27,9 @@ extension Configuration {
         if complaints.list.isEmpty || !configuration.sites.isEmpty {
             complaints.list += CrossChecks(configuration).run()
         }
-        let sorted = complaints.list.enumerated().sorted { ($0.element.position, $0.offset) < ($1.element.position, $1.offset) }
+        let sorted = complaints.list.enumerated().sorted {
+            ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
+        }
         return Decoded(configuration: configuration, diagnostics: sorted.map(\.element))
     }
 }

@@ -15,7 +15,13 @@ struct CrossChecks {
 
     private mutating func names() {
         if configuration.sites.isEmpty {
-            list.append(Diagnostic(at: Position(line: 1, column: 1), "there is no site", fix: "add a [[site]] with a [[site.binding]]"))
+            list.append(
+                Diagnostic(
+                    at: Position(line: 1, column: 1),
+                    "there is no site",
+                    fix: "add a [[site]] with a [[site.binding]]"
+                )
+            )
         }
         var seen: [String: Position] = [:]
         for site in configuration.sites {
@@ -30,7 +36,9 @@ struct CrossChecks {
     }
 
     private mutating func duplicate(_ kind: String, _ name: String, _ position: Position, _ first: Position) {
-        list.append(Diagnostic(at: position, "\(kind) \"\(name)\" is defined twice", fix: "line \(first.line) defines it first"))
+        list.append(
+            Diagnostic(at: position, "\(kind) \"\(name)\" is defined twice", fix: "line \(first.line) defines it first")
+        )
     }
 
     private mutating func references() {
@@ -43,7 +51,9 @@ struct CrossChecks {
             }
         }
         for upstream in configuration.upstreams {
-            if let certificate = upstream.clientCertificate { check(certificate, in: certificates, kind: "certificate") }
+            if let certificate = upstream.clientCertificate {
+                check(certificate, in: certificates, kind: "certificate")
+            }
         }
     }
 
@@ -54,7 +64,8 @@ struct CrossChecks {
             Diagnostic(
                 at: name.position,
                 "there is no \(kind) \"\(name.value)\"",
-                fix: nearest.map { "did you mean \"\($0)\"?" } ?? "define it as \(kind == "certificate" ? "[certificate.\(name.value)]" : "[[\(kind)]]")"
+                fix: nearest.map { "did you mean \"\($0)\"?" }
+                    ?? "define it as \(kind == "certificate" ? "[certificate.\(name.value)]" : "[[\(kind)]]")"
             )
         )
     }

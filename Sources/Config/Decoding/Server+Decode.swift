@@ -5,7 +5,11 @@ extension Server {
             case .string("auto"): break
             case .integer(let count) where (1...256).contains(count): self.workers = Int(count)
             case .table, .array, .string, .integer, .boolean, .float, .time:
-                table.complain(at: workers.position, "workers is not a number of processes", fix: "use \"auto\" or 1 to 256")
+                table.complain(
+                    at: workers.position,
+                    "workers is not a number of processes",
+                    fix: "use \"auto\" or 1 to 256"
+                )
             }
         }
         user = table.string("user")
@@ -113,19 +117,31 @@ extension Endpoint {
             let path = String(value.dropFirst(5))
             // sockaddr_un has room for 107 bytes and a NUL.
             if path.hasPrefix("/"), path.utf8.count <= 107, !path.utf8.contains(0) { return .unix(path) }
-            table.complain(at: text.position, "\"\(value)\" is no path of a socket", fix: "use unix: and an absolute path of at most 107 bytes")
+            table.complain(
+                at: text.position,
+                "\"\(value)\" is no path of a socket",
+                fix: "use unix: and an absolute path of at most 107 bytes"
+            )
             return nil
         }
         guard let colon = value.lastIndex(of: ":"), let port = port(value[value.index(after: colon)...]) else {
-            table.complain(at: text.position, "\(key) \"\(value)\" has no port", fix: "write it like \"10.0.1.10:443\", \"[::1]:443\" or \"app.internal:443\"")
+            table.complain(
+                at: text.position,
+                "\(key) \"\(value)\" has no port",
+                fix: "write it like \"10.0.1.10:443\", \"[::1]:443\" or \"app.internal:443\""
+            )
             return nil
         }
         let host = String(value[..<colon])
-        if host.hasPrefix("["), host.hasSuffix("]"), let address = IPAddress(String(host.dropFirst().dropLast())), address.isIPv6 {
+        if host.hasPrefix("["), host.hasSuffix("]"), let address = IPAddress(String(host.dropFirst().dropLast())),
+            address.isIPv6
+        {
             return .ip(address, port: port)
         }
         if let address = IPAddress(host), !address.isIPv6 { return .ip(address, port: port) }
-        if let pattern = HostPattern(host), !pattern.isWildcard, host.utf8.contains(where: { !(0x30...0x39).contains($0) && $0 != 0x2E }) {
+        if let pattern = HostPattern(host), !pattern.isWildcard,
+            host.utf8.contains(where: { !(0x30...0x39).contains($0) && $0 != 0x2E })
+        {
             return .name(pattern.description, port: port)
         }
         table.complain(
@@ -138,7 +154,8 @@ extension Endpoint {
 
     /// 1 to 65535 in digits, nothing else.
     static func port(_ text: Substring) -> UInt16? {
-        guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(text),
+        guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            let port = UInt16(text),
             port > 0
         else { return nil }
         return port

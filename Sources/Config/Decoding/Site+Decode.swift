@@ -1,6 +1,11 @@
 extension Certificate {
     init?(_ entry: TOMLEntry, _ complaints: TableReader.Complaints) {
-        let table = TableReader(entry.node, label: "[certificate.\(entry.key)]", position: entry.keyPosition, complaints)
+        let table = TableReader(
+            entry.node,
+            label: "[certificate.\(entry.key)]",
+            position: entry.keyPosition,
+            complaints
+        )
         name = entry.key
         position = entry.keyPosition
         let chain = table.path("chain")
@@ -13,7 +18,9 @@ extension Certificate {
         guard kinds == 1 else {
             table.complain(
                 at: position,
-                kinds == 0 ? "certificate \"\(name)\" says nowhere where it comes from" : "certificate \"\(name)\" has more than one source",
+                kinds == 0
+                    ? "certificate \"\(name)\" says nowhere where it comes from"
+                    : "certificate \"\(name)\" has more than one source",
                 fix: "give it chain and key, or pfx, or self_signed"
             )
             return nil
@@ -25,7 +32,11 @@ extension Certificate {
                 table.complain(at: name.position, "\"\(name.value)\" is neither a host name nor an address")
             }
             guard !names.isEmpty else {
-                table.complain(at: position, "self_signed names nobody", fix: "list the host names and addresses it is for")
+                table.complain(
+                    at: position,
+                    "self_signed names nobody",
+                    fix: "list the host names and addresses it is for"
+                )
                 return nil
             }
             source = .selfSigned(names.map(\.value))
@@ -52,7 +63,11 @@ extension Site {
         redirects = (table.strings("redirect") ?? []).compactMap { Self.redirect($0, table) }
         let tables = table.tables("binding", label: "[[site.binding]]")
         if tables.isEmpty {
-            table.complain(at: position, "site \"\(name?.value ?? "")\" has no binding", fix: "add a [[site.binding]] below it")
+            table.complain(
+                at: position,
+                "site \"\(name?.value ?? "")\" has no binding",
+                fix: "add a [[site.binding]] below it"
+            )
         }
         bindings = tables.compactMap { Binding($0) }
         table.finish()
@@ -69,7 +84,11 @@ extension Site {
         case .ip(let address, let port):
             return Located(value: ListenAddress(address: .ip(address), port: port), position: text.position)
         case .name, .unix:
-            table.complain(at: text.position, "redirect has to be an IP address and a port", fix: "write it like \"0.0.0.0:80\" or \"*:80\"")
+            table.complain(
+                at: text.position,
+                "redirect has to be an IP address and a port",
+                fix: "write it like \"0.0.0.0:80\" or \"*:80\""
+            )
             return nil
         case nil: return nil
         }
@@ -80,14 +99,24 @@ extension Binding {
     init?(_ table: TableReader) {
         position = table.position
         if let type = table.string("type"), type.value != "https" {
-            table.complain(at: type.position, "binding type \"\(type.value)\" is not served", fix: "use \"https\"; for http use the site's redirect")
+            table.complain(
+                at: type.position,
+                "binding type \"\(type.value)\" is not served",
+                fix: "use \"https\"; for http use the site's redirect"
+            )
         }
         let ip = table.string("ip")
         let port = table.integer("port", in: 1...65535)
         let hostText = table.string("host")
-        let host = hostText.flatMap { text in HostPattern(text.value).map { Located(value: $0, position: text.position) } }
+        let host = hostText.flatMap { text in
+            HostPattern(text.value).map { Located(value: $0, position: text.position) }
+        }
         if let hostText, host == nil {
-            table.complain(at: hostText.position, "host \"\(hostText.value)\" is not a host name", fix: "use a name like \"portal.example.org\" or \"*.example.org\"")
+            table.complain(
+                at: hostText.position,
+                "host \"\(hostText.value)\" is not a host name",
+                fix: "use a name like \"portal.example.org\" or \"*.example.org\""
+            )
         }
         var certificates: [Located<String>]?
         if case .array = table.node("certificate")?.value {
@@ -104,12 +133,18 @@ extension Binding {
         var address = BindingAddress.any
         if let ip, ip.value != "*" {
             guard let parsed = IPAddress(ip.value) else {
-                table.complain(at: ip.position, "ip \"\(ip.value)\" is not an address", fix: "use an address of this host, or \"*\" for all")
+                table.complain(
+                    at: ip.position,
+                    "ip \"\(ip.value)\" is not an address",
+                    fix: "use an address of this host, or \"*\" for all"
+                )
                 return nil
             }
             address = .ip(parsed)
         }
-        guard let certificates, hostText == nil || host != nil, port != nil || table.node("port") == nil else { return nil }
+        guard let certificates, hostText == nil || host != nil, port != nil || table.node("port") == nil else {
+            return nil
+        }
         listen = ListenAddress(address: address, port: UInt16(port ?? 443))
         self.host = host
         self.certificates = certificates

@@ -104,7 +104,8 @@ final class TableReader {
     }
 
     /// A word of a fixed set.
-    func word<Word: RawRepresentable & CaseIterable>(_ key: String, _: Word.Type) -> Word? where Word.RawValue == String {
+    func word<Word: RawRepresentable & CaseIterable>(_ key: String, _: Word.Type) -> Word?
+    where Word.RawValue == String {
         guard let text = string(key) else { return nil }
         if let word = Word(rawValue: text.value) { return word }
         let words = Word.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
@@ -116,7 +117,11 @@ final class TableReader {
     func duration(_ key: String) -> UInt64? {
         guard let text = string(key) else { return nil }
         if let value = Quantity.milliseconds(text.value) { return value }
-        complain(at: text.position, "\(key) \"\(text.value)\" is not a time", fix: "write it like \"500ms\", \"30s\", \"2m\" or \"12h\"")
+        complain(
+            at: text.position,
+            "\(key) \"\(text.value)\" is not a time",
+            fix: "write it like \"500ms\", \"30s\", \"2m\" or \"12h\""
+        )
         return nil
     }
 
@@ -129,7 +134,11 @@ final class TableReader {
             if let value = Quantity.bytes(text) { return value }
         case .table, .array, .integer, .boolean, .float, .time: break
         }
-        complain(at: node.position, "\(key) is not a size", fix: "write it in bytes, or like \"64KiB\", \"10MiB\" or \"2GiB\"")
+        complain(
+            at: node.position,
+            "\(key) is not a size",
+            fix: "write it in bytes, or like \"64KiB\", \"10MiB\" or \"2GiB\""
+        )
         return nil
     }
 
@@ -162,7 +171,8 @@ final class TableReader {
             complain(
                 at: entry.keyPosition,
                 "unknown key \"\(entry.key)\" in \(label)",
-                fix: nearest.map { "did you mean \"\($0)\"?" } ?? "known keys: \(known.sorted().joined(separator: ", "))"
+                fix: nearest.map { "did you mean \"\($0)\"?" }
+                    ?? "known keys: \(known.sorted().joined(separator: ", "))"
             )
         }
     }

@@ -9,14 +9,21 @@ extension Upstream {
         }
         let serverName = table.string("server_name")
         if let serverName, IPAddress(serverName.value) == nil, HostPattern(serverName.value)?.isWildcard ?? true {
-            table.complain(at: serverName.position, "server_name \"\(serverName.value)\" is neither a host name nor an address")
+            table.complain(
+                at: serverName.position,
+                "server_name \"\(serverName.value)\" is neither a host name nor an address"
+            )
         }
         self.serverName = serverName?.value
         plaintext = table.boolean("plaintext") ?? false
         trust = table.table("trust", label: "trust").map { Trust($0) }
         clientCertificate = table.string("client_certificate")
         if let version = table.string("protocol"), version.value != "http/1.1" {
-            table.complain(at: version.position, "protocol \"\(version.value)\" is not spoken to servers", fix: "use \"http/1.1\"")
+            table.complain(
+                at: version.position,
+                "protocol \"\(version.value)\" is not spoken to servers",
+                fix: "use \"http/1.1\""
+            )
         }
         balance = table.word("balance", Balance.self) ?? .leastConnections
         timeouts = table.table("timeouts", label: "[upstream.timeouts]").map { Timeouts($0) } ?? Timeouts()
@@ -25,7 +32,9 @@ extension Upstream {
         self.name = name?.value ?? ""
         checkTrust(table)
         table.finish()
-        if table.node("servers") != nil, servers.isEmpty, case .array(let list) = table.node("servers")?.value, list.isEmpty {
+        if table.node("servers") != nil, servers.isEmpty, case .array(let list) = table.node("servers")?.value,
+            list.isEmpty
+        {
             table.complain(at: position, "upstream \"\(name?.value ?? "")\" has no server")
         }
         if name == nil { return nil }
@@ -48,7 +57,8 @@ extension Upstream {
             table.complain(
                 at: position,
                 "the upstream has no trust: its servers could not be verified",
-                fix: "add trust = { ca = \"FILE\" } or trust = { pins = [\"sha256/...\"] }; `everyhop pin HOST:PORT` shows a server's pin"
+                fix:
+                    "add trust = { ca = \"FILE\" } or trust = { pins = [\"sha256/...\"] }; `everyhop pin HOST:PORT` shows a server's pin"
             )
         }
     }
@@ -71,7 +81,11 @@ extension Upstream.Trust {
         }
         self.pins = pins
         if ca == nil, table.node("pins") == nil || table.strings("pins")?.isEmpty == true {
-            table.complain(at: table.position, "trust names neither an authority nor a pin", fix: "add ca = \"FILE\" or pins = [\"sha256/...\"]")
+            table.complain(
+                at: table.position,
+                "trust names neither an authority nor a pin",
+                fix: "add ca = \"FILE\" or pins = [\"sha256/...\"]"
+            )
         }
         table.finish()
     }

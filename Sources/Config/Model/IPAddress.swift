@@ -5,7 +5,9 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads the text form (RFC 4291 §2.2); nil when it is no address.
     public init?(_ text: String) {
-        guard let bytes = text.contains(":") ? Self.six(Array(text.utf8)) : Self.four(Array(text.utf8)) else { return nil }
+        guard let bytes = text.contains(":") ? Self.six(Array(text.utf8)) : Self.four(Array(text.utf8)) else {
+            return nil
+        }
         self.bytes = bytes
     }
 

@@ -2,8 +2,8 @@ import Bytes
 import Config
 import HTTP
 import Platform
-import Telemetry
 import TLS
+import Telemetry
 
 /// One accepted connection: TLS handshake, then one request after another until either side closes.
 ///

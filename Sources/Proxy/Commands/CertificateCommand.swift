@@ -77,7 +77,9 @@ struct CertificateCommand: ParsableCommand {
         @OptionGroup var output: Output
 
         func run() throws {
-            let made = try Refusal.explained { try CertificateMaker.request(names: subject.names, key: subject.key.kind) }
+            let made = try Refusal.explained {
+                try CertificateMaker.request(names: subject.names, key: subject.key.kind)
+            }
             try output.write(made.certificatePEM, suffix: ".csr", key: made.keyPEM)
         }
     }

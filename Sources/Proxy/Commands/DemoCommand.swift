@@ -47,7 +47,8 @@ struct Demonstration: ~Copyable {
 
     init(folder: String, port: UInt16) throws {
         try File.makeFolder(folder)
-        guard let anywhere = SocketAddress(ip: "127.0.0.1", port: 0), let wanted = SocketAddress(ip: "127.0.0.1", port: port)
+        guard let anywhere = SocketAddress(ip: "127.0.0.1", port: 0),
+            let wanted = SocketAddress(ip: "127.0.0.1", port: port)
         else { throw ExitCode(1) }
         let listener = try Socket.listen(on: anywhere, sharePort: false)
         let applicationPort = Socket.localAddress(listener)?.port ?? 0
@@ -65,7 +66,12 @@ struct Demonstration: ~Copyable {
         try File.write(app.certificatePEM, to: "\(folder)/app.pem", mode: 0o644)
         try File.write(app.keyPEM, to: "\(folder)/app.key", mode: 0o600)
         guard let pin = try CertificateFacts.read(pem: app.certificatePEM).first?.pin else { throw ExitCode(1) }
-        let text = Self.configuration(port: proxyPort, applicationPort: applicationPort, pin: pin, admin: try File.absolutePath(folder) + "/admin.sock")
+        let text = Self.configuration(
+            port: proxyPort,
+            applicationPort: applicationPort,
+            pin: pin,
+            admin: try File.absolutePath(folder) + "/admin.sock"
+        )
         try File.write(Array(text.utf8), to: "\(folder)/everyhop.toml", mode: 0o644)
         application = consume listener
         explanation = """
@@ -84,7 +90,8 @@ struct Demonstration: ~Copyable {
             """
     }
 
-    private static func configuration(port: UInt16, applicationPort: UInt16, pin: PublicKeyPin, admin: String) -> String {
+    private static func configuration(port: UInt16, applicationPort: UInt16, pin: PublicKeyPin, admin: String) -> String
+    {
         """
         # Made by `everyhop demo`.
         [server]

@@ -36,7 +36,8 @@ struct PinCommand: ParsableCommand {
     }
 
     private func fetch() throws -> [CertificateFacts] {
-        guard let colon = server.lastIndex(of: ":"), let port = UInt16(server[server.index(after: colon)...]), port > 0 else {
+        guard let colon = server.lastIndex(of: ":"), let port = UInt16(server[server.index(after: colon)...]), port > 0
+        else {
             throw ValidationError("\(server) has no port; write it like app.internal:443")
         }
         var host = String(server[..<colon])

@@ -1,8 +1,8 @@
 import Bytes
 import HTTP
 import Platform
-import Telemetry
 import TLS
+import Telemetry
 
 /// One request and its response: joins the client's side and the server's, whatever version each speaks.
 ///

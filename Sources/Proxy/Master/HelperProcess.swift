@@ -118,7 +118,11 @@ extension Master {
         guard !isStopping else { return }
         log.error("the \(helper.kind.rawValue) died with \(status); it is started again")
         // Once a second at most; meanwhile traffic goes on without it.
-        if Self.now - helper.startedAt > 1000 { start(helper.kind) } else { lateHelpers.append((helper.kind, Self.now + 1000)) }
+        if Self.now - helper.startedAt > 1000 {
+            start(helper.kind)
+        } else {
+            lateHelpers.append((helper.kind, Self.now + 1000))
+        }
     }
 
     /// Starts helpers whose pause is over.

@@ -27,7 +27,9 @@ struct HelperSetup: ~Copyable {
             case .page:
                 var reader = WireReader(message.payload)
                 let process = try reader.int()
-                if let descriptor = message.takeDescriptor() { pages.append((process, try MetricsPage(descriptor: descriptor))) }
+                if let descriptor = message.takeDescriptor() {
+                    pages.append((process, try MetricsPage(descriptor: descriptor)))
+                }
             case .pageGone:
                 var reader = WireReader(message.payload)
                 let process = try reader.int()

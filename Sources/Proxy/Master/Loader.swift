@@ -79,7 +79,9 @@ struct Loader {
     }
 
     private func report(_ bundle: Bundle?) -> LoadReport {
-        let sorted = diagnostics.enumerated().sorted { ($0.element.position, $0.offset) < ($1.element.position, $1.offset) }
+        let sorted = diagnostics.enumerated().sorted {
+            ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
+        }
         let findings = sorted.map { $0.element.rendered(file: file, source: source) }.joined()
         let isUsable = !diagnostics.contains { $0.severity == .error }
         return LoadReport(findings: findings, bundle: isUsable ? bundle : nil)
@@ -101,14 +103,20 @@ struct Loader {
                 Diagnostic(
                     at: path.position,
                     "\(what) \"\(path.value)\" cannot be read: \(error.message)",
-                    fix: path.value.hasPrefix("/") ? "" : "the path is relative to the configuration file: \(resolved(path.value))"
+                    fix: path.value.hasPrefix("/")
+                        ? "" : "the path is relative to the configuration file: \(resolved(path.value))"
                 )
             )
             return nil
         }
     }
 
-    private mutating func complain(_ severity: Diagnostic.Severity = .error, at position: Position, _ message: String, fix: String = "") {
+    private mutating func complain(
+        _ severity: Diagnostic.Severity = .error,
+        at position: Position,
+        _ message: String,
+        fix: String = ""
+    ) {
         diagnostics.append(Diagnostic(severity, at: position, message, fix: fix))
     }
 
@@ -125,7 +133,11 @@ struct Loader {
                 resources[CertificateStore.chainName(certificate.name)] = pair.chain
                 resources[CertificateStore.keyName(certificate.name)] = pair.key
             } catch {
-                complain(at: pair.position(for: error), "certificate \"\(certificate.name)\": \(error)", fix: Self.fix(error))
+                complain(
+                    at: pair.position(for: error),
+                    "certificate \"\(certificate.name)\": \(error)",
+                    fix: Self.fix(error)
+                )
             }
         }
         for site in configuration.sites {
@@ -160,7 +172,12 @@ struct Loader {
             let secret = (password?.flatMap { $0 } ?? []).filter { $0 != 0x0A && $0 != 0x0D }
             do throws(CertificateError) {
                 let parts = try PFX.read(bytes, password: secret)
-                return Pair(chain: parts.chainPEM, key: parts.keyPEM, chainPosition: path.position, keyPosition: path.position)
+                return Pair(
+                    chain: parts.chainPEM,
+                    key: parts.keyPEM,
+                    chainPosition: path.position,
+                    keyPosition: path.position
+                )
             } catch {
                 complain(at: path.position, "pfx \"\(path.value)\": \(error)", fix: "check password_file")
                 return nil
@@ -208,11 +225,24 @@ struct Loader {
         }
         let now = Int64(Clock.unixMicroseconds() / 1_000_000)
         if facts.notAfter < now {
-            complain(at: position, "certificate \"\(certificate.name)\" expired \((now - facts.notAfter) / 86_400) days ago", fix: "renew it")
+            complain(
+                at: position,
+                "certificate \"\(certificate.name)\" expired \((now - facts.notAfter) / 86_400) days ago",
+                fix: "renew it"
+            )
         } else if facts.notBefore > now {
-            complain(at: position, "certificate \"\(certificate.name)\" is not valid yet", fix: "check the clock, or wait")
+            complain(
+                at: position,
+                "certificate \"\(certificate.name)\" is not valid yet",
+                fix: "check the clock, or wait"
+            )
         } else if facts.notAfter < now + 14 * 86_400 {
-            complain(.warning, at: position, "certificate \"\(certificate.name)\" expires in \((facts.notAfter - now) / 86_400) days", fix: "renew it")
+            complain(
+                .warning,
+                at: position,
+                "certificate \"\(certificate.name)\" expires in \((facts.notAfter - now) / 86_400) days",
+                fix: "renew it"
+            )
         }
     }
 
@@ -221,7 +251,9 @@ struct Loader {
         for name in binding.certificates {
             guard let certificate = facts[name.value] else { continue }
             let text = host.value.description
-            let isCovered = host.value.isWildcard ? certificate.names.contains { $0.lowercased() == text } : certificate.covers(text)
+            let isCovered =
+                host.value.isWildcard
+                ? certificate.names.contains { $0.lowercased() == text } : certificate.covers(text)
             if isCovered { continue }
             let names = (certificate.names + certificate.addresses).joined(separator: ", ")
             complain(
@@ -249,7 +281,9 @@ struct Loader {
             do throws(CertificateError) {
                 _ = try CertificateFacts.read(pem: bytes)
                 resources[CertificateStore.authoritiesName(upstream.name)] = bytes
-            } catch { complain(at: path.position, "ca \"\(path.value)\": \(error)", fix: "name a PEM file of authorities") }
+            } catch {
+                complain(at: path.position, "ca \"\(path.value)\": \(error)", fix: "name a PEM file of authorities")
+            }
             for server in upstream.servers where server.value.hostName == nil && upstream.serverName == nil {
                 complain(at: server.position, "\(server.value) has no name to verify", fix: "add server_name")
             }
@@ -261,12 +295,22 @@ struct Loader {
         if TicketKeys(decoding: bytes) != nil {
             resources[CertificateStore.ticketKeysName] = bytes
         } else {
-            complain(at: path.position, "\"\(path.value)\" holds no ticket keys", fix: "make one of 80 random bytes: openssl rand 80 > FILE")
+            complain(
+                at: path.position,
+                "\"\(path.value)\" holds no ticket keys",
+                fix: "make one of 80 random bytes: openssl rand 80 > FILE"
+            )
         }
     }
 
     private mutating func checkUser(_ configuration: Configuration) {
-        guard let user = configuration.server.user, Privileges.isRoot, Privileges.lookUp(user: user.value) == nil else { return }
-        complain(at: user.position, "there is no user \"\(user.value)\"", fix: "make it with: adduser --system --group \(user.value)")
+        guard let user = configuration.server.user, Privileges.isRoot, Privileges.lookUp(user: user.value) == nil else {
+            return
+        }
+        complain(
+            at: user.position,
+            "there is no user \"\(user.value)\"",
+            fix: "make it with: adduser --system --group \(user.value)"
+        )
     }
 }

@@ -98,7 +98,10 @@ extension Master {
         guard worker.state == .starting else { return }
         worker.state = .serving
         let count = workers.filter { $0.generation == worker.generation && $0.state == .serving }.count
-        log.info("worker \(worker.slot) serves", metadata: ["pid": "\(worker.process)", "generation": "\(worker.generation)"])
+        log.info(
+            "worker \(worker.slot) serves",
+            metadata: ["pid": "\(worker.process)", "generation": "\(worker.generation)"]
+        )
         guard worker.generation == generation, count == slots else { return }
         log.notice("ready", metadata: ["generation": "\(generation)", "workers": "\(count)"])
         let old = workers.filter { $0.generation < generation && $0.state != .draining }
@@ -129,7 +132,10 @@ extension Master {
             log.info("worker \(worker.slot) of generation \(worker.generation) has ended", metadata: ["how": "\(how)"])
             return
         }
-        log.error("worker \(worker.slot) died; its connections are lost", metadata: ["how": "\(how)", "pid": "\(worker.process)"])
+        log.error(
+            "worker \(worker.slot) died; its connections are lost",
+            metadata: ["how": "\(how)", "pid": "\(worker.process)"]
+        )
         guard worker.generation == generation else { return }
         if worker.state == .starting, workers.contains(where: { $0.generation < generation }) {
             abandonGeneration()

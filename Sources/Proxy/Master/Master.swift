@@ -2,8 +2,8 @@ import Bytes
 import Config
 import Logging
 import Platform
-import Telemetry
 import TLS
+import Telemetry
 
 /// The master process: configuration, keys, listening sockets, supervision. It carries no traffic.
 final class Master {
@@ -63,7 +63,8 @@ final class Master {
         let level = Logger.Level(rawValue: configuration.log.level) ?? .info
         log = Logger(label: "everyhop") { _ in StandardErrorLog(process: "master", level: level) }
         plan = ListenPlan(configuration)
-        tickets = try bundle.resources[CertificateStore.ticketKeysName].flatMap { TicketKeys(decoding: $0) } ?? TicketKeys()
+        tickets =
+            try bundle.resources[CertificateStore.ticketKeysName].flatMap { TicketKeys(decoding: $0) } ?? TicketKeys()
         poller = try Poller()
         signals = try SignalDescriptor(MasterSignal.all)
         retiredDescriptor = try File.sharedMemory("everyhop-retired", size: MetricsPage.size)
@@ -79,7 +80,9 @@ final class Master {
     func run() throws {
         log.notice(
             "everyhop \(Version.text) starts",
-            metadata: ["workers": "\(slots)", "addresses": "\(plan.entries.map { "\($0.address)" }.joined(separator: " "))"]
+            metadata: [
+                "workers": "\(slots)", "addresses": "\(plan.entries.map { "\($0.address)" }.joined(separator: " "))",
+            ]
         )
         for slot in 0..<slots { try startWorker(slot: slot) }
         startHelpers()

@@ -32,7 +32,11 @@ struct ResolverTask {
                     let found = try NameResolution.resolve(names[index].name, port: 1).map(\.host).sorted()
                     guard found != names[index].last else { continue }
                     names[index].last = found
-                    let update = AddressUpdate(upstream: names[index].upstream, server: names[index].server, addresses: found)
+                    let update = AddressUpdate(
+                        upstream: names[index].upstream,
+                        server: names[index].server,
+                        addresses: found
+                    )
                     try? channel.send(kind: ControlKind.addresses.rawValue, update.encoded())
                 } catch {
                     // The last known addresses stay in use: a resolver's failure is not the servers'.

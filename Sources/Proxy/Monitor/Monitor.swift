@@ -73,7 +73,9 @@ final class Monitor {
             switch ControlKind(rawValue: message.kind) {
             case .page:
                 let process = try reader.int()
-                if let descriptor = message.takeDescriptor() { pages.append((process, try MetricsPage(descriptor: descriptor))) }
+                if let descriptor = message.takeDescriptor() {
+                    pages.append((process, try MetricsPage(descriptor: descriptor)))
+                }
             case .pageGone:
                 let process = try reader.int()
                 pages.removeAll { $0.process == process }

@@ -42,7 +42,8 @@ final class UpstreamConnection {
     private var wasFull = false
     var isTouched = false
 
-    init(token: Token, pool: Int, endpoint: Int, address: SocketAddress, transport: consuming Transport, headLimit: Int) {
+    init(token: Token, pool: Int, endpoint: Int, address: SocketAddress, transport: consuming Transport, headLimit: Int)
+    {
         self.token = token
         self.pool = pool
         self.endpoint = endpoint

@@ -1,8 +1,8 @@
 import Bytes
 import Config
 import Platform
-import Telemetry
 import TLS
+import Telemetry
 
 /// The servers of one upstream as this worker sees them: idle connections, load, and who has failed lately.
 ///

@@ -106,7 +106,8 @@ final class Snapshot {
         for record in bindings where record.binding.host != nil && Self.covers(record.binding, host) {
             return record.binding.listen.port
         }
-        return bindings.first { $0.binding.host == nil }?.binding.listen.port ?? bindings.first?.binding.listen.port ?? 443
+        return bindings.first { $0.binding.host == nil }?.binding.listen.port ?? bindings.first?.binding.listen.port
+            ?? 443
     }
 
     func replaceTicketKeys(_ bytes: [UInt8], _ log: WorkerLog) {

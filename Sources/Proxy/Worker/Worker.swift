@@ -2,8 +2,8 @@ import Bytes
 import Config
 import HTTP
 import Platform
-import Telemetry
 import TLS
+import Telemetry
 
 /// A worker process: one thread, one epoll loop, all that a connection needs.
 ///
@@ -300,7 +300,8 @@ final class Worker {
         let tls: TLSConnection?
         do {
             try poller.add(descriptor, token, .read)
-            tls = entry.kind == .https
+            tls =
+                entry.kind == .https
                 ? try TLSConnection(accepting: snapshot.table(for: entry), descriptor: descriptor.raw) : nil
         } catch {
             handlers.remove(token)
@@ -342,7 +343,8 @@ final class Worker {
                 }
             case .ticketKeys: snapshot.replaceTicketKeys(message.payload, log)
             case .addresses:
-                guard let update = try? AddressUpdate(decoding: message.payload), pools.indices.contains(update.upstream)
+                guard let update = try? AddressUpdate(decoding: message.payload),
+                    pools.indices.contains(update.upstream)
                 else { continue }
                 snapshot.apply(update, to: pools[update.upstream])
             default: log.unexpectedMessage(message.kind)

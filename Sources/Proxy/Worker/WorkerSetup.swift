@@ -1,7 +1,7 @@
 import Config
 import Platform
-import Telemetry
 import TLS
+import Telemetry
 
 /// What the master hands to a new worker, collected from the control channel until it says start.
 struct WorkerSetup: ~Copyable {
