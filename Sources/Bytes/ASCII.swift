@@ -1,4 +1,4 @@
-/// Byte classes and strict numbers. Nothing here knows a locale, a sign or white space.
+/// Byte classes and strict numbers; nothing here knows a locale, a sign or white space.
 public enum ASCII {
     /// `0`...`9`.
     public static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }

@@ -1,4 +1,4 @@
-/// Names one occupant of a `Slab`: a slot, and which of its occupants in turn. A stale token finds nothing.
+/// Names one occupant of a `Slab`: a slot, and which of its occupants in turn; a stale token finds nothing.
 public struct Token: Equatable, Sendable {
     /// Slot in the low half, generation in the high half; fits `epoll_event.data`.
     public let rawValue: UInt64

@@ -1,7 +1,8 @@
 public import Bytes
 
-/// Responses of our own: errors as a small page or as JSON, and the redirect to https. No internals, no markup from
-/// the request.
+/// Responses of our own: errors as a small page or as JSON, and the redirect to https.
+///
+/// No internals, no markup from the request.
 public enum LocalResponse {
     /// Writes an error.
     ///

@@ -64,7 +64,7 @@ public struct CertificateFacts: Equatable, Sendable {
     }
 
     /// Whether the certificate is for `host`: a DNS name, a wildcard for one label (`*.example.org`), or an address
-    /// (RFC 9525 §6). The subject's common name does not count.
+    /// (RFC 9525 §6); the subject's common name does not count.
     public func covers(_ host: String) -> Bool {
         let host = host.lowercased()
         if addresses.contains(host) { return true }

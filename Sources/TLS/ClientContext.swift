@@ -204,7 +204,7 @@ public final class ClientContext {
         }
     }
 
-    /// Offers a saved session. Each is used once, so that an observer cannot link connections (RFC 8446 §C.4).
+    /// Offers a saved session; each is used once, so that an observer cannot link connections (RFC 8446 §C.4).
     func offerSession(to ssl: OpaquePointer, endpoint: Int) {
         SSL_set_ex_data(ssl, ExtraData.endpoint, UnsafeMutableRawPointer(bitPattern: endpoint))
         guard let session = sessions[endpoint]?.popLast() else { return }

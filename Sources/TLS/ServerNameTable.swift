@@ -23,7 +23,7 @@ public final class ServerNameTable {
         )
     }
 
-    /// Adds a binding. The first one added for a name wins.
+    /// Adds a binding; the first one added for a name wins.
     ///
     /// - Parameter host: an exact name, `*.` and a name, or nil for the address's default.
     public func add(_ context: ServerContext, host: String?) {

@@ -8,17 +8,17 @@ public struct Located<Value: Sendable>: Sendable {
 
 /// All that a configuration file says; immutable once decoded.
 public struct Configuration: Sendable {
-    /// `[server]`
+    /// The table `[server]`.
     public internal(set) var server = Server()
-    /// `[log]`
+    /// The table `[log]`.
     public internal(set) var log = Log()
-    /// `[tls]`
+    /// The table `[tls]`.
     public internal(set) var tls = TLSSettings()
-    /// `[certificate.NAME]`
+    /// The table `[certificate.NAME]`.
     public internal(set) var certificates: [Certificate] = []
-    /// `[[site]]`
+    /// The table `[[site]]`.
     public internal(set) var sites: [Site] = []
-    /// `[[upstream]]`
+    /// The table `[[upstream]]`.
     public internal(set) var upstreams: [Upstream] = []
 }
 
@@ -66,7 +66,7 @@ public struct Server: Sendable {
     public internal(set) var limits = Limits()
 }
 
-/// `[log]`
+/// The table `[log]`.
 public struct Log: Sendable {
     /// Where the access log goes.
     public enum Access: Equatable, Sendable {
@@ -86,7 +86,7 @@ public struct Log: Sendable {
     public internal(set) var query = false
 }
 
-/// `[tls]`
+/// The table `[tls]`.
 public struct TLSSettings: Sendable {
     /// Which versions and suites are spoken.
     public enum Policy: String, Sendable, CaseIterable {
@@ -104,7 +104,7 @@ public struct TLSSettings: Sendable {
     public internal(set) var ticketRotation: UInt64 = 12 * 3_600_000
 }
 
-/// `[certificate.NAME]`
+/// The table `[certificate.NAME]`.
 public struct Certificate: Sendable {
     /// Where certificate and key come from.
     public enum Source: Sendable {

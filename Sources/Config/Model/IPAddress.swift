@@ -140,7 +140,7 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     /// The path of a unix socket.
     case unix(String)
 
-    /// Whether what is sent there stays on this host. A name is not known to: it may resolve to anything.
+    /// Whether what is sent there stays on this host; a name is not known to, since it may resolve to anything.
     public var isLocal: Bool {
         switch self {
         case .ip(let address, _): address.isLoopback

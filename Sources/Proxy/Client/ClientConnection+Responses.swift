@@ -24,7 +24,7 @@ extension ClientConnection {
         worker.touch(token)
     }
 
-    /// The final head. A body without a length becomes chunked, or ends with the connection for HTTP/1.0.
+    /// The final head; a body without a length becomes chunked, or ends with the connection for HTTP/1.0.
     func sendHead(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
         var framing = head.framing
         if framing == .untilClose || framing == .chunked {

@@ -5,7 +5,7 @@ import Platform
 import TLS
 import Telemetry
 
-/// The master process: configuration, keys, listening sockets, supervision. It carries no traffic.
+/// The master process: configuration, keys, listening sockets, supervision; it carries no traffic.
 final class Master {
     enum Handler {
         case signals

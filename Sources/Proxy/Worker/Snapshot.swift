@@ -10,8 +10,9 @@ struct Route: Equatable {
     let pool: Int
 }
 
-/// One configuration as a worker uses it: bindings by address and name, pools, trust. It never changes; a new
-/// configuration is a new generation of workers.
+/// One configuration as a worker uses it: bindings by address and name, pools, trust.
+///
+/// It never changes; a new configuration is a new generation of workers.
 final class Snapshot {
     enum Decision {
         case upstream(Route)

@@ -2,7 +2,7 @@ import Logging
 import Platform
 import Telemetry
 
-/// What a worker tells its operator. Lines that strangers can cause are limited to some per second.
+/// What a worker tells its operator; lines that strangers can cause are limited to some per second.
 final class WorkerLog {
     private static let mostPerSecond = 20
 
