@@ -41,6 +41,7 @@ import Testing
         try trust.write(to: folder)
         let seen = Shared<[UInt8]>([])
         let open = Shared(0)
+        let whole = Shared(0)
         let server = try ScriptedServer(certificate: trust.app) { connection in
             open.with { $0 += 1 }
             defer { open.with { $0 -= 1 } }
@@ -49,6 +50,7 @@ import Testing
                 seen.with { $0 += bytes }
                 waiting += bytes
                 while let request = Self.takeRequest(&waiting) {
+                    whole.with { $0 += 1 }
                     let echo = request + Array("END-OF-ECHO".utf8)
                     let isHead = request.starts(with: Array("HEAD".utf8))
                     try connection.send(
@@ -65,7 +67,14 @@ import Testing
         )
         #expect(SmugglingCorpus.cases.count >= 150)
         let context = try trust.client()
-        for example in SmugglingCorpus.cases {
+        // Those of which a part may arrive late come last, so that no other case sees it.
+        let (late, others) = (
+            SmugglingCorpus.cases.filter { $0.expectation == .cutOff },
+            SmugglingCorpus.cases.filter { $0.expectation != .cutOff }
+        )
+        var wholeBefore = 0
+        for (index, example) in (others + late).enumerated() {
+            if index == others.count { wholeBefore = whole.value }
             seen.with { $0 = [] }
             let connection = try Connection(to: everyhop.port, context)
             try? connection.send(example.bytes)
@@ -78,11 +87,7 @@ import Testing
                 #expect(isEmpty, "\(example) reached the server")
             case .cutOff:
                 answer = connection.receiveAll()
-                try waitUntil("the end of the server's connection for \(example)") { open.value == 0 }
                 #expect(answer.hasPrefix("HTTP/1.1 400 "), "\(example): \(answer.prefix(60))")
-                var partial = seen.value
-                let isWhole = Self.takeRequest(&partial) != nil
-                #expect(!isWhole, "\(example)")
             case .forwarded(let count):
                 let withoutBody = String(decoding: example.bytes, as: UTF8.self).hasPrefix("HEAD") ? 1 : 0
                 answer = try Self.read(connection, count - withoutBody, example.description)
@@ -96,6 +101,8 @@ import Testing
                 #expect(!text.contains("evil") && !text.lowercased().contains("content_length"), "\(example)")
             }
         }
+        try waitUntil("the end of every connection to the server") { open.value == 0 }
+        #expect(whole.value == wholeBefore, "a request with a broken body reached the server whole")
     }
 
     /// Reads until so many bodies have come.
