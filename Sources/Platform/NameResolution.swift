@@ -13,7 +13,8 @@ public enum NameResolution {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
         hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV
+        // Not AI_ADDRCONFIG: it hides loopback addresses on a host that has no others.
+        hints.ai_flags = AI_NUMERICSERV
         var list: UnsafeMutablePointer<addrinfo>?
         let code = getaddrinfo(name, String(port), &hints, &list)
         guard code == 0 else { throw Failure(description: String(cString: gai_strerror(code))) }

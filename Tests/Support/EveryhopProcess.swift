@@ -178,7 +178,9 @@ public final class Nginx {
     private let process: Int32
 
     /// Starts it and waits until it answers.
-    public init(_ trust: TestTrust) throws {
+    ///
+    /// - Parameter more: further directives of the server; PATH stands for its folder.
+    public init(_ trust: TestTrust, more: String = "") throws {
         folder = try TemporaryFolder()
         port = try freePort()
         try trust.write(to: folder)
@@ -198,6 +200,8 @@ public final class Nginx {
               server {
                 listen 127.0.0.1:\(port) ssl backlog=8192;
                 ssl_certificate \(path)/app.pem; ssl_certificate_key \(path)/app.key;
+                ssl_protocols TLSv1.2 TLSv1.3;
+                \(more.replacingOccurrences(of: "PATH", with: path))
                 location / { root \(path)/www; }
                 location /headers { return 200 "for=$http_x_forwarded_for proto=$http_x_forwarded_proto host=$http_host via=$http_via id=$http_x_request_id\\n"; }
                 location /upload { root \(path)/www; client_body_in_file_only clean; proxy_pass http://127.0.0.1:1; }

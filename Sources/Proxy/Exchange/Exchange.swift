@@ -21,6 +21,7 @@ final class Exchange {
     private(set) var route: Route?
     /// Which of the pool's servers have been tried, one bit each.
     private(set) var tried: UInt64 = 0
+    private var attempts = 0
     private(set) var requestID = RequestID()
     /// A pooled connection turned out to be dead: do not try a second one.
     private(set) var wantsFreshConnection = false
@@ -201,8 +202,13 @@ final class Exchange {
         seekServer(worker)
     }
 
-    /// Marks a server as tried, so that the next attempt goes to another one.
-    func markTried(_ index: Int) { tried |= 1 << UInt64(truncatingIfNeeded: min(index, 63)) }
+    /// Counts an attempt at a server; when it has no other address, the next attempt goes to another server.
+    func markTried(_ index: Int, addresses: Int) {
+        attempts += 1
+        guard attempts >= addresses else { return }
+        attempts = 0
+        tried |= 1 << UInt64(truncatingIfNeeded: min(index, 63))
+    }
 
     /// Keeps what the log says about the server's connection.
     func note(_ facts: ServerFacts) { serverFacts = facts }
@@ -284,6 +290,7 @@ final class Exchange {
         server = nil
         route = nil
         tried = 0
+        attempts = 0
         wantsFreshConnection = false
         failure = nil
         lastFailureStatus = nil

@@ -54,8 +54,12 @@ extension Master {
 
     /// After a reload: the old ones end, new ones know the new configuration.
     func restartHelpers() {
-        for helper in helpers { helper.end() }
-        for helper in helpers { if let token = helper.token { handlers.remove(token) } }
+        for helper in helpers {
+            helper.end()
+            // The admin address has to be free before the next monitor asks for it.
+            _ = ChildProcess.wait(for: helper.process)
+            if let token = helper.token { handlers.remove(token) }
+        }
         helpers = []
         startHelpers()
     }

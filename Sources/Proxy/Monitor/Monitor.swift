@@ -38,6 +38,8 @@ final class Monitor {
 
     /// Serves until the master is gone.
     func run() throws {
+        // What came together with the order to start lies in the channel already: epoll would not tell of it.
+        try readControl()
         while true {
             let before = Clock.monotonicMicroseconds() / 1000
             let count = try poller.wait(milliseconds: wheel.timeout(now: before))

@@ -160,7 +160,7 @@ final class UpstreamPool {
     }
 
     private func connect(_ server: Int, _ exchange: Exchange, _ worker: Worker) -> Lease {
-        exchange.markTried(server)
+        exchange.markTried(server, addresses: servers[server].addresses.count)
         let addresses = servers[server].addresses
         let address = addresses[servers[server].nextAddress % addresses.count]
         do throws(Errno) {

@@ -78,6 +78,8 @@ final class Worker {
     /// Serves until it has been drained or the master is gone.
     func run() throws(Errno) {
         try control.send(kind: ControlKind.ready.rawValue)
+        // What came together with the order to start lies in the channel already: epoll would not tell of it.
+        try readControl()
         while !(isDraining && (clients == 0 || now >= drainUntil)) { try turn() }
         flushAccessLog()
     }
@@ -223,6 +225,11 @@ final class Worker {
     }
 
     func recycle(_ exchange: Exchange) {
+        // Some are kept for the next requests; after a peak the others give their memory back.
+        guard spareExchanges.count < 1024 else {
+            exchanges.remove(exchange.token)
+            return
+        }
         exchange.reset()
         spareExchanges.append(exchange)
     }
