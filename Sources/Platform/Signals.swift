@@ -24,6 +24,14 @@ public struct SignalDescriptor: ~Copyable {
         return read(descriptor.raw, &information, size) == size ? CInt(information.ssi_signo) : nil
     }
 
+    /// Leaves the terminal's and the service manager's signals to the master: they reach every process of the group.
+    public static func leaveEndingToParent() {
+        signal(SIGINT, SIG_IGN)
+        signal(SIGTERM, SIG_IGN)
+        signal(SIGHUP, SIG_IGN)
+        signal(SIGUSR1, SIG_IGN)
+    }
+
     /// Lets a write to a closed pipe or socket fail with EPIPE instead of ending the process.
     public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 }

@@ -87,10 +87,10 @@ final class X509Certificate {
     deinit { X509_free(raw) }
 
     static func read(pem: [UInt8]) throws(CertificateError) -> [X509Certificate] {
-        guard let bio = BIO_new_mem_buf(pem, CInt(clamping: pem.count)) else { throw .library("out of memory") }
-        defer { BIO_free(bio) }
         var list: [X509Certificate] = []
-        while let raw = PEM_read_bio_X509(bio, nil, nil, nil) { list.append(X509Certificate(owning: raw)) }
+        MemoryReader.read(pem) { bio in
+            while let raw = PEM_read_bio_X509(bio, nil, nil, nil) { list.append(X509Certificate(owning: raw)) }
+        }
         ERR_clear_error()
         guard !list.isEmpty else { throw .noCertificate }
         return list

@@ -18,6 +18,21 @@ enum PEMWriter {
     }
 }
 
+/// Lets OpenSSL read bytes of ours.
+enum MemoryReader {
+    /// A BIO over `bytes`, which keeps a pointer to them: it lives no longer than the call.
+    static func read<R, E: Error>(
+        _ bytes: [UInt8],
+        _ body: (OpaquePointer) throws(E) -> R
+    ) throws(E) -> R? {
+        try bytes.withUnsafeBufferPointer { buffer throws(E) -> R? in
+            guard let bio = BIO_new_mem_buf(buffer.baseAddress, CInt(clamping: buffer.count)) else { return nil }
+            defer { BIO_free(bio) }
+            return try body(bio)
+        }
+    }
+}
+
 /// IP addresses between their bytes and their text.
 enum AddressText {
     static func write(_ bytes: [UInt8]) -> String? {

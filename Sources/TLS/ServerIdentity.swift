@@ -51,10 +51,8 @@ final class PrivateKey {
     deinit { EVP_PKEY_free(raw) }
 
     init(pem: [UInt8]) throws(CertificateError) {
-        guard let bio = BIO_new_mem_buf(pem, CInt(clamping: pem.count)) else { throw .library("out of memory") }
-        defer { BIO_free(bio) }
         // An empty password instead of OpenSSL's question on the terminal.
-        let raw = PEM_read_bio_PrivateKey(bio, nil, { _, _, _, _ in 0 }, nil)
+        let raw = MemoryReader.read(pem) { PEM_read_bio_PrivateKey($0, nil, { _, _, _, _ in 0 }, nil) } ?? nil
         ERR_clear_error()
         guard let raw else { throw .noKey }
         self.raw = raw
@@ -78,9 +76,7 @@ public enum PFX {
 
     /// Opens a file.
     public static func read(_ bytes: [UInt8], password: [UInt8]) throws(CertificateError) -> Parts {
-        guard let bio = BIO_new_mem_buf(bytes, CInt(clamping: bytes.count)) else { throw .library("out of memory") }
-        defer { BIO_free(bio) }
-        guard let file = d2i_PKCS12_bio(bio, nil) else {
+        guard let file = MemoryReader.read(bytes, { d2i_PKCS12_bio($0, nil) }) ?? nil else {
             ERR_clear_error()
             throw .badPFX
         }

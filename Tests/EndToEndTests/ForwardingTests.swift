@@ -51,11 +51,15 @@ import Testing
         let echo = try server { connection in
             let text = try connection.receive(until: "X-Sum: 1\r\n\r\n")
             seen.with { $0 = text }
-            try connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Back: 2\r\n\r\n")
+            try connection.send(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Back: 2\r\n\r\n"
+            )
         }
         let everyhop = try start(echo.port)
         let client = try Connection(to: everyhop.port, try trust.client())
-        try client.send("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n")
+        try client.send(
+            "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n"
+        )
         #expect(try client.receive(until: "X-Back: 2\r\n\r\n").hasSuffix("2\r\nok\r\n0\r\nX-Back: 2\r\n\r\n"))
         #expect(seen.value.hasSuffix("2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n"))
     }
@@ -63,7 +67,9 @@ import Testing
     @Test func `a client of HTTP/1.0 gets a chunked body as it is, ended by the close`() throws {
         let chunked = try server { connection in
             _ = try connection.receive(until: "\r\n\r\n")
-            try connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")
+            try connection.send(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"
+            )
         }
         let everyhop = try start(chunked.port)
         let client = try Connection(to: everyhop.port, try trust.client())
@@ -89,7 +95,9 @@ import Testing
         let answering = try server { connection in
             while try !connection.receive(until: "\r\n\r\n").isEmpty { try connection.send(Self.ok) }
         }
-        let everyhop = try start(answering.port) { $0.replacingOccurrences(of: "127.0.0.1:\(answering.port)", with: "localhost:\(answering.port)") }
+        let everyhop = try start(answering.port) {
+            $0.replacingOccurrences(of: "127.0.0.1:\(answering.port)", with: "localhost:\(answering.port)")
+        }
         try waitUntil("an address for localhost") {
             let client = try Connection(to: everyhop.port, try trust.client())
             try client.send(Self.get)
@@ -101,7 +109,10 @@ import Testing
         let nowhere = try EveryhopProcess(
             other,
             port: port,
-            configuration: try trust.configuration(port: port, upstream: 1).replacingOccurrences(of: "127.0.0.1:1\"", with: "none.invalid:1\"")
+            configuration: try trust.configuration(port: port, upstream: 1).replacingOccurrences(
+                of: "127.0.0.1:1\"",
+                with: "none.invalid:1\""
+            )
         )
         let client = try Connection(to: nowhere.port, try trust.client())
         try client.send(Self.get)
@@ -131,7 +142,9 @@ import Testing
             guard let listener = try? Socket.listen(on: .unix(path: path), sharePort: false) else { return }
             ready.with { $0 = true }
             while true {
-                if let accepted = try? Socket.accept(from: listener), let connection = try? Connection(accepted: accepted.takeDescriptor(), nil) {
+                if let accepted = try? Socket.accept(from: listener),
+                    let connection = try? Connection(accepted: accepted.takeDescriptor(), nil)
+                {
                     _ = try? connection.receive(until: "\r\n\r\n")
                     try? connection.send(Self.ok)
                     return
@@ -144,7 +157,9 @@ import Testing
         let everyhop = try start(1) { text in
             text.split(separator: "\n", omittingEmptySubsequences: false)
                 .filter { !$0.hasPrefix("trust") && !$0.hasPrefix("server_name") }
-                .map { $0.hasPrefix("servers") ? "servers = [\"unix:\(path)\"]\nplaintext = true" : String($0) }.joined(separator: "\n")
+                .map { $0.hasPrefix("servers") ? "servers = [\"unix:\(path)\"]\nplaintext = true" : String($0) }.joined(
+                    separator: "\n"
+                )
         }
         let client = try Connection(to: everyhop.port, try trust.client())
         try client.send(Self.get)
@@ -153,12 +168,18 @@ import Testing
     }
 
     @Test func `a server that asks for a certificate gets ours`() throws {
-        let strict = try Nginx(trust, more: "ssl_verify_client on; ssl_client_certificate PATH/authority.pem; ssl_verify_depth 2;")
+        let strict = try Nginx(
+            trust,
+            more: "ssl_verify_client on; ssl_client_certificate PATH/authority.pem; ssl_verify_depth 2;"
+        )
         let text = try trust.configuration(port: 0, upstream: strict.port)
         let port = try freePort()
         let with = text.replacingOccurrences(of: "port = 0", with: "port = \(port)")
             .replacingOccurrences(of: "trust = {", with: "client_certificate = \"edge\"\ntrust = {")
-            .replacingOccurrences(of: "[[site]]", with: "[certificate.edge]\nchain = \"app.pem\"\nkey = \"app.key\"\n[[site]]")
+            .replacingOccurrences(
+                of: "[[site]]",
+                with: "[certificate.edge]\nchain = \"app.pem\"\nkey = \"app.key\"\n[[site]]"
+            )
         let everyhop = try EveryhopProcess(folder, port: port, configuration: with)
         let client = try Connection(to: everyhop.port, try trust.client())
         try client.send("GET /headers HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -172,7 +193,10 @@ import Testing
         try folder.write("rsa.key", rsa.keyPEM)
         let everyhop = try start(1) {
             $0.replacingOccurrences(of: "certificate = \"portal\"", with: "certificate = [\"portal\", \"rsa\"]")
-                .replacingOccurrences(of: "[[site]]", with: "[certificate.rsa]\nchain = \"rsa.pem\"\nkey = \"rsa.key\"\n[[site]]")
+                .replacingOccurrences(
+                    of: "[[site]]",
+                    with: "[certificate.rsa]\nchain = \"rsa.pem\"\nkey = \"rsa.key\"\n[[site]]"
+                )
         }
         for (algorithms, key) in [("RSA-PSS+SHA256", "rsaEncryption"), ("ECDSA+SHA256", "id-ecPublicKey")] {
             let text = try Shell.run([
@@ -186,13 +210,17 @@ import Testing
     @Test(arguments: ["-tls1_2", "-tls1_3"])
     func `the modern policy refuses TLS 1.2`(_ version: String) throws {
         let everyhop = try start(1) { $0 + "\n[tls]\npolicy = \"modern\"\n" }
-        let text = try Shell.run(["sh", "-c", "openssl s_client -connect localhost:\(everyhop.port) \(version) < /dev/null 2>&1"]).text
+        let text = try Shell.run([
+            "sh", "-c", "openssl s_client -connect localhost:\(everyhop.port) \(version) < /dev/null 2>&1",
+        ]).text
         #expect(text.contains("Cipher is TLS_AES_128_GCM_SHA256") == (version == "-tls1_3"))
     }
 
     @Test func `workers are the configured user and can gain nothing`() throws {
         try #require(Privileges.isRoot, "this test needs root, as a container of a build has it")
-        let everyhop = try start(1) { $0.replacingOccurrences(of: "workers = 1", with: "workers = 1\nuser = \"nobody\"") }
+        let everyhop = try start(1) {
+            $0.replacingOccurrences(of: "workers = 1", with: "workers = 1\nuser = \"nobody\"")
+        }
         let worker = try #require(try everyhop.workers().first)
         let status = String(decoding: try File.read("/proc/\(worker)/status"), as: UTF8.self)
         #expect(status.contains("Uid:\t65534\t65534\t65534\t65534"))

@@ -262,4 +262,32 @@ import Testing
         ]).text
         #expect(result.text.contains("trust = { pins = [\"sha256/\(expected.dropLast())\"] }"))
     }
+
+    @Test func `the demonstration works as it says, and a signal to all of its processes drains it`() throws {
+        let output = "\(folder.path)/output"
+        let process = try ChildProcess.spawn(
+            "/bin/sh",
+            arguments: [
+                "sh", "-c", "cd \"$0\" && exec setsid \"$1\" demo --port 0 > \"$2\" 2>&1", folder.path,
+                EveryhopProcess.program, output,
+            ],
+            environment: ChildProcess.currentEnvironment(),
+            descriptors: []
+        )
+        defer {
+            ChildProcess.end(process)
+            _ = ChildProcess.wait(for: process)
+        }
+        let text = { (try? String(decoding: File.read(output), as: UTF8.self)) ?? "" }
+        try waitUntil("the demonstration") { text().contains("ready") }
+        let line = try #require(text().split(separator: "\n").first { $0.contains("curl --cacert") })
+        let command = line[(line.range(of: "curl")?.lowerBound ?? line.startIndex)...]
+        let answer = try Shell.run(["sh", "-c", "cd \(folder.path) && \(command) -sS -m 10"]).text
+        #expect(answer.contains("This is the legacy application") && answer.contains("X-Forwarded-Proto: https"))
+        kill(-process, SIGTERM)
+        try waitUntil("a draining end: \(text())") {
+            text().components(separatedBy: "has ended how=\"status 0\"").count >= 2
+        }
+        #expect(!text().contains("signal 15"))
+    }
 }

@@ -12,8 +12,9 @@ public final class EveryhopProcess {
     public let process: Int32
     private var status: Int?
 
-    /// The program, beside the tests.
+    /// The program, beside the tests; EVERYHOP names another build to test, such as the release.
     public static var program: String {
+        if let named = ProcessInfo.processInfo.environment["EVERYHOP"] { return named }
         let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
         return String(tests[..<(tests.lastIndex(of: "/") ?? tests.endIndex)]) + "/everyhop"
     }

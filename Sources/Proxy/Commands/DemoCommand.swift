@@ -134,6 +134,7 @@ struct DemoApplicationCommand: ParsableCommand {
 
     func run() throws {
         SignalDescriptor.ignoreBrokenPipes()
+        SignalDescriptor.leaveEndingToParent()
         ChildProcess.dieWithParent()
         let identity = try ServerIdentity(chainPEM: try File.read(chain), keyPEM: try File.read(key))
         let listener = FileDescriptor(owning: ChildProcess.firstDescriptor)

@@ -20,6 +20,7 @@ struct WorkerCommand: ParsableCommand {
 
     func run() throws {
         SignalDescriptor.ignoreBrokenPipes()
+        SignalDescriptor.leaveEndingToParent()
         Privileges.forbidCoreDumps()
         let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
         let worker: Worker
@@ -42,6 +43,7 @@ struct MonitorCommand: ParsableCommand {
 
     func run() throws {
         SignalDescriptor.ignoreBrokenPipes()
+        SignalDescriptor.leaveEndingToParent()
         let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
         var listener: Int32 = -1
         let setup = try HelperSetup(from: channel) { configuration in
@@ -60,6 +62,7 @@ struct ResolverCommand: ParsableCommand {
 
     func run() throws {
         SignalDescriptor.ignoreBrokenPipes()
+        SignalDescriptor.leaveEndingToParent()
         let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
         let setup = try HelperSetup(from: channel) { _ in }
         ChildProcess.dieWithParent()

@@ -95,10 +95,9 @@ extension Worker {
         guard let address = exchange.serverFacts.address else { return }
         line.field("server", address.description)
         line.field("server_reused", exchange.serverFacts.reused)
-        guard let facts = exchange.serverFacts.tls else {
-            line.field("server_plaintext", true)
-            return
-        }
+        line.field("server_plaintext", pools[route.pool].settings.plaintext)
+        // Without a handshake there is nothing to tell.
+        guard let facts = exchange.serverFacts.tls else { return }
         line.field("server_tls_version", facts.version)
         line.field("server_tls_cipher", facts.cipher)
         line.field("server_tls_group", facts.group)
