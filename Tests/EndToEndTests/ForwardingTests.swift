@@ -226,4 +226,52 @@ import Testing
         #expect(status.contains("Uid:\t65534\t65534\t65534\t65534"))
         #expect(status.contains("NoNewPrivs:\t1") && status.contains("Groups:\t \n"))
     }
+
+    private func memory(of everyhop: EveryhopProcess) throws -> Int {
+        let worker = try #require(try everyhop.workers().first)
+        let status = String(decoding: try File.read("/proc/\(worker)/status"), as: UTF8.self)
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS") } ?? ""
+        return Int(line.split(separator: " ").dropLast().last ?? "") ?? 0
+    }
+
+    @Test func `a server that reads nothing makes the client wait, not the worker grow`() throws {
+        let stuck = Shared(true)
+        let deaf = try server { _ in try waitUntil("the test's end", seconds: 60) { !stuck.value } }
+        let everyhop = try start(deaf.port)
+        let before = try memory(of: everyhop)
+        let client = try Connection(to: everyhop.port, try trust.client(), seconds: 1)
+        try client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
+        let piece = [UInt8](repeating: 0x61, count: 1 << 20)
+        var sent = 0
+        while sent < 100, (try? client.send(piece)) != nil { sent += 1 }
+        #expect(sent < 100)
+        #expect(try memory(of: everyhop) - before < 4096)
+        stuck.with { $0 = false }
+    }
+
+    @Test func `a client that reads nothing makes the server wait, not the worker grow`() throws {
+        let sent = Shared(0)
+        let generous = try server { connection in
+            _ = try connection.receive(until: "\r\n\r\n")
+            try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            let piece = [UInt8](repeating: 0x61, count: 1 << 20)
+            for _ in 0..<100 {
+                try connection.send(piece)
+                sent.with { $0 += 1 }
+            }
+        }
+        let everyhop = try start(generous.port)
+        let before = try memory(of: everyhop)
+        let client = try Connection(to: everyhop.port, try trust.client())
+        try client.send(Self.get)
+        var last = -1
+        try waitUntil("the server's pause") {
+            defer { last = sent.value }
+            usleep(300_000)
+            return last == sent.value && last > 0
+        }
+        #expect(sent.value < 100)
+        #expect(try memory(of: everyhop) - before < 4096)
+        client.abort()
+    }
 }

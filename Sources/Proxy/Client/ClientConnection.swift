@@ -92,12 +92,12 @@ final class ClientConnection {
 
     /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
     func read(_ worker: Worker) {
-        guard phase != .closed else { return }
+        // What is not read stays with the kernel, and in the end with the client: back-pressure.
+        guard phase != .closed, transport.inbound.count < room(worker) else { return }
         let before = transport.bytesIn
         do throws(TransportError) {
             switch try transport.fill() {
-            case .bytes(_, let more):
-                if more { worker.readAgain(token) }
+            case .bytes:
                 exchange?.bytesFromClient += transport.bytesIn - before
                 worker.metrics.add(.bytesFromClients, Int(truncatingIfNeeded: transport.bytesIn - before))
             case .nothing: break
@@ -138,10 +138,13 @@ final class ClientConnection {
         guard phase != .closed else { return }
         flush(worker)
         guard phase != .closed else { return }
-        // A head that is longer than allowed has to be read beyond its limit to be refused.
-        let room = phase == .head ? worker.headLimit + 1 : Transport.highWater
-        transport.updateInterest(reading: transport.inbound.count < room, poller: worker.poller)
+        let hasRoom = transport.inbound.count < room(worker)
+        if hasRoom, transport.holdsMore { worker.readAgain(token) }
+        transport.updateInterest(reading: hasRoom, poller: worker.poller)
     }
+
+    /// How much may wait; a head that is longer than allowed has to be read beyond its limit to be refused.
+    private func room(_ worker: Worker) -> Int { phase == .head ? worker.headLimit + 1 : Transport.highWater }
 
     /// No new request is taken; one under way is finished.
     func drain(_ worker: Worker) {

@@ -81,16 +81,13 @@ final class DemoApplication {
                     return true
                 }
             }
-            var more = true
-            while more, !client.isFinished {
+            repeat {
                 switch try client.transport.fill() {
-                case .bytes(_, let again):
-                    more = again
-                    try answerAll(client)
-                case .nothing: more = false
+                case .bytes: try answerAll(client)
+                case .nothing: break
                 case .ended: return false
                 }
-            }
+            } while client.transport.holdsMore && !client.isFinished
             let isWritten = try client.transport.flush()
             client.transport.updateInterest(reading: !client.isFinished, poller: poller)
             return !(client.isFinished && isWritten)

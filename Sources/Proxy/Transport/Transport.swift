@@ -32,9 +32,13 @@ struct Transport: ~Copyable {
 
     enum End { case open, clean, truncated }
 
+    /// TLS may hold bytes that epoll does not tell of, or the end of the stream is still to be told: `fill` wants to be
+    /// called again once there is room.
+    private(set) var holdsMore = false
+
     enum Filled {
-        /// So many new bytes wait in `inbound`; `more` says that the kernel or TLS may hold further ones now.
-        case bytes(Int, more: Bool)
+        /// So many new bytes wait in `inbound`.
+        case bytes(Int)
         /// Nothing new, and no end either.
         case nothing
         /// The peer has ended its stream; see `end`.
@@ -84,6 +88,7 @@ struct Transport: ~Copyable {
 
     /// Reads what has come, up to the budget of one turn.
     mutating func fill() throws(TransportError) -> Filled {
+        holdsMore = false
         guard end == .open else { return .ended }
         var total = 0
         while total < Self.readBudget {
@@ -93,21 +98,24 @@ struct Transport: ~Copyable {
                 bytesIn &+= UInt64(truncatingIfNeeded: count)
                 // A short read has emptied the socket: asking again would cost a call for nothing.
                 let pending = tls?.hasPending ?? (count == BufferPool.blockSize)
-                if !pending { return .bytes(total, more: false) }
+                if !pending { return .bytes(total) }
             case .wantsRead:
-                return total > 0 ? .bytes(total, more: false) : .nothing
+                return total > 0 ? .bytes(total) : .nothing
             case .wantsWrite:
                 readNeedsWrite = true
-                return total > 0 ? .bytes(total, more: false) : .nothing
+                return total > 0 ? .bytes(total) : .nothing
             case .closed:
                 end = .clean
-                return total > 0 ? .bytes(total, more: true) : .ended
+                holdsMore = total > 0
+                return total > 0 ? .bytes(total) : .ended
             case .truncated:
                 end = .truncated
-                return total > 0 ? .bytes(total, more: true) : .ended
+                holdsMore = total > 0
+                return total > 0 ? .bytes(total) : .ended
             }
         }
-        return .bytes(total, more: true)
+        holdsMore = true
+        return .bytes(total)
     }
 
     /// Reads a request's head from the bytes that wait.

@@ -86,12 +86,12 @@ final class UpstreamConnection {
 
     /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
     func read(_ worker: Worker) {
+        guard transport.inbound.count < room(worker) else { return }
         do throws(TransportError) {
             switch try transport.fill() {
-            case .bytes(_, let more):
+            case .bytes:
                 responseBytesSeen = true
                 if phase == .body || phase == .head { refreshDeadline(worker) }
-                if more { worker.readAgain(token) }
             case .nothing: break
             case .ended:
                 if phase == .idle { close(worker) }
@@ -120,12 +120,17 @@ final class UpstreamConnection {
         guard phase != .closed else { return }
         if phase == .head || phase == .body || phase == .idle { flush(worker) }
         guard phase != .closed else { return }
+        let hasRoom = transport.inbound.count < room(worker)
+        if hasRoom, transport.holdsMore { worker.readAgain(token) }
         transport.updateInterest(
-            reading: transport.inbound.count < (phase == .head ? worker.headLimit + 1 : Transport.highWater),
+            reading: hasRoom,
             connecting: phase == .connecting,
             poller: worker.poller
         )
     }
+
+    /// How much may wait; a head that is longer than allowed has to be read beyond its limit to be refused.
+    private func room(_ worker: Worker) -> Int { phase == .head ? worker.headLimit + 1 : Transport.highWater }
 
     // MARK: verbs of the exchange
 
