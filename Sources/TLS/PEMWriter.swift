@@ -42,8 +42,14 @@ enum AddressText {
         return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    static func isAddress(_ text: String) -> Bool {
+    /// The one way to write an address; nil when the text is none.
+    static func canonical(_ text: String) -> String? {
+        // C would stop at a zero byte and take the rest for granted.
+        guard !text.utf8.contains(0) else { return nil }
         var room = [UInt8](repeating: 0, count: 16)
-        return inet_pton(AF_INET, text, &room) == 1 || inet_pton(AF_INET6, text, &room) == 1
+        if inet_pton(AF_INET, text, &room) == 1 { return write(Array(room.prefix(4))) }
+        return inet_pton(AF_INET6, text, &room) == 1 ? write(room) : nil
     }
+
+    static func isAddress(_ text: String) -> Bool { canonical(text) != nil }
 }
