@@ -159,7 +159,7 @@ public enum CertificateMaker {
     }
 
     private static func setCommonName(_ subject: OpaquePointer, _ names: [String]) throws(CertificateError) {
-        guard let first = names.first else { throw .invalidName("") }
+        guard let first = names.first, !first.isEmpty else { throw .invalidName("") }
         // X.520 allows 64 characters; a longer name stands in the alternative names alone.
         let common = Array(first.utf8.prefix(64))
         guard

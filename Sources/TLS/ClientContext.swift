@@ -114,11 +114,23 @@ public final class ClientContext {
             failure = reason(X509_STORE_CTX_get_error(store), leaf)
             return 0
         }
+        // With an authority, the library has measured the keys of the whole chain already.
+        if !verifiesAuthority, !isStrong(leaf) {
+            X509_STORE_CTX_set_error(store, CInt(X509_V_ERR_EE_KEY_TOO_SMALL))
+            return 0
+        }
         if !trust.pins.isEmpty, !isPinned(leaf) {
             X509_STORE_CTX_set_error(store, CInt(X509_V_ERR_APPLICATION_VERIFICATION))
             return 0
         }
         return 1
+    }
+
+    /// Whether the key is worth 112 bits (RSA 2048, P-224): a pin on a key that can be broken proves nothing.
+    private func isStrong(_ leaf: OpaquePointer) -> Bool {
+        if let key = X509_get0_pubkey(leaf), EVP_PKEY_get_security_bits(key) >= 112 { return true }
+        failure = .other("the server's key is too weak for this policy")
+        return false
     }
 
     /// Whether the certificate's key is pinned; if not, `failure` says what was seen.

@@ -11,7 +11,8 @@ public final class ServerContext {
 
     /// - Parameters:
     ///   - identities: one for each kind of key, so that old clients get RSA and others ECDSA.
-    ///   - alpn: the application protocols spoken, the preferred one first (RFC 7301); empty when that is not negotiated.
+    ///   - alpn: the application protocols spoken, the preferred one first (RFC 7301); empty for no
+    ///     negotiation.
     ///   - tag: the binding's number.
     /// - Throws: when the library refuses a certificate or a setting.
     public init(

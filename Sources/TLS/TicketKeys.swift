@@ -15,8 +15,8 @@ public final class TicketKeys {
     /// Makes one random key.
     public init() throws(TLSError) { keys = [try Self.random()] }
 
-    /// Reads keys that another process encoded, or a file of 80-byte keys, the current one first; nil when the length is
-    /// not a whole number of keys.
+    /// Reads keys that another process encoded, or a file of 80-byte keys, the current one first; nil when the length
+    /// is not a whole number of keys.
     public init?(decoding bytes: [UInt8]) {
         keys = []
         guard replace(decoding: bytes) else { return nil }

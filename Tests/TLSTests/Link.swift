@@ -43,6 +43,9 @@ final class Link {
     var serverFacts: TLSFacts? { server.facts }
     var seenCertificates: [CertificateFacts] { client.peerCertificates() }
 
+    var hasPending: Bool { client.hasPending }
+    var serverHasPending: Bool { server.hasPending }
+
     func queue() -> ByteQueue { ByteQueue(pool: pool) }
 
     /// Steps both sides until each is done or has failed.
@@ -145,6 +148,8 @@ final class BareServer {
     }
 
     func send(_ bytes: [UInt8]) { _ = Glibc.write(peer.raw, bytes, bytes.count) }
+
+    var isUnestablished: Bool { tls.facts == nil }
 
     func end() { Glibc.shutdown(peer.raw, CInt(SHUT_WR)) }
 
