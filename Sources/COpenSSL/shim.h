@@ -108,7 +108,12 @@ static inline int everyhop_request_add_names(X509_REQ *request, const char *valu
 /// Reads PKCS#12 with the algorithms of `library`; NULL when it is not such a file.
 static inline PKCS12 *everyhop_read_pfx(BIO *bio, OSSL_LIB_CTX *library) {
     PKCS12 *file = PKCS12_init_ex(NID_pkcs7_data, library, NULL);
-    return file ? d2i_PKCS12_bio(bio, &file) : NULL;
+    if (file && !d2i_PKCS12_bio(bio, &file)) {
+        // Depending on where it stumbled, the decoder has freed it and set it to NULL, or not.
+        PKCS12_free(file);
+        return NULL;
+    }
+    return file;
 }
 
 /// A session ticket key as the callback below uses it.

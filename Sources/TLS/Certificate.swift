@@ -91,9 +91,10 @@ final class X509Certificate {
     deinit { X509_free(raw) }
 
     static func read(pem: [UInt8]) throws(CertificateError) -> [X509Certificate] {
-        var list: [X509Certificate] = []
-        MemoryReader.read(pem) { bio in
+        let list = try MemoryReader.read(pem) { bio in
+            var list: [X509Certificate] = []
             while let raw = PEM_read_bio_X509(bio, nil, nil, nil) { list.append(X509Certificate(owning: raw)) }
+            return list
         }
         ERR_clear_error()
         guard !list.isEmpty else { throw .noCertificate }

@@ -20,13 +20,15 @@ enum PEMWriter {
 
 /// Lets OpenSSL read bytes of ours.
 enum MemoryReader {
-    /// A BIO over `bytes`, which keeps a pointer to them: it lives no longer than the call.
-    static func read<R, E: Error>(
+    /// Calls `body` with a BIO over `bytes`, which keeps a pointer into them: it must not outlive the call.
+    static func read<R>(
         _ bytes: [UInt8],
-        _ body: (OpaquePointer) throws(E) -> R
-    ) throws(E) -> R? {
-        try bytes.withUnsafeBufferPointer { buffer throws(E) -> R? in
-            guard let bio = BIO_new_mem_buf(buffer.baseAddress, CInt(clamping: buffer.count)) else { return nil }
+        _ body: (OpaquePointer) throws(CertificateError) -> R
+    ) throws(CertificateError) -> R {
+        try bytes.withUnsafeBufferPointer { buffer throws(CertificateError) in
+            let made = buffer.baseAddress.map { BIO_new_mem_buf($0, CInt(clamping: buffer.count)) }
+            // Nothing has no address: an empty BIO then.
+            guard let bio = made ?? BIO_new(BIO_s_mem()) else { throw .library("out of memory") }
             defer { BIO_free(bio) }
             return try body(bio)
         }

@@ -34,9 +34,7 @@ public enum PFX {
         _ password: [UInt8],
         _ library: OpaquePointer
     ) throws(CertificateError) -> Parts {
-        guard let bio = BIO_new_mem_buf(bytes, CInt(clamping: bytes.count)) else { throw .library("out of memory") }
-        defer { BIO_free(bio) }
-        guard let file = everyhop_read_pfx(bio, library) else {
+        guard let file = try MemoryReader.read(bytes, { everyhop_read_pfx($0, library) }) else {
             ERR_clear_error()
             throw .badPFX
         }

@@ -52,7 +52,7 @@ final class PrivateKey {
 
     init(pem: [UInt8]) throws(CertificateError) {
         // An empty password instead of OpenSSL's question on the terminal.
-        let raw = MemoryReader.read(pem) { PEM_read_bio_PrivateKey($0, nil, { _, _, _, _ in 0 }, nil) } ?? nil
+        let raw = try MemoryReader.read(pem) { PEM_read_bio_PrivateKey($0, nil, { _, _, _, _ in 0 }, nil) }
         ERR_clear_error()
         guard let raw else { throw .noKey }
         self.raw = raw

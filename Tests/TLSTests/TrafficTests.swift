@@ -179,7 +179,7 @@ import Testing
         let link = try Link(try makeClient(root), table)
         /// Leaves an error on this thread, as a failed call of the library does.
         func leaveError() {
-            let bio = BIO_new_mem_buf("x", 1)
+            let bio = BIO_new(BIO_s_mem())
             #expect(PEM_read_bio_X509(bio, nil, nil, nil) == nil)
             BIO_free(bio)
             #expect(ERR_peek_error() != 0)
