@@ -68,7 +68,11 @@ let package = Package(
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: base),
         .testTarget(name: "HTTPTests", dependencies: ["Bytes", "HTTP", "Support"], swiftSettings: base),
         .testTarget(name: "PlatformTests", dependencies: ["Bytes", "Platform"], swiftSettings: base),
-        .testTarget(name: "TLSTests", dependencies: ["Bytes", "Platform", "TLS"], swiftSettings: base),
+        .testTarget(
+            name: "TLSTests",
+            dependencies: ["Bytes", "COpenSSL", "Platform", "Support", "TLS"],
+            swiftSettings: base
+        ),
         .testTarget(name: "TelemetryTests", dependencies: ["Bytes", "Platform", "Telemetry"], swiftSettings: base),
         .testTarget(name: "ProxyTests", dependencies: ["Bytes", "Config", "HTTP", "Proxy"], swiftSettings: base),
         .target(

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
+#include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -31,11 +32,6 @@ static inline long everyhop_ctx_set_session_cache_mode(SSL_CTX *context, long mo
 static inline int everyhop_ctx_add_chain(SSL_CTX *context, X509 *certificate) {
     return (int)SSL_CTX_add1_chain_cert(context, certificate);
 }
-static inline void everyhop_ctx_set_server_name_callback(SSL_CTX *context, int (*callback)(SSL *, int *, void *),
-                                                         void *argument) {
-    SSL_CTX_set_tlsext_servername_callback(context, callback);
-    SSL_CTX_set_tlsext_servername_arg(context, argument);
-}
 static inline void everyhop_ctx_set_options(SSL_CTX *context, int is_server) {
     uint64_t options = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_SSLv3;
     if (is_server) options |= SSL_OP_CIPHER_SERVER_PREFERENCE;
@@ -44,17 +40,19 @@ static inline void everyhop_ctx_set_options(SSL_CTX *context, int is_server) {
 static inline int everyhop_set_host_name(SSL *ssl, const char *name) {
     return (int)SSL_set_tlsext_host_name(ssl, name);
 }
-/// The group's name in the key exchange, or NULL; newer libraries know more groups.
+/// Takes other versions than the connection's context has.
+static inline int everyhop_set_versions(SSL *ssl, int least, int most) {
+    return SSL_set_min_proto_version(ssl, least) && SSL_set_max_proto_version(ssl, most);
+}
+/// The group's name in the key exchange, as TLS spells it, or NULL. A library newer than these headers knows more.
 static inline const char *everyhop_group_name(SSL *ssl) {
-#if OPENSSL_VERSION_NUMBER >= 0x30200000L
-    return SSL_get0_group_name(ssl);
-#else
     long group = SSL_get_negotiated_group(ssl);
-    if (group == 0) return NULL;
-    if (group & 0x1000000) return "unknown";
-    const char *name = OBJ_nid2sn((int)group);
-    return name;
-#endif
+    return group == 0 ? NULL : SSL_group_to_name(ssl, (int)group);
+}
+/// Drops errors that an earlier call left on this thread, so that no other connection is blamed for them.
+/// Looking costs a fraction of clearing, and hardly ever is there anything to clear.
+static inline void everyhop_forget_errors(void) {
+    if (ERR_peek_error() != 0) ERR_clear_error();
 }
 static inline unsigned long everyhop_error_reason(unsigned long error) {
     return (unsigned long)ERR_GET_REASON(error);
@@ -105,6 +103,17 @@ static inline int everyhop_request_add_names(X509_REQ *request, const char *valu
              X509_REQ_add_extensions(request, list);
     sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
     return ok;
+}
+
+/// Reads PKCS#12 with the algorithms of `library`; NULL when it is not such a file.
+static inline PKCS12 *everyhop_read_pfx(BIO *bio, OSSL_LIB_CTX *library) {
+    PKCS12 *file = PKCS12_init_ex(NID_pkcs7_data, library, NULL);
+    if (file && !d2i_PKCS12_bio(bio, &file)) {
+        // Depending on where it stumbled, the decoder has freed it and set it to NULL, or not.
+        PKCS12_free(file);
+        return NULL;
+    }
+    return file;
 }
 
 /// A session ticket key as the callback below uses it.

@@ -48,7 +48,7 @@ public struct CertificateFacts: Equatable, Sendable {
     public let names: [String]
     /// The IP addresses that it is for.
     public let addresses: [String]
-    /// Such as `EC 256` or `RSA 2048`.
+    /// Such as `ECDSA P-256`, `RSA 2048` or `ED25519`.
     public let keyType: String
     /// The pin of its key.
     public let pin: PublicKeyPin
@@ -63,18 +63,22 @@ public struct CertificateFacts: Equatable, Sendable {
         return try chain.map { certificate throws(CertificateError) in try certificate.facts() }
     }
 
-    /// Whether the certificate is for `host`: a DNS name, a wildcard for one label (`*.example.org`), or an address
-    /// (RFC 9525 §6); the subject's common name does not count.
+    /// Whether the certificate is for `host` (RFC 9525 §6).
+    ///
+    /// What counts are DNS names, wildcards for one label (`*.example.org`), and addresses; the subject's common name
+    /// does not.
     public func covers(_ host: String) -> Bool {
+        if let address = AddressText.canonical(host) { return addresses.contains(address) }
         let host = host.lowercased()
-        if addresses.contains(host) { return true }
         return names.contains { Self.matches($0.lowercased(), host) }
     }
 
+    /// A wildcard stands for the whole leftmost label, and only below a name of two labels: `*.org` is nobody's.
     private static func matches(_ name: String, _ host: String) -> Bool {
         if name == host { return true }
         guard name.hasPrefix("*."), let dot = host.firstIndex(of: "."), dot != host.startIndex else { return false }
-        return host[dot...] == name.dropFirst()
+        let parent = name.dropFirst()
+        return host[dot...] == parent && parent.dropFirst().contains(".")
     }
 }
 
@@ -87,9 +91,10 @@ final class X509Certificate {
     deinit { X509_free(raw) }
 
     static func read(pem: [UInt8]) throws(CertificateError) -> [X509Certificate] {
-        var list: [X509Certificate] = []
-        MemoryReader.read(pem) { bio in
+        let list = try MemoryReader.read(pem) { bio in
+            var list: [X509Certificate] = []
             while let raw = PEM_read_bio_X509(bio, nil, nil, nil) { list.append(X509Certificate(owning: raw)) }
+            return list
         }
         ERR_clear_error()
         guard !list.isEmpty else { throw .noCertificate }
@@ -106,6 +111,8 @@ final class X509Certificate {
         var digest = [UInt8](repeating: 0, count: 32)
         X509_digest(raw, EVP_sha256(), &digest, nil)
         let names = subjectAlternativeNames()
+        // An unreadable extension or signature leaves an error, of which no connection may be accused.
+        defer { everyhop_forget_errors() }
         return CertificateFacts(
             subject: Self.text(X509_get_subject_name(raw)),
             issuer: Self.text(X509_get_issuer_name(raw)),
@@ -124,7 +131,21 @@ final class X509Certificate {
     private func keyType() -> String {
         guard let key = X509_get0_pubkey(raw) else { return "unknown" }
         let name = EVP_PKEY_get0_type_name(key).map { String(cString: $0) } ?? "unknown"
-        return "\(name) \(EVP_PKEY_get_bits(key))"
+        let bits = EVP_PKEY_get_bits(key)
+        switch name {
+        case "EC":
+            var curve = [CChar](repeating: 0, count: 64)
+            var length = 0
+            guard EVP_PKEY_get_group_name(key, &curve, curve.count, &length) == 1 else { return "ECDSA \(bits)" }
+            switch String(decoding: curve.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self) {
+            case "prime256v1": return "ECDSA P-256"
+            case "secp384r1": return "ECDSA P-384"
+            case "secp521r1": return "ECDSA P-521"
+            case let other: return "ECDSA \(other)"
+            }
+        case "RSA", "RSA-PSS", "DSA": return "\(name) \(bits)"
+        default: return name
+        }
     }
 
     private func serial() -> String {
@@ -150,12 +171,17 @@ final class X509Certificate {
                 count: Int(ASN1_STRING_length(string))
             )
             if type == GEN_DNS {
-                names.append(String(decoding: bytes, as: UTF8.self))
+                names.append(Self.visible(bytes))
             } else if let address = AddressText.write(Array(bytes)) {
                 addresses.append(address)
             }
         }
         return (names, addresses)
+    }
+
+    /// A DNS name is printable ASCII; a certificate of a stranger can say anything, and this ends in logs.
+    private static func visible(_ bytes: UnsafeBufferPointer<UInt8>) -> String {
+        String(decoding: bytes.map { (0x21...0x7E).contains($0) ? $0 : 0x3F }, as: UTF8.self)
     }
 
     private static func text(_ name: OpaquePointer?) -> String {

@@ -40,9 +40,19 @@ public enum CertificateMaker {
     }
 
     /// Makes an authority that can sign other certificates.
-    public static func authority(name: String, days: Int = 3650) throws(CertificateError) -> Issued {
+    ///
+    /// - Parameter parent: the authority above it; without one, it is a root.
+    public static func authority(
+        name: String,
+        by parent: Issued? = nil,
+        days: Int = 3650
+    ) throws(CertificateError) -> Issued {
         let key = try makeKey(.ecdsa)
-        let certificate = try build([name], key, 0, days, isAuthority: true, issuer: nil)
+        var issuer: (certificate: X509Certificate, key: PrivateKey)?
+        if let parent {
+            issuer = (try X509Certificate.read(pem: parent.certificatePEM)[0], try PrivateKey(pem: parent.keyPEM))
+        }
+        let certificate = try build([name], key, 0, days, isAuthority: true, issuer: issuer)
         return Issued(certificatePEM: try certificate.pem(), keyPEM: try key.pem())
     }
 
@@ -102,6 +112,9 @@ public enum CertificateMaker {
         isAuthority: Bool,
         issuer: (certificate: X509Certificate, key: PrivateKey)?
     ) throws(CertificateError) -> X509Certificate {
+        guard (-36_500...36_500).contains(validFrom), (0...36_500).contains(days) else {
+            throw .library("a certificate is valid for a hundred years at most")
+        }
         guard let raw = X509_new() else { throw .library("out of memory") }
         let certificate = X509Certificate(owning: raw)
         X509_set_version(raw, 2)
@@ -115,9 +128,12 @@ public enum CertificateMaker {
         try setCommonName(subject, names)
         let signer = issuer?.certificate.raw ?? raw
         guard X509_set_issuer_name(raw, X509_get_subject_name(signer)) == 1 else { throw .fromQueue("the issuer") }
+        // RFC 8813 §3: a key of ECDSA cannot encipher keys.
+        let isRSA = EVP_PKEY_is_a(key.raw, "RSA") == 1
+        let usage = isRSA ? "critical,digitalSignature,keyEncipherment" : "critical,digitalSignature"
         var extensions: [(CInt, String)] = [
             (NID_basic_constraints, isAuthority ? "critical,CA:TRUE" : "critical,CA:FALSE"),
-            (NID_key_usage, isAuthority ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature,keyEncipherment"),
+            (NID_key_usage, isAuthority ? "critical,keyCertSign,cRLSign" : usage),
             (NID_subject_key_identifier, "hash"), (NID_authority_key_identifier, "keyid"),
         ]
         if !isAuthority {
@@ -143,7 +159,7 @@ public enum CertificateMaker {
     }
 
     private static func setCommonName(_ subject: OpaquePointer, _ names: [String]) throws(CertificateError) {
-        guard let first = names.first else { throw .invalidName("") }
+        guard let first = names.first, !first.isEmpty else { throw .invalidName("") }
         // X.520 allows 64 characters; a longer name stands in the alternative names alone.
         let common = Array(first.utf8.prefix(64))
         guard
@@ -156,11 +172,12 @@ public enum CertificateMaker {
     private static func alternativeNames(_ names: [String]) throws(CertificateError) -> String {
         try names.map { name throws(CertificateError) in
             if AddressText.isAddress(name) { return "IP:\(name)" }
+            let labels = name.hasPrefix("*.") ? name.utf8.dropFirst(2) : name.utf8[...]
             let isName =
-                !name.isEmpty && name.utf8.count <= 253
-                && name.utf8.allSatisfy { byte in
+                !labels.isEmpty && name.utf8.count <= 253
+                && labels.allSatisfy { byte in
                     (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
-                        || byte == 0x2D || byte == 0x2E || byte == 0x5F || byte == 0x2A
+                        || byte == 0x2D || byte == 0x2E || byte == 0x5F
                 }
             guard isName else { throw .invalidName(name) }
             return "DNS:\(name)"

@@ -29,7 +29,7 @@ public final class ClientContext {
 
     let handle: ContextHandle
     /// nil only in a context that inspects and therefore carries no traffic.
-    private(set) var trust: Trust?
+    let trust: Trust?
     private let name: String?
     /// The name to send; an address is never sent (RFC 6066 §3).
     let serverName: String?
@@ -66,6 +66,10 @@ public final class ClientContext {
         policy: TLSPolicy,
         alpn: [String]
     ) throws(TLSError) {
+        // The library takes an empty name for "verify none", a leading dot for "any name below", and stops at a zero.
+        if let name, name.isEmpty || name.hasPrefix(".") || name.utf8.contains(0) {
+            throw .library("\"\(name)\" is no name of a server")
+        }
         handle = try ContextHandle(isServer: false, policy)
         self.trust = trust
         self.name = name
@@ -110,11 +114,23 @@ public final class ClientContext {
             failure = reason(X509_STORE_CTX_get_error(store), leaf)
             return 0
         }
+        // With an authority, the library has measured the keys of the whole chain already.
+        if !verifiesAuthority, !isStrong(leaf) {
+            X509_STORE_CTX_set_error(store, CInt(X509_V_ERR_EE_KEY_TOO_SMALL))
+            return 0
+        }
         if !trust.pins.isEmpty, !isPinned(leaf) {
             X509_STORE_CTX_set_error(store, CInt(X509_V_ERR_APPLICATION_VERIFICATION))
             return 0
         }
         return 1
+    }
+
+    /// Whether the key is worth 112 bits (RSA 2048, P-224): a pin on a key that can be broken proves nothing.
+    private func isStrong(_ leaf: OpaquePointer) -> Bool {
+        if let key = X509_get0_pubkey(leaf), EVP_PKEY_get_security_bits(key) >= 112 { return true }
+        failure = .other("the server's key is too weak for this policy")
+        return false
     }
 
     /// Whether the certificate's key is pinned; if not, `failure` says what was seen.
@@ -129,16 +145,30 @@ public final class ClientContext {
         return false
     }
 
-    /// Checks the pin of a finished handshake again: a resumed session does not call the callback above.
+    /// Checks a finished handshake again: a resumed session does not call the callback above.
     ///
-    /// - Throws: a mismatch; the connection must not be used.
-    func recheck(_ ssl: OpaquePointer) throws(TLSError) {
-        guard let trust, !trust.pins.isEmpty else { return }
-        guard let leaf = SSL_get0_peer_certificate(ssl) else { throw .verification(.noCertificate) }
-        guard let seen = PublicKeyPin(of: leaf) else {
-            throw .verification(.other("the certificate's key is unreadable"))
+    /// - Returns: the pin that matched; nil when pins do not count.
+    /// - Throws: a mismatch; the connection must not be used, and the sessions of its endpoint are gone.
+    func recheck(_ ssl: OpaquePointer) throws(TLSError) -> PublicKeyPin? {
+        guard let trust else { return nil }
+        do throws(VerificationFailure) {
+            guard let leaf = SSL_get0_peer_certificate(ssl) else { throw .noCertificate }
+            if verifiesAuthority { try recheckAuthority(ssl, leaf) }
+            if trust.pins.isEmpty { return nil }
+            guard let seen = PublicKeyPin(of: leaf) else { throw .other("the certificate's key is unreadable") }
+            guard trust.pins.contains(seen) else { throw .pinMismatch(seen: seen.description) }
+            return seen
+        } catch {
+            forgetSessions(endpoint: Self.endpoint(of: ssl))
+            throw .verification(error)
         }
-        guard trust.pins.contains(seen) else { throw .verification(.pinMismatch(seen: seen.description)) }
+    }
+
+    /// A session may be older than the last second of the certificate that it was made under.
+    private func recheckAuthority(_ ssl: OpaquePointer, _ leaf: OpaquePointer) throws(VerificationFailure) {
+        let verdict = SSL_get_verify_result(ssl)
+        guard verdict == X509_V_OK else { throw .other(String(cString: X509_verify_cert_error_string(verdict))) }
+        guard X509_cmp_current_time(X509_get0_notAfter(leaf)) > 0 else { throw .expired }
     }
 
     private func reason(_ code: CInt, _ leaf: OpaquePointer) -> VerificationFailure {
@@ -161,7 +191,9 @@ public final class ClientContext {
         guard let store = SSL_CTX_get_cert_store(context) else { throw .libraryFailure("a certificate store") }
         do throws(CertificateError) {
             for authority in try X509Certificate.read(pem: authorities) {
-                guard X509_STORE_add_cert(store, authority.raw) == 1 else { throw .fromQueue("an authority") }
+                // Without it, Swift may free the certificate as soon as its pointer has been read.
+                let added = withExtendedLifetime(authority) { X509_STORE_add_cert(store, $0.raw) }
+                guard added == 1 else { throw .fromQueue("an authority") }
             }
         } catch { throw .library("the authorities: \(error)") }
     }
@@ -178,9 +210,6 @@ public final class ClientContext {
         guard isSet == 1 else { throw .libraryFailure("the name to verify") }
     }
 
-    /// Changes the pins without forgetting the sessions, which nothing but a test of the check above may do.
-    package func replacePinsForTesting(_ pins: [PublicKeyPin]) { trust?.pins = pins }
-
     // MARK: sessions
 
     private func setSessionCache() {
@@ -189,13 +218,19 @@ public final class ClientContext {
             guard let ssl, let session,
                 let owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ExtraData.contextOwner)
             else { return 0 }
-            let endpoint = Int(bitPattern: SSL_get_ex_data(ssl, ExtraData.endpoint))
-            Unmanaged<ClientContext>.fromOpaque(owner)._withUnsafeGuaranteedRef { $0.save(session, endpoint) }
+            Unmanaged<ClientContext>.fromOpaque(owner)._withUnsafeGuaranteedRef {
+                $0.save(session, endpoint: ClientContext.endpoint(of: ssl))
+            }
             return 1
         }
     }
 
-    private func save(_ session: OpaquePointer, _ endpoint: Int) {
+    private static func endpoint(of ssl: OpaquePointer) -> Int {
+        Int(bitPattern: SSL_get_ex_data(ssl, ExtraData.endpoint))
+    }
+
+    /// Keeps a session, of which it takes over the caller's reference; the oldest one makes room.
+    func save(_ session: OpaquePointer, endpoint: Int) {
         sessions[endpoint, default: []].append(session)
         if let count = sessions[endpoint]?.count, count > Self.mostSessions,
             let oldest = sessions[endpoint]?.removeFirst()
@@ -204,11 +239,35 @@ public final class ClientContext {
         }
     }
 
-    /// Offers a saved session; each is used once, so that an observer cannot link connections (RFC 8446 §C.4).
+    /// Gives the newest session away, with its reference.
+    func takeSession(endpoint: Int) -> OpaquePointer? { sessions[endpoint]?.popLast() }
+
+    private func forgetSessions(endpoint: Int) {
+        for session in sessions.removeValue(forKey: endpoint) ?? [] { SSL_SESSION_free(session) }
+    }
+
+    /// Offers a saved session, which is then no longer saved.
+    ///
+    /// Each is used once, so that an observer cannot link connections (RFC 8446 §C.4), but see `keepSession`.
     func offerSession(to ssl: OpaquePointer, endpoint: Int) {
         SSL_set_ex_data(ssl, ExtraData.endpoint, UnsafeMutableRawPointer(bitPattern: endpoint))
-        guard let session = sessions[endpoint]?.popLast() else { return }
-        if SSL_SESSION_is_resumable(session) == 1 { SSL_set_session(ssl, session) }
-        SSL_SESSION_free(session)
+        while let session = takeSession(endpoint: endpoint) {
+            let isUsable = SSL_SESSION_is_resumable(session) == 1
+            if isUsable { SSL_set_session(ssl, session) }
+            SSL_SESSION_free(session)
+            if isUsable { return }
+        }
+    }
+
+    /// Saves a session of TLS 1.2 again that has just been resumed.
+    ///
+    /// The server need not send another ticket then (RFC 5077 §3.3), and of one that it does send, the library tells
+    /// nobody.
+    func keepSession(of ssl: OpaquePointer) {
+        guard SSL_session_reused(ssl) == 1, SSL_version(ssl) < TLS1_3_VERSION, let session = SSL_get1_session(ssl)
+        else {
+            return
+        }
+        save(session, endpoint: Self.endpoint(of: ssl))
     }
 }

@@ -20,13 +20,15 @@ enum PEMWriter {
 
 /// Lets OpenSSL read bytes of ours.
 enum MemoryReader {
-    /// A BIO over `bytes`, which keeps a pointer to them: it lives no longer than the call.
-    static func read<R, E: Error>(
+    /// Calls `body` with a BIO over `bytes`, which keeps a pointer into them: it must not outlive the call.
+    static func read<R>(
         _ bytes: [UInt8],
-        _ body: (OpaquePointer) throws(E) -> R
-    ) throws(E) -> R? {
-        try bytes.withUnsafeBufferPointer { buffer throws(E) -> R? in
-            guard let bio = BIO_new_mem_buf(buffer.baseAddress, CInt(clamping: buffer.count)) else { return nil }
+        _ body: (OpaquePointer) throws(CertificateError) -> R
+    ) throws(CertificateError) -> R {
+        try bytes.withUnsafeBufferPointer { buffer throws(CertificateError) in
+            let made = buffer.baseAddress.map { BIO_new_mem_buf($0, CInt(clamping: buffer.count)) }
+            // Nothing has no address: an empty BIO then.
+            guard let bio = made ?? BIO_new(BIO_s_mem()) else { throw .library("out of memory") }
             defer { BIO_free(bio) }
             return try body(bio)
         }
@@ -42,8 +44,14 @@ enum AddressText {
         return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    static func isAddress(_ text: String) -> Bool {
+    /// The one way to write an address; nil when the text is none.
+    static func canonical(_ text: String) -> String? {
+        // C would stop at a zero byte and take the rest for granted.
+        guard !text.utf8.contains(0) else { return nil }
         var room = [UInt8](repeating: 0, count: 16)
-        return inet_pton(AF_INET, text, &room) == 1 || inet_pton(AF_INET6, text, &room) == 1
+        if inet_pton(AF_INET, text, &room) == 1 { return write(Array(room.prefix(4))) }
+        return inet_pton(AF_INET6, text, &room) == 1 ? write(room) : nil
     }
+
+    static func isAddress(_ text: String) -> Bool { canonical(text) != nil }
 }

@@ -6,11 +6,13 @@ public final class ServerContext {
     let tickets: TicketKeys
     /// The binding's number, to be read from the connection afterwards.
     let tag: Int
-    private let alpn: [UInt8]
+    let policy: TLSPolicy
+    private let alpn: [[UInt8]]
 
     /// - Parameters:
     ///   - identities: one for each kind of key, so that old clients get RSA and others ECDSA.
-    ///   - alpn: the application protocols spoken, the preferred one first (RFC 7301).
+    ///   - alpn: the application protocols spoken, the preferred one first (RFC 7301); empty for no
+    ///     negotiation.
     ///   - tag: the binding's number.
     /// - Throws: when the library refuses a certificate or a setting.
     public init(
@@ -23,7 +25,8 @@ public final class ServerContext {
         handle = try ContextHandle(isServer: true, policy)
         self.tickets = tickets
         self.tag = tag
-        self.alpn = alpn.flatMap { [UInt8(truncatingIfNeeded: $0.utf8.count)] + Array($0.utf8) }
+        self.policy = policy
+        self.alpn = alpn.map { Array($0.utf8) }
         for identity in identities { try identity.install(in: handle.raw) }
         // A session of one binding is not resumed under another, whose site may be a different one.
         var identifier = withUnsafeBytes(of: UInt64(truncatingIfNeeded: tag).littleEndian) { Array($0) }
@@ -58,31 +61,31 @@ public final class ServerContext {
         }
     }
 
-    /// RFC 7301 §3.2: a client that offers only protocols we do not speak is refused.
+    /// RFC 7301 §3.2: our most preferred protocol that is offered; a client that offers only others is refused.
+    ///
+    /// `offered` is a list of names, each behind its length; the library has checked that they fill it exactly. The
+    /// answer points into it, since it has to outlive this call.
     private func selectProtocol(
         _ chosen: UnsafeMutablePointer<UnsafePointer<UInt8>?>?,
         _ length: UnsafeMutablePointer<UInt8>?,
         _ offered: UnsafePointer<UInt8>?,
         _ count: CUnsignedInt
     ) -> CInt {
-        var selected: UnsafeMutablePointer<UInt8>?
-        let outcome = alpn.withUnsafeBufferPointer {
-            SSL_select_next_proto(&selected, length, $0.baseAddress, CUnsignedInt(clamping: $0.count), offered, count)
-        }
-        guard outcome == OPENSSL_NPN_NEGOTIATED, let selected else { return SSL_TLSEXT_ERR_ALERT_FATAL }
-        // `selected` may point into our own list, which the library reads only after this call: answer from theirs.
-        guard let offered else { return SSL_TLSEXT_ERR_ALERT_FATAL }
-        let size = Int(length?.pointee ?? 0)
-        var position = 0
-        while position < Int(count) {
-            let entry = Int(offered[position])
-            if entry == size, position + 1 + entry <= Int(count),
-                (0..<size).allSatisfy({ offered[position + 1 + $0] == selected[$0] })
-            {
-                chosen?.pointee = offered + position + 1
-                return SSL_TLSEXT_ERR_OK
+        if alpn.isEmpty { return SSL_TLSEXT_ERR_NOACK }
+        let list = UnsafeBufferPointer(start: offered, count: Int(count))
+        for name in alpn {
+            var position = 0
+            while position < list.count {
+                let start = position + 1
+                let end = start + Int(list[position])
+                guard end <= list.count else { break }
+                if end - start == name.count, list[start..<end].elementsEqual(name) {
+                    chosen?.pointee = list.baseAddress.map { $0 + start }
+                    length?.pointee = list[position]
+                    return SSL_TLSEXT_ERR_OK
+                }
+                position = end
             }
-            position += 1 + entry
         }
         return SSL_TLSEXT_ERR_ALERT_FATAL
     }

@@ -52,7 +52,7 @@ final class PrivateKey {
 
     init(pem: [UInt8]) throws(CertificateError) {
         // An empty password instead of OpenSSL's question on the terminal.
-        let raw = MemoryReader.read(pem) { PEM_read_bio_PrivateKey($0, nil, { _, _, _, _ in 0 }, nil) } ?? nil
+        let raw = try MemoryReader.read(pem) { PEM_read_bio_PrivateKey($0, nil, { _, _, _, _ in 0 }, nil) }
         ERR_clear_error()
         guard let raw else { throw .noKey }
         self.raw = raw
@@ -61,46 +61,5 @@ final class PrivateKey {
     func pem() throws(CertificateError) -> [UInt8] {
         let raw = self.raw
         return try PEMWriter.write { PEM_write_bio_PKCS8PrivateKey($0, raw, nil, nil, 0, nil, nil) }
-    }
-}
-
-/// PKCS#12 files.
-public enum PFX {
-    /// A certificate with its chain, and its key, both as PEM.
-    public struct Parts: Sendable {
-        /// The leaf first.
-        public let chainPEM: [UInt8]
-        /// PKCS#8, not encrypted.
-        public let keyPEM: [UInt8]
-    }
-
-    /// Opens a file.
-    public static func read(_ bytes: [UInt8], password: [UInt8]) throws(CertificateError) -> Parts {
-        guard let file = MemoryReader.read(bytes, { d2i_PKCS12_bio($0, nil) }) ?? nil else {
-            ERR_clear_error()
-            throw .badPFX
-        }
-        defer { PKCS12_free(file) }
-        var key: OpaquePointer?
-        var certificate: OpaquePointer?
-        var others: OpaquePointer?
-        let secret = password.map { CChar(bitPattern: $0) } + [0]
-        let parsed = PKCS12_parse(file, secret, &key, &certificate, &others)
-        defer { if let others { everyhop_chain_free(others) } }
-        let ownedKey = key.map { PrivateKey(owning: $0) }
-        let leaf = certificate.map { X509Certificate(owning: $0) }
-        guard parsed == 1, let leaf, let ownedKey else {
-            ERR_clear_error()
-            throw .badPFX
-        }
-        var chain = try leaf.pem()
-        if let others {
-            for index in 0..<everyhop_chain_count(others) {
-                guard let issuer = everyhop_chain_at(others, index) else { continue }
-                X509_up_ref(issuer)
-                chain += try X509Certificate(owning: issuer).pem()
-            }
-        }
-        return Parts(chainPEM: chain, keyPEM: try ownedKey.pem())
     }
 }

@@ -8,9 +8,21 @@ public final class ServerNameTable {
     private var exact: [String: ServerContext] = [:]
     private var wildcard: [String: ServerContext] = [:]
     private var fallback: ServerContext?
+    private let policy: TLSPolicy
+    /// What the callback chose during the handshake step that runs now.
+    var choice: Choice?
 
-    /// Makes an empty table; every context added has to have the same policy.
+    /// The binding of a connection, and the name that led to it.
+    struct Choice {
+        let context: ServerContext
+        let name: String?
+    }
+
+    /// Makes an empty table.
+    ///
+    /// - Parameter policy: that of most bindings; a binding with another one keeps its own.
     public init(policy: TLSPolicy) throws(TLSError) {
+        self.policy = policy
         base = try ContextHandle(isServer: true, policy)
         ServerContext.setTickets(base.raw)
         SSL_CTX_set_client_hello_cb(
@@ -23,7 +35,9 @@ public final class ServerNameTable {
         )
     }
 
-    /// Adds a binding; the first one added for a name wins.
+    /// Adds a binding.
+    ///
+    /// The first one added for a name wins.
     ///
     /// - Parameter host: an exact name, `*.` and a name, or nil for the address's default.
     public func add(_ context: ServerContext, host: String?) {
@@ -51,11 +65,18 @@ public final class ServerNameTable {
 
     /// Runs before any extension is read, so that certificates, tickets and protocols are the binding's from the start.
     private func choose(_ ssl: OpaquePointer, _ alert: UnsafeMutablePointer<CInt>?) -> CInt {
-        guard let context = context(for: Self.serverName(ssl)) else {
+        let name = Self.serverName(ssl)
+        guard let context = context(for: name) else {
             alert?.pointee = SSL_AD_UNRECOGNIZED_NAME
             return SSL_CLIENT_HELLO_ERROR
         }
-        SSL_set_SSL_CTX(ssl, context.handle.raw)
+        guard SSL_set_SSL_CTX(ssl, context.handle.raw) != nil,
+            context.policy == policy || context.policy.apply(toConnection: ssl)
+        else {
+            alert?.pointee = SSL_AD_INTERNAL_ERROR
+            return SSL_CLIENT_HELLO_ERROR
+        }
+        choice = Choice(context: context, name: name)
         return SSL_CLIENT_HELLO_SUCCESS
     }
 

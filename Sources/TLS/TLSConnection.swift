@@ -43,11 +43,25 @@ public struct TLSConnection: ~Copyable {
     private let ssl: OpaquePointer
     private let table: ServerNameTable?
     private let client: ClientContext?
-    /// After a fatal error the library must not be asked to say goodbye.
-    private var hasFailed = false
-    private var isEstablished = false
+    private var stage = Stage.handshaking
+    /// The binding, on the accepting side, from the client's hello on.
+    private var choice: ServerNameTable.Choice?
+    private var hasSaidGoodbye = false
+    /// Whether the last read found no whole record, so that only the socket can bring more.
+    private var isDrained = false
     /// What the handshake agreed on; nil before its end.
     public private(set) var facts: TLSFacts?
+
+    private enum Stage {
+        /// Next: any other.
+        case handshaking
+        /// The peer is the one that is trusted; bytes flow. Next: failed.
+        case open
+        /// Complete without trust, to look at the peer's certificate; carries nothing. The end.
+        case looking
+        /// What broke it is what every later call answers. The end.
+        case failed(TLSError)
+    }
 
     /// Begins as the server on an accepted socket.
     public init(accepting table: ServerNameTable, descriptor: CInt) throws(TLSError) {
@@ -76,97 +90,101 @@ public struct TLSConnection: ~Copyable {
     }
 
     deinit {
-        // Without this the library forbids the session that this connection has brought (a farewell was not sent);
-        // only a failed connection's session deserves that.
-        if isEstablished, !hasFailed { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
+        // Without this, a connection that just ends takes its session with it, and the next one cannot resume.
+        if case .open = stage { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN) }
         SSL_free(ssl)
     }
 
-    /// Whether bytes wait inside TLS: epoll reports nothing for those.
-    public var hasPending: Bool { SSL_has_pending(ssl) == 1 }
+    /// Whether bytes wait inside TLS that a read may bring out: epoll reports nothing for those.
+    ///
+    /// The beginning of a record does not count once a read has found it to be no more than that.
+    public var hasPending: Bool { !isDrained && SSL_has_pending(ssl) == 1 }
 
     /// Goes on with the handshake.
     ///
     /// - Throws: `verification` when the server is not the one that is trusted; nothing may be sent then.
     public mutating func handshake() throws(TLSError) -> HandshakeProgress {
-        if isEstablished { return .done }
+        switch stage {
+        case .open, .looking: return .done
+        case .failed(let error): throw error
+        case .handshaking: break
+        }
         client?.failure = nil
+        table?.choice = nil
+        everyhop_forget_errors()
         let result = SSL_do_handshake(ssl)
+        let socketError = errno
+        if let chosen = table?.choice { choice = chosen }
         guard result != 1 else {
             try establish()
             return .done
         }
-        let code = SSL_get_error(ssl, result)
-        switch code {
+        switch SSL_get_error(ssl, result) {
         case SSL_ERROR_WANT_READ: return .wantsRead
         case SSL_ERROR_WANT_WRITE: return .wantsWrite
         default:
-            let socketError = errno
-            hasFailed = true
             if let failure = client?.failure {
                 ERR_clear_error()
-                throw .verification(failure)
+                throw fail(.verification(failure))
             }
-            if code == SSL_ERROR_SYSCALL, ERR_peek_error() == 0 {
-                throw socketError == 0 ? .closed : .socket(socketError)
-            }
-            throw .fromQueue()
+            throw fail(TLSError.fromQueue(socketError))
         }
     }
 
     /// Reads once, at most one block, into `queue`.
+    ///
+    /// - Throws: the peer's alert or a damaged record as `handshake`, a failed socket as `socket`.
     public mutating func read(into queue: inout ByteQueue) throws(TLSError) -> ReadOutcome {
-        guard isEstablished else { throw .library("read before the handshake") }
+        try checkOpen()
+        everyhop_forget_errors()
         let ssl = self.ssl
         var result: CInt = 0
         var count = 0
+        var socketError: CInt = 0
         queue.append(atLeast: 4096) { room in
             result = SSL_read_ex(ssl, room.baseAddress, room.count, &count)
+            socketError = errno
             return result == 1 ? count : 0
         }
+        isDrained = result != 1
         if result == 1 { return .bytes(count) }
         switch SSL_get_error(ssl, result) {
         case SSL_ERROR_WANT_READ: return .wantsRead
         case SSL_ERROR_WANT_WRITE: return .wantsWrite
         case SSL_ERROR_ZERO_RETURN: return .closed
-        case SSL_ERROR_SYSCALL:
-            let code = errno
-            hasFailed = true
-            ERR_clear_error()
-            if code == 0 { return .truncated }
-            throw .socket(code)
         default:
-            hasFailed = true
-            let error = TLSError.fromQueue()
+            let error = fail(TLSError.fromQueue(socketError))
             if error == .closed { return .truncated }
             throw error
         }
     }
 
     /// Writes as much of `bytes` as the socket takes, at most one record.
+    ///
+    /// - Parameter bytes: after `wantsRead` or `wantsWrite`, the same bytes again; there may be more behind them.
     public mutating func write(_ bytes: Span<UInt8>) throws(TLSError) -> WriteOutcome {
-        guard isEstablished else { throw .library("write before the handshake") }
+        try checkOpen()
+        // The library does not say what becomes of an empty write.
+        if bytes.isEmpty { return .bytes(0) }
+        everyhop_forget_errors()
         var count = 0
         let ssl = self.ssl
         let result = bytes.withUnsafeBufferPointer { SSL_write_ex(ssl, $0.baseAddress, $0.count, &count) }
+        let socketError = errno
         if result == 1 { return .bytes(count) }
         switch SSL_get_error(ssl, result) {
         case SSL_ERROR_WANT_READ: return .wantsRead
         case SSL_ERROR_WANT_WRITE: return .wantsWrite
-        case SSL_ERROR_SYSCALL:
-            let code = errno
-            hasFailed = true
-            ERR_clear_error()
-            throw code == 0 ? .closed : .socket(code)
-        default:
-            hasFailed = true
-            throw .fromQueue()
+        default: throw fail(TLSError.fromQueue(socketError))
         }
     }
 
-    /// Announces the end of our stream, as far as the socket takes it now.
+    /// Announces the end of our stream, as far as the socket takes it now; reading stays possible.
     public mutating func shutdown() {
-        guard isEstablished, !hasFailed else { return }
+        // A second SSL_shutdown(3) would wait for the peer's announcement, and fail on data that is still under way.
+        guard case .open = stage, !hasSaidGoodbye else { return }
+        hasSaidGoodbye = true
+        everyhop_forget_errors()
         if SSL_shutdown(ssl) < 0 { ERR_clear_error() }
     }
 
@@ -183,24 +201,31 @@ public struct TLSConnection: ~Copyable {
     }
 
     private mutating func establish() throws(TLSError) {
+        var peerPin: PublicKeyPin?
         if let client {
             do throws(TLSError) {
-                try client.recheck(ssl)
-            } catch {
-                hasFailed = true
-                throw error
-            }
+                peerPin = try client.recheck(ssl)
+            } catch { throw fail(error) }
+            client.keepSession(of: ssl)
         }
         // A context that trusts nobody only looks: reading and writing stay refused.
-        isEstablished = client == nil || client?.trust != nil
-        facts = TLSFacts(ssl, tag: bindingTag(), pinMatched: client?.trust.map { !$0.pins.isEmpty } ?? false)
+        stage = client == nil || client?.trust != nil ? .open : .looking
+        facts = TLSFacts(ssl, chosen: choice, peerPin: peerPin)
+        everyhop_forget_errors()
     }
 
-    private func bindingTag() -> Int? {
-        guard table != nil, let owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ExtraData.contextOwner) else {
-            return nil
+    private mutating func fail(_ error: TLSError) -> TLSError {
+        stage = .failed(error)
+        return error
+    }
+
+    private func checkOpen() throws(TLSError) {
+        switch stage {
+        case .open: return
+        case .handshaking: throw .library("traffic before the end of the handshake")
+        case .looking: throw .library("traffic on a connection that only looks")
+        case .failed(let error): throw error
         }
-        return Unmanaged<ServerContext>.fromOpaque(owner)._withUnsafeGuaranteedRef { $0.tag }
     }
 
     private static func make(_ context: OpaquePointer, _ descriptor: CInt) throws(TLSError) -> OpaquePointer {

@@ -24,12 +24,20 @@ public enum VerificationFailure: Error, Equatable, Sendable, CustomStringConvert
         case .expired: "certificate has expired"
         case .notYetValid: "certificate is not yet valid"
         case .wrongName(let expected, let seen):
-            "certificate is not for \(expected) (it is for \(seen.isEmpty ? "no name" : seen.joined(separator: ", ")))"
+            "certificate is not for \(expected) (it is for \(Self.list(seen)))"
         case .unknownAuthority: "certificate is not signed by a trusted authority"
         case .pinMismatch(let seen): "pin mismatch: the server's key is \(seen)"
         case .noCertificate: "no certificate"
         case .other(let text): text
         }
+    }
+
+    /// The first few; a server may have thousands, and chooses them itself.
+    private static func list(_ names: [String]) -> String {
+        let most = 8
+        if names.isEmpty { return "no name" }
+        let shown = names.prefix(most).joined(separator: ", ")
+        return names.count > most ? "\(shown) and \(names.count - most) more" : shown
     }
 }
 
@@ -67,10 +75,12 @@ public enum TLSError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 
     /// Names the oldest waiting error of this thread and empties the queue, so that no other connection is blamed.
-    static func fromQueue() -> TLSError {
+    ///
+    /// - Parameter socketError: `errno` right after the call that failed; counts when the library has nothing to say.
+    static func fromQueue(_ socketError: CInt) -> TLSError {
         let error = ERR_get_error()
         ERR_clear_error()
-        guard error != 0 else { return .closed }
+        guard error != 0 else { return socketError == 0 ? .closed : .socket(socketError) }
         if everyhop_error_library(error) == ERR_LIB_SSL {
             switch CInt(truncatingIfNeeded: everyhop_error_reason(error)) {
             case SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST: return .plaintextRequest

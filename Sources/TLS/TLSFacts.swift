@@ -6,11 +6,11 @@ public struct TLSFacts: Sendable {
     public let version: String
     /// Such as `TLS_AES_128_GCM_SHA256`.
     public let cipher: String
-    /// The group of the key exchange, such as `X25519`; empty when the library does not tell.
+    /// The group of the key exchange, such as `x25519` or `secp256r1`; empty when the library does not tell.
     public let group: String
     /// Whether an earlier session was resumed.
     public let resumed: Bool
-    /// The name that the client sent.
+    /// The name that the client sent; on the accepting side, the one that chose the binding.
     public let serverName: String?
     /// The application protocol, if one was negotiated.
     public let alpn: String?
@@ -18,18 +18,24 @@ public struct TLSFacts: Sendable {
     public let bindingTag: Int?
     /// Whether the server's key was checked against pins.
     public let pinMatched: Bool
+    /// The pin of the server's key; only when it was checked.
+    public let peerPin: PublicKeyPin?
 
-    init(_ ssl: OpaquePointer, tag: Int?, pinMatched: Bool) {
+    init(_ ssl: OpaquePointer, chosen: ServerNameTable.Choice?, peerPin: PublicKeyPin?) {
         version = String(cString: SSL_get_version(ssl))
         cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)).map { String(cString: $0) } ?? ""
         group = everyhop_group_name(ssl).map { String(cString: $0) } ?? ""
         resumed = SSL_session_reused(ssl) == 1
-        serverName = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name).map { String(cString: $0) }
+        // The library's own answer is the first connection's name once a TLS 1.2 session is resumed.
+        serverName =
+            chosen.map { $0.name }
+            ?? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name).map { String(cString: $0) }
         var start: UnsafePointer<UInt8>?
         var count: CUnsignedInt = 0
         SSL_get0_alpn_selected(ssl, &start, &count)
         alpn = start.map { String(decoding: UnsafeBufferPointer(start: $0, count: Int(count)), as: UTF8.self) }
-        bindingTag = tag
-        self.pinMatched = pinMatched
+        bindingTag = chosen?.context.tag
+        pinMatched = peerPin != nil
+        self.peerPin = peerPin
     }
 }

@@ -11,17 +11,20 @@ public enum TLSPolicy: Sendable {
         everyhop_ctx_set_options(context, isServer ? 1 : 0)
         everyhop_ctx_set_mode(
             context,
-            Int(SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS)
+            Int(
+                SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS
+                    // Certificates are sent as configured; searching a chain for each handshake would only cost time.
+                    | SSL_MODE_NO_AUTO_CHAIN
+            )
         )
+        // 112 bits everywhere: no RSA below 2048, no SHA-1, whatever the system's openssl.cnf says.
+        SSL_CTX_set_security_level(context, 2)
         // One read of the socket for a record's head and body together.
         everyhop_ctx_set_read_ahead(context)
-        guard everyhop_ctx_set_versions(context, self == .modern ? TLS1_3_VERSION : TLS1_2_VERSION, TLS1_3_VERSION) == 1
-        else { throw .libraryFailure("TLS versions") }
-        // AES-128 first: faster than AES-256, and as strong as the rest of the handshake.
-        let suites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
-        guard
-            SSL_CTX_set_ciphersuites(context, self == .modern ? suites + ":TLS_CHACHA20_POLY1305_SHA256" : suites) == 1
-        else { throw .libraryFailure("TLS 1.3 suites") }
+        guard everyhop_ctx_set_versions(context, oldestVersion, TLS1_3_VERSION) == 1 else {
+            throw .libraryFailure("TLS versions")
+        }
+        guard SSL_CTX_set_ciphersuites(context, suites) == 1 else { throw .libraryFailure("TLS 1.3 suites") }
         let old = """
             ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
             ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384
@@ -32,6 +35,26 @@ public enum TLSPolicy: Sendable {
             ERR_clear_error()
             guard everyhop_ctx_set_groups(context, "X25519:P-256:P-384") == 1 else { throw .libraryFailure("groups") }
         }
+    }
+}
+
+extension TLSPolicy {
+    private var oldestVersion: CInt { self == .modern ? TLS1_3_VERSION : TLS1_2_VERSION }
+
+    /// The suites of TLS 1.3.
+    ///
+    /// AES-128 first: faster than AES-256, and as strong as the rest of the handshake.
+    private var suites: String {
+        let approved = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
+        return self == .modern ? approved + ":TLS_CHACHA20_POLY1305_SHA256" : approved
+    }
+
+    /// Puts a connection under this policy that was made from a context with another one: SSL_set_SSL_CTX(3) takes
+    /// over certificates and the suites of TLS 1.2, but neither versions nor the suites of TLS 1.3.
+    ///
+    /// - Returns: whether the library took it.
+    func apply(toConnection ssl: OpaquePointer) -> Bool {
+        everyhop_set_versions(ssl, oldestVersion, TLS1_3_VERSION) == 1 && SSL_set_ciphersuites(ssl, suites) == 1
     }
 }
 

@@ -15,8 +15,8 @@ public final class TicketKeys {
     /// Makes one random key.
     public init() throws(TLSError) { keys = [try Self.random()] }
 
-    /// Reads keys that another process encoded, or a file of 80-byte keys, the current one first; nil when the length is
-    /// not a whole number of keys.
+    /// Reads keys that another process encoded, or a file of 80-byte keys, the current one first; nil when the length
+    /// is not a whole number of keys.
     public init?(decoding bytes: [UInt8]) {
         keys = []
         guard replace(decoding: bytes) else { return nil }
@@ -32,6 +32,7 @@ public final class TicketKeys {
     /// Takes other keys; false, changing nothing, when the bytes are not keys.
     public func replace(decoding bytes: [UInt8]) -> Bool {
         guard !bytes.isEmpty, bytes.count % Self.size == 0, bytes.count / Self.size <= 16 else { return false }
+        cleanse()
         keys = (0..<bytes.count / Self.size).map { index in
             bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: index * Self.size, as: everyhop_ticket_key.self) }
         }
@@ -40,11 +41,15 @@ public final class TicketKeys {
 
     /// Makes a new current key; tickets of the two before it still open.
     public func rotate() throws(TLSError) {
-        keys.insert(try Self.random(), at: 0)
-        if keys.count > Self.most { keys.removeLast() }
+        let rotated = [try Self.random()] + keys.prefix(Self.most - 1)
+        cleanse()
+        keys = rotated
     }
 
-    deinit {
+    deinit { cleanse() }
+
+    /// Overwrites the keys, so that memory given back does not hold them.
+    private func cleanse() {
         keys.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) }
     }
 

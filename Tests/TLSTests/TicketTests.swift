@@ -1,0 +1,106 @@
+import COpenSSL
+import Testing
+
+@testable import TLS
+
+@Suite("Session tickets") struct TicketTests {
+    static let versions: [CInt] = [TLS1_2_VERSION, TLS1_3_VERSION]
+    private let root: Authority
+    private let identity: ServerIdentity
+
+    init() throws {
+        root = try Authority()
+        identity = try root.identity()
+    }
+
+    /// A worker of its own: other objects, and keys that came as bytes.
+    private func worker(_ keys: TicketKeys) throws -> ServerNameTable {
+        try makeTable([identity], tickets: TicketKeys(decoding: keys.encoded()))
+    }
+
+    @Test(arguments: versions) func `a session made by one worker is resumed by another`(_ version: CInt) throws {
+        let keys = try TicketKeys()
+        let client = try makeClient(root, version: version)
+        #expect(try Link.open(client, try worker(keys)).serverFacts?.resumed == false)
+        let second = try Link.open(client, try worker(keys))
+        #expect(second.serverFacts?.resumed == true)
+        #expect(second.clientFacts?.resumed == true)
+        #expect(second.serverFacts?.bindingTag == 0)
+        #expect(try second.upload("ping".bytes) == "ping".bytes)
+    }
+
+    @Test(arguments: versions) func `other keys mean a full handshake, not a failure`(_ version: CInt) throws {
+        let client = try makeClient(root, version: version)
+        _ = try Link.open(client, try worker(try TicketKeys()))
+        let link = try Link.open(client, try worker(try TicketKeys()))
+        #expect(link.serverFacts?.resumed == false)
+    }
+
+    @Test(arguments: versions)
+    func `after a rotation old tickets open and are renewed under the new key`(_ version: CInt) throws {
+        let keys = try TicketKeys()
+        let client = try makeClient(root, version: version)
+        _ = try Link.open(client, try worker(keys))
+        try keys.rotate()
+        #expect(try Link.open(client, try worker(keys)).serverFacts?.resumed == true)
+        // The ticket that came with it is of the new key: it opens where the old key is unknown.
+        let newest = try #require(TicketKeys(decoding: Array(keys.encoded().prefix(80))))
+        #expect(try Link.open(client, try worker(newest)).serverFacts?.resumed == true)
+    }
+
+    @Test func `a key is forgotten after two more rotations`() throws {
+        let keys = try TicketKeys()
+        let client = try makeClient(root)
+        _ = try Link.open(client, try worker(keys))
+        for _ in 0..<3 { try keys.rotate() }
+        #expect(keys.encoded().count == 3 * 80)
+        #expect(try Link.open(client, try worker(keys)).serverFacts?.resumed == false)
+    }
+
+    @Test func `keys replaced in a living worker count at once`() throws {
+        let keys = try TicketKeys()
+        let table = try makeTable([identity], tickets: keys)
+        let client = try makeClient(root)
+        _ = try Link.open(client, table)
+        #expect(keys.replace(decoding: try TicketKeys().encoded()))
+        #expect(try Link.open(client, table).serverFacts?.resumed == false)
+        #expect(try Link.open(client, table).serverFacts?.resumed == true)
+    }
+
+    @Test func `a ticket is one`() throws {
+        let client = try makeClient(root)
+        _ = try Link.open(client, try worker(try TicketKeys()))
+        let session = try #require(client.takeSession(endpoint: 0))
+        SSL_SESSION_free(session)
+        #expect(client.takeSession(endpoint: 0) == nil)
+    }
+
+    @Test(arguments: [0, 1, 79, 81, 17 * 80]) func `bytes that are no keys change nothing`(_ count: Int) throws {
+        let bytes = [UInt8](repeating: 7, count: count)
+        #expect(TicketKeys(decoding: bytes) == nil)
+        let keys = try TicketKeys()
+        let before = keys.encoded()
+        #expect(!keys.replace(decoding: bytes))
+        #expect(keys.encoded() == before)
+        #expect(TicketKeys(decoding: before)?.encoded() == before)
+    }
+
+    @Test(arguments: versions) func `a forged ticket means a full handshake`(_ version: CInt) throws {
+        let keys = try TicketKeys()
+        let client = try makeClient(root, version: version)
+        _ = try Link.open(client, try worker(keys))
+        // The same name with other secrets: the ticket's mark does not match.
+        var forged = keys.encoded()
+        for index in 16..<80 { forged[index] ^= 0x55 }
+        let link = try Link.open(client, try worker(try #require(TicketKeys(decoding: forged))))
+        #expect(link.serverFacts?.resumed == false)
+    }
+
+    @Test func `early data is not offered`() throws {
+        let client = try makeClient(root)
+        _ = try Link.open(client, try worker(try TicketKeys()))
+        let session = try #require(client.takeSession(endpoint: 0))
+        defer { SSL_SESSION_free(session) }
+        #expect(SSL_SESSION_get_max_early_data(session) == 0)
+    }
+}
