@@ -144,6 +144,20 @@ import Testing
         #expect(result.text.contains("Requests/sec"))
     }
 
+    @Test func `reloads under load lose no request`() throws {
+        try nginx.folder.write("www/1k", [UInt8](repeating: 0x61, count: 1024))
+        chmod("\(nginx.folder.path)/www/1k", 0o644)
+        let result = try Shell.run([
+            "sh", "-c",
+            """
+            (sleep 1; kill -HUP \(everyhop.process); sleep 1; kill -HUP \(everyhop.process)) &
+            wrk -t1 -c32 -d4 https://localhost:\(everyhop.port)/1k
+            """,
+        ])
+        #expect(!result.text.contains("Non-2xx") && !result.text.contains("Socket errors"), "\(result.text)")
+        try everyhop.waitForLog("ready", count: 3)
+    }
+
     @Test func `Chromium shows the page`() throws {
         try nginx.folder.write(
             "www/index.html",
