@@ -146,8 +146,10 @@ final class ClientConnection {
     /// How much may wait; a head that is longer than allowed has to be read beyond its limit to be refused.
     private func room(_ worker: Worker) -> Int { phase == .head ? worker.headLimit + 1 : Transport.highWater }
 
-    /// The request under way is the last one. An idle client is not hung up on at once: its next request may be on its
-    /// way, and is answered with the word that the connection ends.
+    /// The request under way is the last one.
+    ///
+    /// An idle client is not hung up on at once: its next request may be on its way, and is answered with the word that
+    /// the connection ends.
     func drain(_ worker: Worker) {
         staysOpen = false
         guard phase == .idle else { return }
