@@ -200,6 +200,12 @@ import Testing
             name = "app"
             servers = ["10.0.0.1:80"]
             plaintext = true
+            [[site]]
+            name = "twice"
+            upstream = "app"
+            [[site.binding]]
+            port = 444
+            certificate = ["good", "good"]
             """
         )
         let result = try Shell.run([EveryhopProcess.program, "check", "--config", file], merged: true)
@@ -211,6 +217,7 @@ import Testing
             ":11:12: error: there is no upstream \"ap\"", "did you mean \"app\"?",
             ":13:8: error: port 70000 is out of range",
             ":16:8: error: certificate \"good\" does not cover host \"other.example\"",
+            ":30:24: error: both certificates of the binding have a key of the kind ECDSA",
             ":23:12: error: 10.0.0.1:80 is not on this host: it cannot be spoken to in plain",
         ] { #expect(result.text.contains(expected), "\(expected) in:\n\(result.text)") }
     }

@@ -141,7 +141,10 @@ struct Loader {
             }
         }
         for site in configuration.sites {
-            for binding in site.bindings { checkCoverage(binding, facts) }
+            for binding in site.bindings {
+                checkCoverage(binding, facts)
+                checkKinds(binding, facts)
+            }
         }
     }
 
@@ -262,6 +265,20 @@ struct Loader {
                 fix: "it is for \(names.isEmpty ? "no name" : names); use another certificate or host"
             )
         }
+    }
+
+    /// Of two certificates with keys of one kind, TLS would use the last and say nothing.
+    private mutating func checkKinds(_ binding: Binding, _ facts: [String: CertificateFacts]) {
+        guard binding.certificates.count == 2, let first = facts[binding.certificates[0].value],
+            let second = facts[binding.certificates[1].value]
+        else { return }
+        let kind = second.keyType.prefix { $0 != " " }
+        guard first.keyType.prefix(while: { $0 != " " }) == kind else { return }
+        complain(
+            at: binding.certificates[1].position,
+            "both certificates of the binding have a key of the kind \(kind)",
+            fix: "name one, or an ECDSA and an RSA one"
+        )
     }
 
     private static func fix(_ error: CertificateError) -> String {
