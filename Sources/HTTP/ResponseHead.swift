@@ -14,6 +14,8 @@ public enum ResponseError: Error, Equatable, Sendable {
     case lengthAndEncoding
     /// A transfer coding other than a single `chunked`.
     case unsupportedEncoding
+    /// More interim responses than one request can have use for.
+    case tooManyInterim
 
     /// What the log says.
     public var reason: StaticString {
@@ -24,6 +26,7 @@ public enum ResponseError: Error, Equatable, Sendable {
         case .invalidContentLength: "an invalid or repeated Content-Length"
         case .lengthAndEncoding: "both Content-Length and Transfer-Encoding"
         case .unsupportedEncoding: "an unsupported transfer coding"
+        case .tooManyInterim: "too many interim responses"
         }
     }
 }

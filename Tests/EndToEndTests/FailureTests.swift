@@ -250,4 +250,29 @@ import Testing
         #expect(try client.receive(until: "</html>").hasPrefix("HTTP/1.1 502 "))
         #expect(connections.value == 3)
     }
+
+    @Test func `a server that sends interim responses without end is 502`() throws {
+        let chatty = try server { connection in
+            _ = try connection.receive(until: "\r\n\r\n")
+            while true { try connection.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n") }
+        }
+        let everyhop = try start(chatty.port)
+        let answer = try ask(everyhop, Self.get)
+        #expect(answer.components(separatedBy: "HTTP/1.1 103 ").count == 33)
+        #expect(answer.contains("HTTP/1.1 502 "))
+        try everyhop.waitForAccess("too many interim responses")
+    }
+
+    @Test func `a client that sends requests and reads no answer waits for itself`() throws {
+        let everyhop = try start(try freePort())
+        let worker = try #require(try everyhop.workers().first)
+        let client = try Connection(to: everyhop.port, try trust.client(), seconds: 1)
+        let batch = String(repeating: "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", count: 500)
+        // Once everyhop reads no more, the sockets fill up and sending stands still.
+        #expect(throws: DeadlinePassed.self) { for _ in 0..<2000 { try client.send(batch) } }
+        let status = String(decoding: try File.read("/proc/\(worker)/status"), as: UTF8.self)
+        let resident = status.split(separator: "\n").first { $0.hasPrefix("VmRSS") }?.split(separator: " ")
+        #expect(Int(resident?.dropLast().last ?? "") ?? .max < 100_000)
+        #expect(client.receiveAll().contains("HTTP/1.1 502 "))
+    }
 }

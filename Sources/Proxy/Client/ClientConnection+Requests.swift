@@ -11,7 +11,8 @@ extension ClientConnection {
         while true {
             switch phase {
             case .idle:
-                guard !transport.inbound.isEmpty else { return }
+                // A client that sends request after request and reads no answer waits for itself.
+                guard !transport.inbound.isEmpty, transport.outbound.count < Transport.highWater else { return }
                 phase = .head
                 setDeadline(worker.snapshot.configuration.server.timeouts.head, worker)
                 let next = worker.takeExchange()

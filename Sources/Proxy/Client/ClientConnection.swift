@@ -242,6 +242,10 @@ final class ClientConnection {
             wasFull = false
             if let server = exchange?.server { worker.touch(server) }
         }
+        // The next request may have waited for room.
+        if phase == .idle, !transport.inbound.isEmpty, transport.outbound.count < Transport.highWater {
+            worker.touch(token)
+        }
         if drained { allWritten(worker) }
     }
 

@@ -23,6 +23,10 @@ final class UpstreamConnection {
         case closed
     }
 
+    /// Interim responses to one request (RFC 9110 §15.2): they pass before the response's back-pressure begins, so
+    /// their number is what bounds them.
+    private static let mostInterim = 32
+
     let token: Token
     let pool: Int
     let endpoint: Int
@@ -36,6 +40,7 @@ final class UpstreamConnection {
     private var remaining: UInt64 = 0
     private var chunkedRequest = false
     private var served: UInt64 = 0
+    private var interim = 0
     private var responseBytesSeen = false
     private var outBefore: UInt64 = 0
     private var deadline = Deadline()
@@ -243,6 +248,7 @@ final class UpstreamConnection {
         phase = .head
         served += 1
         responseBytesSeen = false
+        interim = 0
         outBefore = transport.bytesOut
         parser.reset()
         setDeadline(worker.pools[pool].settings.timeouts.response, worker)
@@ -288,6 +294,11 @@ final class UpstreamConnection {
             return false
         }
         if exchange.response.isInformational {
+            interim += 1
+            guard interim <= Self.mostInterim else {
+                fail(.badResponse(.tooManyInterim), worker)
+                return false
+            }
             exchange.forwardInterim(worker)
             return true
         }
