@@ -38,6 +38,7 @@ let package = Package(
         // Layer 1: pure machines, and the operating system.
         .target(name: "Config", dependencies: ["CTOML"], swiftSettings: pure),
         .target(name: "HTTP", dependencies: ["Bytes"], swiftSettings: pure),
+        .target(name: "Database", dependencies: ["Bytes"], swiftSettings: pure),
         .target(name: "Platform", dependencies: ["Bytes", "CLinux"], swiftSettings: base),
         // Layer 2
         .target(name: "TLS", dependencies: ["Bytes", "Platform", "COpenSSL"], swiftSettings: base),
@@ -50,7 +51,7 @@ let package = Package(
         .executableTarget(
             name: "Proxy",
             dependencies: [
-                "Bytes", "Config", "HTTP", "Platform", "TLS", "Telemetry",
+                "Bytes", "Config", "Database", "HTTP", "Platform", "TLS", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -60,12 +61,14 @@ let package = Package(
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "Bytes", "Config", "HTTP", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Bytes", "Config", "Database", "HTTP",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: base
         ),
         .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: base),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: base),
+        .testTarget(name: "DatabaseTests", dependencies: ["Bytes", "Database"], swiftSettings: base),
         .testTarget(name: "HTTPTests", dependencies: ["Bytes", "HTTP", "Support"], swiftSettings: base),
         .testTarget(name: "PlatformTests", dependencies: ["Bytes", "Platform"], swiftSettings: base),
         .testTarget(

@@ -10,6 +10,7 @@
 #include <openssl/pkcs12.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
+#include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
@@ -37,6 +38,24 @@ static inline void everyhop_ctx_set_options(SSL_CTX *context, int is_server) {
     if (is_server) options |= SSL_OP_CIPHER_SERVER_PREFERENCE;
     SSL_CTX_set_options(context, options);
 }
+static inline void everyhop_ctx_allow_legacy_servers(SSL_CTX *context) {
+    SSL_CTX_set_options(context, SSL_OP_LEGACY_SERVER_CONNECT);
+}
+static inline int everyhop_ctx_set_oldest(SSL_CTX *context, int version) {
+    return SSL_CTX_set_min_proto_version(context, version);
+}
+static inline int everyhop_ctx_set_newest(SSL_CTX *context, int version) {
+    return SSL_CTX_set_max_proto_version(context, version);
+}
+static inline int everyhop_set_newest(SSL *ssl, int version) { return SSL_set_max_proto_version(ssl, version); }
+static inline void everyhop_bio_retry(BIO *bio, int reading) {
+    if (reading) {
+        BIO_set_retry_read(bio);
+    } else {
+        BIO_set_retry_write(bio);
+    }
+}
+static inline void everyhop_bio_no_retry(BIO *bio) { BIO_clear_retry_flags(bio); }
 static inline int everyhop_set_host_name(SSL *ssl, const char *name) {
     return (int)SSL_set_tlsext_host_name(ssl, name);
 }

@@ -80,6 +80,14 @@ public enum File {
         return String(cString: resolved)
     }
 
+    /// Sets the permissions of a file.
+    public static func setMode(_ mode: Int, of path: String) throws(Errno) {
+        guard chmod(path, mode_t(truncatingIfNeeded: mode)) == 0 else { throw Errno(in: "chmod") }
+    }
+
+    /// Removes a file, if it is there.
+    public static func remove(_ path: String) { unlink(path) }
+
     /// Opens a file for appending, made when it is missing, readable by owner and group.
     public static func openForAppending(_ path: String) throws(Errno) -> FileDescriptor {
         let raw = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o640)

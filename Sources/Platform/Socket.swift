@@ -129,6 +129,20 @@ public enum Socket {
         try? set(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, 1)
     }
 
+    /// Has the kernel ask a silent peer whether it is still there: after a minute, then every 15 seconds, four times.
+    public static func keepAlive(_ descriptor: borrowing FileDescriptor) {
+        try? set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
+        try? set(descriptor, CInt(IPPROTO_TCP), TCP_KEEPIDLE, 60)
+        try? set(descriptor, CInt(IPPROTO_TCP), TCP_KEEPINTVL, 15)
+        try? set(descriptor, CInt(IPPROTO_TCP), TCP_KEEPCNT, 4)
+    }
+
+    /// The first byte that waits, left where it is; nil when none does.
+    public static func peek(_ descriptor: borrowing FileDescriptor) -> UInt8? {
+        var byte: UInt8 = 0
+        return recv(descriptor.raw, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT)) == 1 ? byte : nil
+    }
+
     /// Says that nothing more is written; the other direction stays open.
     public static func shutdownWriting(_ descriptor: borrowing FileDescriptor) {
         _ = shutdown(descriptor.raw, CInt(SHUT_WR))

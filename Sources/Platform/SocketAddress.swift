@@ -80,6 +80,12 @@ public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The path of a unix socket; nil for the others.
+    public var path: String? {
+        guard case .unix(let path) = self else { return nil }
+        return path
+    }
+
     /// Whether bytes sent here stay on this host.
     public var isLocal: Bool {
         switch unmapped {

@@ -91,7 +91,7 @@ public enum CertificateMaker {
         )
     }
 
-    private static func makeKey(_ kind: KeyKind) throws(CertificateError) -> PrivateKey {
+    static func makeKey(_ kind: KeyKind) throws(CertificateError) -> PrivateKey {
         let name = kind == .ecdsa ? "EC" : "RSA"
         guard let context = EVP_PKEY_CTX_new_from_name(nil, name, nil) else { throw .fromQueue("making a key") }
         defer { EVP_PKEY_CTX_free(context) }

@@ -30,6 +30,7 @@ public final class ClientContext {
     let handle: ContextHandle
     /// nil only in a context that inspects and therefore carries no traffic.
     let trust: Trust?
+    private let policy: TLSPolicy
     private let name: String?
     /// The name to send; an address is never sent (RFC 6066 §3).
     let serverName: String?
@@ -42,21 +43,44 @@ public final class ClientContext {
     ///   - name: the DNS name or address that is sent and verified.
     ///   - identity: shown when the server asks for a client certificate.
     ///   - alpn: the application protocols offered, the preferred one first.
+    ///   - oldest: the oldest version, if not the policy's.
+    ///   - newest: the newest version, if not the policy's.
     /// - Throws: when there is neither an authority nor a pin, or the library refuses a setting.
     public convenience init(
         trust: Trust,
         name: String?,
         identity: ServerIdentity? = nil,
         policy: TLSPolicy,
-        alpn: [String]
+        alpn: [String],
+        oldest: TLSVersion? = nil,
+        newest: TLSVersion? = nil
     ) throws(TLSError) {
         guard trust.authoritiesPEM != nil || !trust.pins.isEmpty else { throw .library("a server without trust") }
+        // Where anything is spoken, an authority's signature may be forged: only the key itself counts.
+        guard policy != .legacy || !trust.pins.isEmpty else { throw .library("a legacy server without a pin") }
         try self.init(optional: trust, name: name, identity: identity, policy: policy, alpn: alpn)
+        if let oldest, everyhop_ctx_set_oldest(handle.raw, oldest.raw) != 1 { throw .libraryFailure("TLS versions") }
+        if let newest, everyhop_ctx_set_newest(handle.raw, newest.raw) != 1 { throw .libraryFailure("TLS versions") }
     }
 
     /// A context that believes everything and carries nothing: to look at a server's certificate.
-    public static func inspecting(name: String?) throws(TLSError) -> ClientContext {
-        try ClientContext(optional: nil, name: name, identity: nil, policy: .nist80052r2, alpn: [])
+    ///
+    /// - Parameters:
+    ///   - name: the name to send.
+    ///   - policy: `legacy` to look at a server of any age.
+    ///   - alpn: the application protocols offered.
+    ///   - newest: the newest version, if not the policy's.
+    public static func inspecting(
+        name: String?,
+        policy: TLSPolicy = .nist80052r2,
+        alpn: [String] = [],
+        newest: TLSVersion? = nil
+    ) throws(TLSError) -> ClientContext {
+        let context = try ClientContext(optional: nil, name: name, identity: nil, policy: policy, alpn: alpn)
+        if let newest, everyhop_ctx_set_newest(context.handle.raw, newest.raw) != 1 {
+            throw .libraryFailure("TLS versions")
+        }
+        return context
     }
 
     private init(
@@ -71,6 +95,7 @@ public final class ClientContext {
             throw .library("\"\(name)\" is no name of a server")
         }
         handle = try ContextHandle(isServer: false, policy)
+        self.policy = policy
         self.trust = trust
         self.name = name
         serverName = name.flatMap { AddressText.isAddress($0) ? nil : $0 }
@@ -115,7 +140,7 @@ public final class ClientContext {
             return 0
         }
         // With an authority, the library has measured the keys of the whole chain already.
-        if !verifiesAuthority, !isStrong(leaf) {
+        if !verifiesAuthority, policy != .legacy, !isStrong(leaf) {
             X509_STORE_CTX_set_error(store, CInt(X509_V_ERR_EE_KEY_TOO_SMALL))
             return 0
         }

@@ -8,7 +8,7 @@ public final class ServerNameTable {
     private var exact: [String: ServerContext] = [:]
     private var wildcard: [String: ServerContext] = [:]
     private var fallback: ServerContext?
-    private let policy: TLSPolicy
+    let policy: TLSPolicy
     /// What the callback chose during the handshake step that runs now.
     var choice: Choice?
 

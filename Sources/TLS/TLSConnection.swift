@@ -64,8 +64,15 @@ public struct TLSConnection: ~Copyable {
     }
 
     /// Begins as the server on an accepted socket.
-    public init(accepting table: ServerNameTable, descriptor: CInt) throws(TLSError) {
-        ssl = try Self.make(table.base.raw, descriptor)
+    ///
+    /// - Parameter isEnveloped: whether the handshake travels inside TDS's PRELOGIN packets.
+    public init(accepting table: ServerNameTable, descriptor: CInt, isEnveloped: Bool = false) throws(TLSError) {
+        ssl = try Self.make(table.base.raw, descriptor, isEnveloped)
+        if isEnveloped {
+            // With TLS 1.3, tickets would follow the handshake, and nobody says whether still in an envelope.
+            SSL_set_num_tickets(ssl, 0)
+            if table.policy != .modern { _ = everyhop_set_newest(ssl, TLS1_2_VERSION) }
+        }
         self.table = table
         client = nil
         SSL_set_accept_state(ssl)
@@ -73,9 +80,16 @@ public struct TLSConnection: ~Copyable {
 
     /// Begins as the client on a connected socket.
     ///
-    /// - Parameter endpoint: which server of several this is; sessions are saved for each apart.
-    public init(connecting context: ClientContext, endpoint: Int, descriptor: CInt) throws(TLSError) {
-        let ssl = try Self.make(context.handle.raw, descriptor)
+    /// - Parameters:
+    ///   - endpoint: which server of several this is; sessions are saved for each apart.
+    ///   - isEnveloped: whether the handshake travels inside TDS's PRELOGIN packets.
+    public init(
+        connecting context: ClientContext,
+        endpoint: Int,
+        descriptor: CInt,
+        isEnveloped: Bool = false
+    ) throws(TLSError) {
+        let ssl = try Self.make(context.handle.raw, descriptor, isEnveloped)
         do throws(TLSError) {
             try context.prepare(ssl)
         } catch {
@@ -201,6 +215,7 @@ public struct TLSConnection: ~Copyable {
     }
 
     private mutating func establish() throws(TLSError) {
+        HandshakeEnvelope.open(ssl)
         var peerPin: PublicKeyPin?
         if let client {
             do throws(TLSError) {
@@ -228,9 +243,18 @@ public struct TLSConnection: ~Copyable {
         }
     }
 
-    private static func make(_ context: OpaquePointer, _ descriptor: CInt) throws(TLSError) -> OpaquePointer {
+    private static func make(
+        _ context: OpaquePointer,
+        _ descriptor: CInt,
+        _ isEnveloped: Bool
+    ) throws(TLSError) -> OpaquePointer {
         guard let ssl = SSL_new(context) else { throw .libraryFailure("a TLS connection") }
-        guard SSL_set_fd(ssl, descriptor) == 1 else {
+        if isEnveloped, let envelope = HandshakeEnvelope.makeBIO(descriptor: descriptor) {
+            // One reference serves both directions (SSL_set_bio(3)).
+            SSL_set_bio(ssl, envelope, envelope)
+            return ssl
+        }
+        guard !isEnveloped, SSL_set_fd(ssl, descriptor) == 1 else {
             SSL_free(ssl)
             throw .libraryFailure("a TLS connection")
         }

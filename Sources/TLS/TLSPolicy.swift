@@ -6,6 +6,9 @@ public enum TLSPolicy: Sendable {
     case nist80052r2
     /// TLS 1.3 only.
     case modern
+    /// Whatever a server of 2008 may speak: TLS 1.0, RSA key exchange, CBC, SHA-1, short keys. Towards servers only,
+    /// and only with a pin: it keeps a passive listener out, and the pin everybody else.
+    case legacy
 
     func apply(to context: OpaquePointer, isServer: Bool) throws(TLSError) {
         everyhop_ctx_set_options(context, isServer ? 1 : 0)
@@ -18,18 +21,16 @@ public enum TLSPolicy: Sendable {
             )
         )
         // 112 bits everywhere: no RSA below 2048, no SHA-1, whatever the system's openssl.cnf says.
-        SSL_CTX_set_security_level(context, 2)
+        SSL_CTX_set_security_level(context, self == .legacy ? 0 : 2)
+        // Servers that never learned of RFC 5746; renegotiation stays off.
+        if self == .legacy { everyhop_ctx_allow_legacy_servers(context) }
         // One read of the socket for a record's head and body together.
         everyhop_ctx_set_read_ahead(context)
         guard everyhop_ctx_set_versions(context, oldestVersion, TLS1_3_VERSION) == 1 else {
             throw .libraryFailure("TLS versions")
         }
         guard SSL_CTX_set_ciphersuites(context, suites) == 1 else { throw .libraryFailure("TLS 1.3 suites") }
-        let old = """
-            ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
-            ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384
-            """
-        guard SSL_CTX_set_cipher_list(context, old) == 1 else { throw .libraryFailure("TLS 1.2 suites") }
+        guard SSL_CTX_set_cipher_list(context, oldSuites) == 1 else { throw .libraryFailure("TLS 1.2 suites") }
         // The post-quantum group is known to newer libraries only.
         if everyhop_ctx_set_groups(context, "X25519MLKEM768:X25519:P-256:P-384") != 1 {
             ERR_clear_error()
@@ -39,7 +40,22 @@ public enum TLSPolicy: Sendable {
 }
 
 extension TLSPolicy {
-    private var oldestVersion: CInt { self == .modern ? TLS1_3_VERSION : TLS1_2_VERSION }
+    private var oldestVersion: CInt {
+        switch self {
+        case .nist80052r2: TLS1_2_VERSION
+        case .modern: TLS1_3_VERSION
+        case .legacy: TLS1_VERSION
+        }
+    }
+
+    /// The suites of TLS 1.2 and before.
+    private var oldSuites: String {
+        let approved = """
+            ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+            ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384
+            """
+        return self == .legacy ? approved + ":ECDHE+AES:DHE+AES:kRSA+AES:!aNULL:@SECLEVEL=0" : approved
+    }
 
     /// The suites of TLS 1.3.
     ///
@@ -55,6 +71,27 @@ extension TLSPolicy {
     /// - Returns: whether the library took it.
     func apply(toConnection ssl: OpaquePointer) -> Bool {
         everyhop_set_versions(ssl, oldestVersion, TLS1_3_VERSION) == 1 && SSL_set_ciphersuites(ssl, suites) == 1
+    }
+}
+
+/// A version of TLS, for servers that must not speak an older or a newer one.
+public enum TLSVersion: String, Sendable, CaseIterable {
+    /// RFC 2246.
+    case tls10 = "1.0"
+    /// RFC 4346.
+    case tls11 = "1.1"
+    /// RFC 5246.
+    case tls12 = "1.2"
+    /// RFC 8446.
+    case tls13 = "1.3"
+
+    var raw: CInt {
+        switch self {
+        case .tls10: TLS1_VERSION
+        case .tls11: TLS1_1_VERSION
+        case .tls12: TLS1_2_VERSION
+        case .tls13: TLS1_3_VERSION
+        }
     }
 }
 

@@ -123,3 +123,41 @@ public enum UpstreamCounter: Int, CaseIterable, Sendable {
     /// Requests that failed there.
     case failures
 }
+
+/// What is counted per database.
+public enum DatabaseCounter: Int, CaseIterable, Sendable {
+    /// Sessions begun by applications.
+    case sessions
+    /// Sessions now.
+    case active
+    /// Sessions whose login reached the server.
+    case established
+    /// Sessions refused because of the application: not its protocol, or not encrypted as the binding demands.
+    case refused
+    /// Sessions that failed because of the server: not reached, no TLS, too slow.
+    case failures
+    /// Servers that are not the ones that are trusted.
+    case verificationFailures
+    /// Bytes from applications to the server, before encryption.
+    case bytesToServer
+    /// Bytes from the server to applications, after decryption.
+    case bytesToClient
+
+    /// Whether it can fall.
+    public var isGauge: Bool { self == .active }
+
+    /// Its name and meaning in Prometheus' exposition.
+    public var exposition: (name: String, help: String) {
+        switch self {
+        case .sessions: ("everyhop_database_sessions_total", "Sessions begun by applications.")
+        case .active: ("everyhop_database_sessions", "Sessions now.")
+        case .established: ("everyhop_database_sessions_established_total", "Sessions that reached the server.")
+        case .refused: ("everyhop_database_sessions_refused_total", "Sessions refused because of the application.")
+        case .failures: ("everyhop_database_failures_total", "Sessions that failed because of the server.")
+        case .verificationFailures:
+            ("everyhop_database_verification_failures_total", "Servers that are not the ones that are trusted.")
+        case .bytesToServer: ("everyhop_database_bytes_sent_total", "Plaintext bytes for the server.")
+        case .bytesToClient: ("everyhop_database_bytes_received_total", "Plaintext bytes from the server.")
+        }
+    }
+}

@@ -9,12 +9,15 @@ public import Platform
 public final class MetricsPage {
     /// Upstreams that are counted apart.
     public static let upstreamSlots = 256
+    /// Databases that are counted apart.
+    public static let databaseSlots = 64
     /// Upper bounds of the buckets are 2^6 to 2^26 microseconds: 64 µs to 67 s.
     static let firstBucket = 6
     static let bucketCount = 21
     /// Buckets, one more for what is slower, and the sum.
     private static let timingWords = bucketCount + 2
-    private static let words =
+    private static let words = databaseStart + databaseSlots * DatabaseCounter.allCases.count
+    private static let databaseStart =
         Counter.allCases.count + Timing.allCases.count * timingWords + upstreamSlots * UpstreamCounter.allCases.count
     /// Bytes that the shared memory has to have.
     public static let size = (words * 8 + 4095) / 4096 * 4096
@@ -48,6 +51,18 @@ public final class MetricsPage {
         return memory[Self.place(counter, upstream)]
     }
 
+    /// Adds to a database's counter; those beyond the last slot are not counted apart.
+    public func add(_ counter: DatabaseCounter, database: Int, _ amount: Int = 1) {
+        guard database >= 0, database < Self.databaseSlots else { return }
+        memory[Self.place(counter, database)] &+= Int64(amount)
+    }
+
+    /// Reads a database's counter.
+    public func value(_ counter: DatabaseCounter, database: Int) -> Int64 {
+        guard database >= 0, database < Self.databaseSlots else { return 0 }
+        return memory[Self.place(counter, database)]
+    }
+
     /// Records one duration.
     public func record(_ timing: Timing, microseconds: UInt64) {
         let start = Self.start(timing)
@@ -65,6 +80,10 @@ public final class MetricsPage {
     public func absorb(_ other: MetricsPage) {
         for index in 0..<Self.words {
             if let counter = Counter(rawValue: index), counter.isGauge { continue }
+            if index >= Self.databaseStart {
+                let kind = (index - Self.databaseStart) % DatabaseCounter.allCases.count
+                if DatabaseCounter(rawValue: kind)?.isGauge ?? true { continue }
+            }
             memory[index] &+= other.memory[index]
         }
     }
@@ -75,6 +94,10 @@ public final class MetricsPage {
     }
 
     private static func start(_ timing: Timing) -> Int { Counter.allCases.count + timing.rawValue * timingWords }
+
+    private static func place(_ counter: DatabaseCounter, _ database: Int) -> Int {
+        databaseStart + database * DatabaseCounter.allCases.count + counter.rawValue
+    }
 
     private static func place(_ counter: UpstreamCounter, _ upstream: Int) -> Int {
         Counter.allCases.count + Timing.allCases.count * timingWords + upstream * UpstreamCounter.allCases.count

@@ -3,8 +3,24 @@ public enum PrometheusText {
     /// The Content-Type that goes with it.
     public static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 
-    /// - Parameter upstreams: names by slot.
-    public static func write(_ pages: [MetricsPage], upstreams: [String]) -> String {
+    /// A database as metrics tell of it.
+    public struct DatabaseLabel: Sendable {
+        /// Its name.
+        public let name: String
+        /// Whether obsolete TLS is spoken to it.
+        public let isLegacy: Bool
+
+        /// Names both.
+        public init(name: String, isLegacy: Bool) {
+            self.name = name
+            self.isLegacy = isLegacy
+        }
+    }
+
+    /// - Parameters:
+    ///   - upstreams: names by slot.
+    ///   - databases: names by slot.
+    public static func write(_ pages: [MetricsPage], upstreams: [String], databases: [DatabaseLabel] = []) -> String {
         var text = ""
         var last = ""
         for counter in Counter.allCases {
@@ -30,7 +46,24 @@ public enum PrometheusText {
                 text += "\(name){upstream=\"\(escaped(upstream))\"} \(sum)\n"
             }
         }
+        write(pages, databases, &text)
         return text
+    }
+
+    private static func write(_ pages: [MetricsPage], _ databases: [DatabaseLabel], _ text: inout String) {
+        guard !databases.isEmpty else { return }
+        for counter in DatabaseCounter.allCases {
+            let exposition = counter.exposition
+            header(exposition.name, exposition.help, counter.isGauge ? "gauge" : "counter", &text)
+            for (slot, database) in databases.prefix(MetricsPage.databaseSlots).enumerated() {
+                let sum = pages.reduce(0) { $0 + $1.value(counter, database: slot) }
+                text += "\(exposition.name){database=\"\(escaped(database.name))\"} \(sum)\n"
+            }
+        }
+        header("everyhop_database_legacy", "Whether obsolete TLS is spoken to the server.", "gauge", &text)
+        for database in databases {
+            text += "everyhop_database_legacy{database=\"\(escaped(database.name))\"} \(database.isLegacy ? 1 : 0)\n"
+        }
     }
 
     private static func header(_ name: String, _ help: String, _ type: String, _ text: inout String) {

@@ -10,16 +10,17 @@ struct CrossChecks {
         checks.names()
         checks.references()
         checks.bindings()
+        checks.databaseBindings()
         return checks.list
     }
 
     private mutating func names() {
-        if configuration.sites.isEmpty {
+        if configuration.sites.isEmpty, configuration.databases.isEmpty {
             list.append(
                 Diagnostic(
                     at: Position(line: 1, column: 1),
-                    "there is no site",
-                    fix: "add a [[site]] with a [[site.binding]]"
+                    "there is no site and no database",
+                    fix: "add a [[site]] with a [[site.binding]], or a [[database]] with a [[database.binding]]"
                 )
             )
         }
@@ -32,6 +33,11 @@ struct CrossChecks {
         for upstream in configuration.upstreams {
             if let first = seen[upstream.name] { duplicate("upstream", upstream.name, upstream.position, first) }
             seen[upstream.name] = seen[upstream.name] ?? upstream.position
+        }
+        seen = [:]
+        for database in configuration.databases {
+            if let first = seen[database.name] { duplicate("database", database.name, database.position, first) }
+            seen[database.name] = seen[database.name] ?? database.position
         }
     }
 
@@ -54,6 +60,10 @@ struct CrossChecks {
             if let certificate = upstream.clientCertificate {
                 check(certificate, in: certificates, kind: "certificate")
             }
+        }
+        for database in configuration.databases {
+            let named = database.bindings.flatMap(\.certificates) + [database.clientCertificate].compactMap { $0 }
+            for certificate in named { check(certificate, in: certificates, kind: "certificate") }
         }
     }
 
@@ -109,6 +119,37 @@ struct CrossChecks {
                 }
             }
         }
+    }
+
+    /// A database has its addresses for itself: nothing in its protocols tells one server from another.
+    private mutating func databaseBindings() {
+        var taken: [(listen: ListenAddress, position: Position)] = []
+        for site in configuration.sites {
+            taken += site.bindings.map { ($0.listen, $0.position) } + site.redirects.map { ($0.value, $0.position) }
+        }
+        var paths: [String: Position] = [:]
+        for binding in configuration.databases.flatMap(\.bindings) {
+            switch binding.address {
+            case .tcp(let listen):
+                if let other = taken.first(where: { Self.overlap($0.listen, listen) }) {
+                    clash("\(listen.address):\(listen.port)", at: binding.position, with: other.position)
+                }
+                taken.append((listen, binding.position))
+            case .unix(let path, _):
+                if let other = paths[path] { clash(path, at: binding.position, with: other) }
+                paths[path] = paths[path] ?? binding.position
+            }
+        }
+    }
+
+    private mutating func clash(_ address: String, at position: Position, with other: Position) {
+        list.append(
+            Diagnostic(
+                at: position,
+                "binding \(address) clashes with the one of line \(other.line)",
+                fix: "give one of them another ip or port"
+            )
+        )
     }
 
     private static func overlap(_ left: ListenAddress, _ right: ListenAddress) -> Bool {

@@ -24,6 +24,7 @@ extension Server {
             }
         }
         drain = table.duration("drain") ?? drain
+        drainSessions = table.duration("drain_sessions") ?? drainSessions
         resolve = table.duration("resolve") ?? resolve
         maximumConnections = table.integer("maximum_connections", in: 1...10_000_000)
         for text in table.strings("trusted_proxies") ?? [] {

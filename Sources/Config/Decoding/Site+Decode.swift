@@ -118,17 +118,8 @@ extension Binding {
                 fix: "use a name like \"portal.example.org\" or \"*.example.org\""
             )
         }
-        var certificates: [Located<String>]?
-        if case .array = table.node("certificate")?.value {
-            certificates = table.strings("certificate")
-        } else {
-            certificates = table.string("certificate").map { [$0] }
-        }
+        let certificates = table.certificates("certificate")
         table.require("certificate", fix: "name a [certificate.NAME]")
-        if let list = certificates, list.isEmpty || list.count > 2 {
-            table.complain(at: position, "a binding has one certificate, or an ECDSA and an RSA one")
-            certificates = nil
-        }
         table.finish()
         var address = BindingAddress.any
         if let ip, ip.value != "*" {

@@ -103,6 +103,21 @@ final class TableReader {
         }
     }
 
+    /// A certificate's name, or those of an ECDSA and an RSA one.
+    func certificates(_ key: String) -> [Located<String>]? {
+        var names: [Located<String>]?
+        if case .array = node(key)?.value {
+            names = strings(key)
+        } else {
+            names = string(key).map { [$0] }
+        }
+        if let list = names, list.isEmpty || list.count > 2 {
+            complain(at: position, "a binding has one certificate, or an ECDSA and an RSA one")
+            return nil
+        }
+        return names
+    }
+
     /// A word of a fixed set.
     func word<Word: RawRepresentable & CaseIterable>(_ key: String, _: Word.Type) -> Word?
     where Word.RawValue == String {

@@ -7,14 +7,7 @@ extension Upstream {
         servers = (table.strings("servers") ?? []).compactMap { text in
             Endpoint.read(text, table, key: "servers").map { Located(value: $0, position: text.position) }
         }
-        let serverName = table.string("server_name")
-        if let serverName, IPAddress(serverName.value) == nil, HostPattern(serverName.value)?.isWildcard ?? true {
-            table.complain(
-                at: serverName.position,
-                "server_name \"\(serverName.value)\" is neither a host name nor an address"
-            )
-        }
-        self.serverName = serverName?.value
+        serverName = Self.serverName(table)
         plaintext = table.boolean("plaintext") ?? false
         trust = table.table("trust", label: "trust").map { Trust($0) }
         clientCertificate = table.string("client_certificate")
@@ -38,6 +31,18 @@ extension Upstream {
             table.complain(at: position, "upstream \"\(name?.value ?? "")\" has no server")
         }
         if name == nil { return nil }
+    }
+
+    /// The name that a server is to bear.
+    static func serverName(_ table: TableReader) -> String? {
+        let serverName = table.string("server_name")
+        if let serverName, IPAddress(serverName.value) == nil, HostPattern(serverName.value)?.isWildcard ?? true {
+            table.complain(
+                at: serverName.position,
+                "server_name \"\(serverName.value)\" is neither a host name nor an address"
+            )
+        }
+        return serverName?.value
     }
 
     /// Laws 1 and 2: every server is verified, and what is not encrypted stays on this host.

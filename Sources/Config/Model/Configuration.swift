@@ -20,6 +20,8 @@ public struct Configuration: Sendable {
     public internal(set) var sites: [Site] = []
     /// The table `[[upstream]]`.
     public internal(set) var upstreams: [Upstream] = []
+    /// The table `[[database]]`.
+    public internal(set) var databases: [Database] = []
 }
 
 /// `[server]`: the process.
@@ -54,6 +56,8 @@ public struct Server: Sendable {
     public internal(set) var admin: Located<Endpoint>?
     /// How long connections may take to finish when workers are replaced or stopped, in milliseconds.
     public internal(set) var drain: UInt64 = 30_000
+    /// How long database sessions may go on when workers are replaced, in milliseconds.
+    public internal(set) var drainSessions: UInt64 = 3_600_000
     /// How often names of servers are resolved anew, in milliseconds.
     public internal(set) var resolve: UInt64 = 30_000
     /// The most clients of all workers together; nil for what the descriptor limit allows.

@@ -11,6 +11,11 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         self.bytes = bytes
     }
 
+    /// An IPv4 address.
+    init(four first: UInt8, _ second: UInt8, _ third: UInt8, _ fourth: UInt8) {
+        bytes = [first, second, third, fourth]
+    }
+
     /// Whether it is IPv6.
     public var isIPv6: Bool { bytes.count == 16 }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bytes
 import Config
+import Database
 import Platform
 import TLS
 
@@ -15,11 +16,21 @@ struct PinCommand: ParsableCommand {
 
             Example:
               everyhop pin 10.0.1.10:443 --server-name app.internal
+              everyhop pin 10.0.2.5:1433 --protocol tds
             """
     )
 
     @Argument(help: "Host and port, such as app.internal:443 or [2001:db8::1]:443.")
     var server: String
+
+    @Option(
+        name: .customLong("protocol"),
+        help: "How TLS begins: https, tds, tds-strict, postgres or mysql."
+    )
+    var kind = "https"
+
+    @Flag(help: "Look at servers that speak TLS 1.0 or have weak keys, too.")
+    var legacy = false
 
     @Option(help: "The name to send (SNI); the host by default.")
     var serverName: String?
@@ -35,6 +46,13 @@ struct PinCommand: ParsableCommand {
         }
     }
 
+    func validate() throws {
+        guard kind == "https" || ServerOpening.Kind(rawValue: kind) != nil else {
+            let kinds = ServerOpening.Kind.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError("protocol \(kind) is not known; use https, \(kinds)")
+        }
+    }
+
     private func fetch() throws -> [CertificateFacts] {
         guard let colon = server.lastIndex(of: ":"), let port = UInt16(server[server.index(after: colon)...]), port > 0
         else {
@@ -43,38 +61,16 @@ struct PinCommand: ParsableCommand {
         var host = String(server[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
         let addresses = try SocketAddress(ip: host, port: port).map { [$0] } ?? NameResolution.resolve(host, port: port)
+        let inspection = ServerInspection(
+            name: serverName ?? host,
+            kind: ServerOpening.Kind(rawValue: kind),
+            isLegacy: legacy,
+            milliseconds: UInt64(clamping: timeout) * 1000
+        )
         var last: (any Error)?
         for address in addresses {
-            do { return try inspect(address, name: serverName ?? host) } catch { last = error }
+            do { return try inspection.certificates(of: address) } catch { last = error }
         }
         throw last ?? ValidationError("no address for \(host)")
-    }
-
-    private func inspect(_ address: SocketAddress, name: String) throws -> [CertificateFacts] {
-        let poller = try Poller(batch: 1)
-        let attempt = try Socket.connect(to: address)
-        let token = Token(rawValue: 1)
-        try poller.add(attempt.descriptor, token, .write)
-        let end = Clock.monotonicMicroseconds() / 1000 + UInt64(clamping: timeout) * 1000
-        try wait(poller, until: end, address)
-        try Socket.connectResult(attempt.descriptor)
-        let context = try ClientContext.inspecting(name: name)
-        var connection = try TLSConnection(connecting: context, endpoint: 0, descriptor: attempt.descriptor.raw)
-        while true {
-            switch try connection.handshake() {
-            case .done: return connection.peerCertificates()
-            case .wantsRead: try poller.change(attempt.descriptor, token, .read)
-            case .wantsWrite: try poller.change(attempt.descriptor, token, .write)
-            }
-            try wait(poller, until: end, address)
-        }
-    }
-
-    private func wait(_ poller: Poller, until end: UInt64, _ address: SocketAddress) throws {
-        while true {
-            let now = Clock.monotonicMicroseconds() / 1000
-            guard now < end else { throw Errno.timedOut(in: "connect") }
-            if try poller.wait(milliseconds: Int32(clamping: end - now)) > 0 { return }
-        }
     }
 }

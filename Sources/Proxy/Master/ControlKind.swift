@@ -21,7 +21,7 @@ enum ControlKind: UInt8 {
     case start
 
     // Master to worker, later.
-    /// Take nothing new, finish what is under way, end.
+    /// Take nothing new, finish what is under way, end: a `DrainOrder`.
     case drain
 
     // Child to master.
@@ -79,6 +79,7 @@ struct WorkerOrders {
 
 /// The addresses that a server's name has now.
 struct AddressUpdate: Equatable {
+    /// The upstream's place; behind the last upstream come the databases.
     var upstream: Int
     var server: Int
     /// IP addresses in text form; the port is the configuration's.
@@ -105,5 +106,31 @@ struct AddressUpdate: Equatable {
         server = try reader.int()
         addresses = []
         for _ in 0..<(try reader.count()) { addresses.append(try reader.text()) }
+    }
+}
+
+/// How long a worker that drains may take, in milliseconds.
+struct DrainOrder: Equatable {
+    /// For requests.
+    var requests: UInt64
+    /// For database sessions.
+    var sessions: UInt64
+
+    func encoded() -> [UInt8] {
+        var writer = WireWriter()
+        writer.put(Int(clamping: requests))
+        writer.put(Int(clamping: sessions))
+        return writer.bytes
+    }
+
+    init(requests: UInt64, sessions: UInt64) {
+        self.requests = requests
+        self.sessions = sessions
+    }
+
+    init(decoding bytes: [UInt8]) throws(WireReader.Malformed) {
+        var reader = WireReader(bytes)
+        requests = UInt64(clamping: try reader.int())
+        sessions = UInt64(clamping: try reader.int())
     }
 }

@@ -27,7 +27,8 @@ final class ListeningSockets {
     func open(_ plan: ListenPlan, slots: Int) throws(Failure) {
         for entry in plan.entries {
             var list = sockets[entry] ?? []
-            while list.count < slots {
+            // A path has one socket, which all slots share; the kernel wakes whoever waits.
+            while list.count < (entry.address.path == nil ? slots : 1) {
                 do throws(Errno) {
                     list.append(Socket(try Platform.Socket.listen(on: entry.address, sharePort: true)))
                 } catch {
@@ -37,19 +38,33 @@ final class ListeningSockets {
                 }
             }
             sockets[entry] = list
+            if let path = entry.address.path, let mode = plan.modes[entry.address] {
+                do throws(Errno) { try File.setMode(mode, of: path) } catch {
+                    throw Failure(address: entry.address, error: error)
+                }
+            }
         }
     }
 
     /// Closes what a plan no longer names.
     func close(except plan: ListenPlan) {
-        for entry in sockets.keys where !plan.entries.contains(entry) { sockets[entry] = nil }
+        for entry in sockets.keys where !plan.entries.contains(entry) {
+            sockets[entry] = nil
+            if let path = entry.address.path { File.remove(path) }
+        }
+    }
+
+    /// Removes the files of unix sockets, at the end.
+    func removeFiles() {
+        for entry in sockets.keys { if let path = entry.address.path { File.remove(path) } }
     }
 
     /// The sockets of one worker slot, by their place in the plan.
     func descriptors(_ plan: ListenPlan, slot: Int) -> [(index: Int, raw: Int32)] {
         plan.entries.enumerated().compactMap { index, entry in
-            guard let list = sockets[entry], slot < list.count else { return nil }
-            return (index, list[slot].descriptor.raw)
+            guard let list = sockets[entry] else { return nil }
+            let place = entry.address.path == nil ? slot : 0
+            return place < list.count ? (index, list[place].descriptor.raw) : nil
         }
     }
 }

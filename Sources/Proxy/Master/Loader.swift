@@ -294,16 +294,37 @@ struct Loader {
 
     private mutating func readAuthorities(_ configuration: Configuration) {
         for upstream in configuration.upstreams {
-            guard let path = upstream.trust?.ca, let bytes = read(path, "ca") else { continue }
-            do throws(CertificateError) {
-                _ = try CertificateFacts.read(pem: bytes)
-                resources[CertificateStore.authoritiesName(upstream.name)] = bytes
-            } catch {
-                complain(at: path.position, "ca \"\(path.value)\": \(error)", fix: "name a PEM file of authorities")
-            }
-            for server in upstream.servers where server.value.hostName == nil && upstream.serverName == nil {
-                complain(at: server.position, "\(server.value) has no name to verify", fix: "add server_name")
-            }
+            let name = CertificateStore.authoritiesName(upstream.name)
+            readAuthorities(upstream.trust, as: name, upstream.servers, hasName: upstream.serverName != nil)
+        }
+        for database in configuration.databases {
+            let name = CertificateStore.databaseAuthoritiesName(database.name)
+            readAuthorities(database.trust, as: name, [database.server], hasName: database.serverName != nil)
+            guard database.legacy else { continue }
+            complain(
+                .warning,
+                at: database.position,
+                "legacy: TLS \(database.oldestTLS?.rawValue ?? "1.0") and weak suites are spoken to \(database.server.value)",
+                fix: "renew the server; until then, its pin is what protects it"
+            )
+        }
+    }
+
+    private mutating func readAuthorities(
+        _ trust: Upstream.Trust?,
+        as name: String,
+        _ servers: [Located<Endpoint>],
+        hasName: Bool
+    ) {
+        guard let path = trust?.ca, let bytes = read(path, "ca") else { return }
+        do throws(CertificateError) {
+            _ = try CertificateFacts.read(pem: bytes)
+            resources[name] = bytes
+        } catch {
+            complain(at: path.position, "ca \"\(path.value)\": \(error)", fix: "name a PEM file of authorities")
+        }
+        for server in servers where server.value.hostName == nil && !hasName {
+            complain(at: server.position, "\(server.value) has no name to verify", fix: "add server_name")
         }
     }
 

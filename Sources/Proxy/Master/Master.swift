@@ -47,7 +47,6 @@ final class Master {
     private let signals: SignalDescriptor
     /// Slots to fill again, and when, in monotonic milliseconds.
     var respawns: [(slot: Int, at: UInt64)] = []
-    var drainDeadline: UInt64?
     private var nextRotation: UInt64
     let descriptorLimit: Int
 
@@ -92,6 +91,7 @@ final class Master {
             tend()
         }
         for helper in helpers { helper.end() }
+        sockets.removeFiles()
     }
 
     /// How many workers serve at a time.
@@ -105,7 +105,7 @@ final class Master {
         var next = nextRotation
         for respawn in respawns { next = min(next, respawn.at) }
         for helper in lateHelpers { next = min(next, helper.at) }
-        if let drainDeadline { next = min(next, drainDeadline) }
+        for worker in workers { if let drainedBy = worker.drainedBy { next = min(next, drainedBy) } }
         let now = Self.now
         return next <= now ? 0 : Int32(clamping: min(next - now, 60_000))
     }
@@ -143,12 +143,11 @@ final class Master {
                 respawns.append((respawn.slot, now + 1000))
             }
         }
-        if let drainDeadline, now >= drainDeadline {
-            self.drainDeadline = nil
-            for worker in workers where worker.state == .draining {
-                log.warning("worker \(worker.slot) of generation \(worker.generation) did not finish in time: ended")
-                ChildProcess.end(worker.process)
-            }
+        for worker in workers {
+            guard let drainedBy = worker.drainedBy, now >= drainedBy else { continue }
+            worker.drainedBy = nil
+            log.warning("worker \(worker.slot) of generation \(worker.generation) did not finish in time: ended")
+            ChildProcess.end(worker.process)
         }
         for worker in workers where worker.channel.hasOutgoing { worker.flush(poller) }
     }
@@ -178,11 +177,14 @@ final class Master {
     }
 
     func drain(_ list: [WorkerProcess]) {
+        let server = configuration.server
+        // Whoever stops the program waits for it; sessions of databases may be as old as the application.
+        let order = DrainOrder(requests: server.drain, sessions: isStopping ? server.drain : server.drainSessions)
         for worker in list {
             worker.state = .draining
-            worker.tell(.drain)
+            worker.tell(.drain, order.encoded())
+            worker.drainedBy = Self.now + max(order.requests, order.sessions) + 1000
         }
-        drainDeadline = Self.now + configuration.server.drain + 1000
     }
 
     private func reopenLogs() {

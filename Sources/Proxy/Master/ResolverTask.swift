@@ -12,10 +12,12 @@ struct ResolverTask {
 
     /// Every server that has a name instead of an address.
     static func names(in configuration: Configuration) -> [(upstream: Int, server: Int, name: String)] {
-        configuration.upstreams.enumerated().flatMap { upstream, settings in
-            settings.servers.enumerated().compactMap { server, endpoint in
-                guard case .name(let name, _) = endpoint.value else { return nil }
-                return (upstream, server, name)
+        let servers =
+            configuration.upstreams.map { $0.servers.map(\.value) } + configuration.databases.map { [$0.server.value] }
+        return servers.enumerated().flatMap { group, endpoints in
+            endpoints.enumerated().compactMap { server, endpoint in
+                guard case .name(let name, _) = endpoint else { return nil }
+                return (group, server, name)
             }
         }
     }

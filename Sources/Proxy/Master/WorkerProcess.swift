@@ -17,6 +17,8 @@ final class WorkerProcess {
     let generation: Int
     let startedAt: UInt64
     let page: MetricsPage
+    /// When it has to have ended, once it drains.
+    var drainedBy: UInt64?
     let pageDescriptor: FileDescriptor
     var channel: ControlChannel
     var state = State.starting

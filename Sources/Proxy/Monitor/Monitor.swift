@@ -19,6 +19,7 @@ final class Monitor {
     private let poller: Poller
     private let listener: FileDescriptor
     private let upstreams: [String]
+    private let databases: [PrometheusText.DatabaseLabel]
     private var channel: ControlChannel
     private var pages: [(process: Int, page: MetricsPage)]
     private var handlers = Slab<Handler>()
@@ -29,6 +30,7 @@ final class Monitor {
         poller = try Poller()
         self.listener = consume listener
         upstreams = setup.configuration.upstreams.map(\.name)
+        databases = setup.configuration.databases.map { .init(name: $0.name, isLegacy: $0.legacy) }
         pages = setup.pages
         channel = setup.takeChannel()
         wheel = TimerWheel(now: Clock.monotonicMicroseconds() / 1000)
@@ -93,7 +95,7 @@ final class Monitor {
             .init(
                 status: 200,
                 contentType: PrometheusText.contentType,
-                body: PrometheusText.write(pages.map(\.page), upstreams: upstreams)
+                body: PrometheusText.write(pages.map(\.page), upstreams: upstreams, databases: databases)
             )
         case "/healthz":
             // The first page is the retired one; without a worker nothing is served.

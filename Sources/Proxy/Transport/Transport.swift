@@ -1,4 +1,5 @@
 import Bytes
+import Database
 import HTTP
 import Platform
 import TLS
@@ -69,6 +70,9 @@ struct Transport: ~Copyable {
     /// Puts TLS on a socket that has just been connected.
     mutating func start(_ connection: consuming TLSConnection) { tls = consume connection }
 
+    /// Goes back to plain; what TLS has brought stays.
+    mutating func dropTLS() { tls = nil }
+
     /// Goes on with the handshake; true when it is complete.
     mutating func handshake() throws(TLSError) -> Bool {
         guard tls != nil else { return true }
@@ -87,18 +91,20 @@ struct Transport: ~Copyable {
     }
 
     /// Reads what has come, up to the budget of one turn.
-    mutating func fill() throws(TransportError) -> Filled {
+    ///
+    /// - Parameter limit: so many bytes at most; only in plain.
+    mutating func fill(limit: Int = .max) throws(TransportError) -> Filled {
         holdsMore = false
         guard end == .open else { return .ended }
         var total = 0
         while total < Self.readBudget {
-            switch try readOnce() {
+            switch try readOnce(limit: limit - total) {
             case .bytes(let count):
                 total += count
                 bytesIn &+= UInt64(truncatingIfNeeded: count)
                 // A short read has emptied the socket: asking again would cost a call for nothing.
                 let pending = tls?.hasPending ?? (count == BufferPool.blockSize)
-                if !pending { return .bytes(total) }
+                if !pending || total >= limit { return .bytes(total) }
             case .wantsRead:
                 return total > 0 ? .bytes(total) : .nothing
             case .wantsWrite:
@@ -132,23 +138,36 @@ struct Transport: ~Copyable {
         try decoder.next(inbound.bytes, from: &offset, trailers: &trailers)
     }
 
+    /// Has a negotiation look at the client's bytes, which wait here, and at the server's.
+    borrowing func negotiate(_ negotiation: inout Negotiation, _ server: Span<UInt8>) -> NegotiationTurn {
+        negotiation.next(client: inbound.bytes, server: server)
+    }
+
+    /// How many bytes a negotiation lets be read from the client, whose bytes wait here.
+    borrowing func limit(of negotiation: Negotiation) -> Int? { negotiation.clientLimit(inbound.bytes) }
+
     /// Drops bytes that have been dealt with.
     mutating func consume(_ count: Int) { inbound.consume(count) }
 
     /// Writes what waits, as far as the socket takes it; true when nothing waits any more.
     mutating func flush() throws(TransportError) -> Bool {
         while !outbound.isEmpty {
-            let written: Int?
-            if tls != nil {
-                written = try writeEncrypted()
-            } else {
-                do throws(Errno) {
-                    written = try Socket.write(descriptor, outbound.bytes)
-                } catch { throw .socket(error) }
-            }
-            guard let written else { return false }
+            writeNeedsRead = false
+            guard let written = try Self.write(outbound, &tls, descriptor, &writeNeedsRead) else { return false }
             bytesOut &+= UInt64(truncatingIfNeeded: written)
             outbound.consume(written)
+        }
+        return true
+    }
+
+    /// Writes what waits, and then what another transport has read, without copying it; true when all of it is written.
+    mutating func relay(from source: inout Transport) throws(TransportError) -> Bool {
+        guard try flush() else { return false }
+        while !source.inbound.isEmpty {
+            writeNeedsRead = false
+            guard let written = try Self.write(source.inbound, &tls, descriptor, &writeNeedsRead) else { return false }
+            bytesOut &+= UInt64(truncatingIfNeeded: written)
+            source.inbound.consume(written)
         }
         return true
     }
@@ -167,18 +186,28 @@ struct Transport: ~Copyable {
 
     /// Tells epoll what this transport waits for, if that has changed.
     ///
-    /// - Parameter reading: whether its owner wants bytes now.
-    mutating func updateInterest(reading: Bool, connecting: Bool = false, poller: Poller) {
+    /// - Parameters:
+    ///   - reading: whether its owner wants bytes now.
+    ///   - connecting: whether the connection is being made.
+    ///   - relaying: whether bytes of another transport wait to be written here.
+    mutating func updateInterest(
+        reading: Bool,
+        connecting: Bool = false,
+        relaying: Bool = false,
+        poller: Poller
+    ) {
         var wanted = Interest()
         if reading && end == .open || writeNeedsRead { wanted.insert(.read) }
-        if connecting || readNeedsWrite || (!outbound.isEmpty && !writeNeedsRead) { wanted.insert(.write) }
+        if connecting || readNeedsWrite || ((relaying || !outbound.isEmpty) && !writeNeedsRead) {
+            wanted.insert(.write)
+        }
         guard wanted != interest else { return }
         interest = wanted
         // The descriptor is open and registered, so this can only fail for want of kernel memory; the deadline ends it.
         try? poller.change(descriptor, token, wanted)
     }
 
-    private mutating func readOnce() throws(TransportError) -> ReadOutcome {
+    private mutating func readOnce(limit: Int) throws(TransportError) -> ReadOutcome {
         readNeedsWrite = false
         if tls != nil {
             do throws(TLSError) {
@@ -189,7 +218,8 @@ struct Transport: ~Copyable {
             var outcome = ReadOutcome.wantsRead
             let socket = descriptor.raw
             try inbound.append(atLeast: 1) { room throws(Errno) in
-                guard let count = try Socket.read(socket, into: room) else { return 0 }
+                let most = UnsafeMutableBufferPointer(rebasing: room.prefix(limit))
+                guard let count = try Socket.read(socket, into: most) else { return 0 }
                 outcome = count == 0 ? .closed : .bytes(count)
                 return count
             }
@@ -197,20 +227,21 @@ struct Transport: ~Copyable {
         } catch { throw .socket(error) }
     }
 
+    /// Writes once; nil when the socket takes nothing now.
     private static func write(
         _ queue: borrowing ByteQueue,
-        _ tls: inout TLSConnection?
-    ) throws(TLSError) -> WriteOutcome? {
-        try tls?.write(queue.bytes)
-    }
-
-    private mutating func writeEncrypted() throws(TransportError) -> Int? {
-        writeNeedsRead = false
+        _ tls: inout TLSConnection?,
+        _ descriptor: borrowing FileDescriptor,
+        _ needsRead: inout Bool
+    ) throws(TransportError) -> Int? {
+        guard tls != nil else {
+            do throws(Errno) { return try Socket.write(descriptor, queue.bytes) } catch { throw .socket(error) }
+        }
         do throws(TLSError) {
-            switch try Self.write(outbound, &tls) {
+            switch try tls?.write(queue.bytes) {
             case .bytes(let count): return count
             case .wantsRead:
-                writeNeedsRead = true
+                needsRead = true
                 return nil
             case .wantsWrite, nil: return nil
             }

@@ -10,6 +10,7 @@ struct CertificateStore {
     static func chainName(_ certificate: String) -> String { "certificate.\(certificate).chain" }
     static func keyName(_ certificate: String) -> String { "certificate.\(certificate).key" }
     static func authoritiesName(_ upstream: String) -> String { "upstream.\(upstream).ca" }
+    static func databaseAuthoritiesName(_ database: String) -> String { "database.\(database).ca" }
     static let ticketKeysName = "tickets"
 
     init(_ bundle: Bundle, _ configuration: Configuration) throws(CertificateError) {

@@ -8,6 +8,8 @@ struct ListenEntry: Hashable {
         case https
         /// Plain HTTP that answers with the https address and nothing else.
         case redirect
+        /// A database's protocol, in plain or TLS.
+        case database
     }
 
     let address: SocketAddress
@@ -17,6 +19,16 @@ struct ListenEntry: Hashable {
 /// Every address of a configuration, in an order that master and worker find alike.
 struct ListenPlan {
     private(set) var entries: [ListenEntry] = []
+    /// Which database's binding an address belongs to.
+    private(set) var databases: [SocketAddress: DatabasePlace] = [:]
+    /// The modes of the files of unix sockets.
+    private(set) var modes: [SocketAddress: Int] = [:]
+
+    /// A binding among all databases.
+    struct DatabasePlace: Equatable {
+        let database: Int
+        let binding: Int
+    }
 
     init(_ configuration: Configuration) {
         for site in configuration.sites {
@@ -26,6 +38,23 @@ struct ListenPlan {
             for redirect in site.redirects {
                 for address in Self.addresses(redirect.value) { add(address, .redirect) }
             }
+        }
+        for (index, database) in configuration.databases.enumerated() {
+            for (number, binding) in database.bindings.enumerated() {
+                for address in addresses(binding.address) {
+                    add(address, .database)
+                    databases[address] = DatabasePlace(database: index, binding: number)
+                }
+            }
+        }
+    }
+
+    private mutating func addresses(_ address: DatabaseBinding.Address) -> [SocketAddress] {
+        switch address {
+        case .tcp(let listen): return Self.addresses(listen)
+        case .unix(let path, let mode):
+            modes[.unix(path: path)] = mode
+            return [.unix(path: path)]
         }
     }
 

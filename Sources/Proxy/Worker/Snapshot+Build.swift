@@ -101,4 +101,12 @@ extension Endpoint {
         case .unix: nil
         }
     }
+
+    /// The TCP port, where there is one.
+    var port: UInt16? {
+        switch self {
+        case .ip(_, let port), .name(_, let port): port
+        case .unix: nil
+        }
+    }
 }

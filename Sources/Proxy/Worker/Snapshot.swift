@@ -36,6 +36,7 @@ final class Snapshot {
     private let contexts: [[ClientContext?]]
     private let addresses: [[[SocketAddress]]]
     private let routes: [Route]
+    let databases: [DatabaseTarget]
 
     init(_ bundle: Bundle, tickets: TicketKeys, updates: [AddressUpdate]) throws {
         let configuration = try bundle.configuration()
@@ -56,6 +57,7 @@ final class Snapshot {
         let store = try CertificateStore(bundle, configuration)
         tables = try Self.tables(plan, bindings, store, configuration, tickets)
         contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, store, configuration) }
+        databases = try Self.databases(bundle, store, configuration, tickets, updates)
         addresses = configuration.upstreams.enumerated().map { index, upstream in
             upstream.servers.enumerated().map { server, endpoint in
                 let update = updates.last { $0.upstream == index && $0.server == server }
@@ -125,7 +127,13 @@ final class Snapshot {
         return pattern.value.matches(host)
     }
 
-    private static func addresses(of endpoint: Endpoint, _ update: AddressUpdate?) -> [SocketAddress] {
+    /// New addresses of a database's server.
+    func apply(_ update: AddressUpdate, toDatabase index: Int) {
+        guard databases.indices.contains(index) else { return }
+        databases[index].setAddresses(Self.addresses(of: databases[index].settings.server.value, update))
+    }
+
+    static func addresses(of endpoint: Endpoint, _ update: AddressUpdate?) -> [SocketAddress] {
         switch endpoint {
         case .ip(let address, let port): [SocketAddress(ip: address.description, port: port)].compactMap { $0 }
         case .unix(let path): [.unix(path: path)]

@@ -1,5 +1,6 @@
 import Bytes
 import Config
+import Database
 import HTTP
 import Platform
 import TLS
@@ -16,6 +17,7 @@ final class Worker {
         case listener(Listener)
         case client(ClientConnection)
         case upstream(UpstreamConnection)
+        case database(DatabaseSession, Side)
     }
 
     /// How often waiting exchanges, the accept gate and the access log are looked after, in milliseconds.
@@ -52,8 +54,10 @@ final class Worker {
     private var control: ControlChannel
     private var listeners: [(token: Token, listener: Listener)] = []
     private var drainUntil: UInt64 = 0
+    private var drainSessionsUntil: UInt64 = 0
     private var nextHousekeeping: UInt64 = 0
     private var clients = 0
+    private var sessions = 0
 
     init(_ setup: consuming WorkerSetup) throws(Errno) {
         poller = try Poller()
@@ -80,7 +84,7 @@ final class Worker {
         try control.send(kind: ControlKind.ready.rawValue)
         // What came together with the order to start lies in the channel already: epoll would not tell of it.
         try readControl()
-        while !(isDraining && (clients == 0 || now >= drainUntil)) { try turn() }
+        while !isDrained { try turn() }
         flushAccessLog()
     }
 
@@ -116,6 +120,7 @@ final class Worker {
         switch handlers[token] {
         case .client(let connection): connection.ready(readiness, self)
         case .upstream(let connection): connection.ready(readiness, self)
+        case .database(let session, let side): session.ready(side, readiness, self)
         case .listener(let listener): accept(listener)
         case .control: try readControl()
         case nil: break
@@ -130,6 +135,7 @@ final class Worker {
             switch handlers[token] {
             case .client(let connection): connection.read(self)
             case .upstream(let connection): connection.read(self)
+            case .database(let session, let side): session.read(side, self)
             case .listener, .control, nil: break
             }
         }
@@ -139,6 +145,7 @@ final class Worker {
         switch handlers[token] {
         case .client(let connection): connection.timedOut(self)
         case .upstream(let connection): connection.timedOut(self)
+        case .database(let session, _): session.timedOut(self)
         case .listener, .control, nil: break
         }
     }
@@ -152,6 +159,7 @@ final class Worker {
                 switch handlers[token] {
                 case .client(let connection): connection.settle(self)
                 case .upstream(let connection): connection.settle(self)
+                case .database(let session, _): session.settle(self)
                 case .listener, .control, nil: break
                 }
             } else {
@@ -166,6 +174,7 @@ final class Worker {
         for pool in pools { pool.expireWaiting(self) }
         settle()
         flushAccessLog()
+        dropLateClients()
         if !isDraining, gate.shouldOpen(clients: clients, now: now) {
             log.accepting()
             try? watchListeners()
@@ -188,6 +197,9 @@ final class Worker {
         case .upstream(let connection):
             guard !connection.isTouched else { return }
             connection.isTouched = true
+        case .database(let session, _):
+            guard !session.isTouched else { return }
+            session.isTouched = true
         case .listener, .control, nil: return
         }
         touched.append(token)
@@ -262,6 +274,34 @@ final class Worker {
         return connection
     }
 
+    /// Registers a connection that is being made to a database's server.
+    func adopt(_ descriptor: consuming FileDescriptor, _ session: DatabaseSession) throws(Errno) -> DatabaseSession.End
+    {
+        if session.target.settings.server.value.port != nil { Socket.keepAlive(descriptor) }
+        let token = handlers.reserve()
+        do throws(Errno) {
+            try poller.add(descriptor, token, .write)
+        } catch {
+            handlers.remove(token)
+            throw error
+        }
+        handlers.fill(token, .database(session, .server))
+        return DatabaseSession.End(
+            token: token,
+            transport: Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .write)
+        )
+    }
+
+    /// A session has ended.
+    func sessionClosed(_ session: DatabaseSession) {
+        session.target.sessions -= 1
+        sessions -= 1
+        metrics.add(.active, database: session.target.index, -1)
+        metrics.add(.clientConnectionsActive, -1)
+        record(session)
+        clientClosed()
+    }
+
     func clientClosed() {
         clients -= 1
         if !isDraining, gate.shouldOpen(clients: clients, now: now) {
@@ -303,6 +343,10 @@ final class Worker {
         let peer = accepted.peer
         let descriptor = accepted.takeDescriptor()
         if case .unix = peer {} else { Socket.setNoDelay(descriptor) }
+        if entry.kind == .database {
+            beginSession(descriptor, peer, entry)
+            return
+        }
         let token = handlers.reserve()
         let tls: TLSConnection?
         do {
@@ -324,10 +368,47 @@ final class Worker {
             now: nowMicroseconds
         )
         handlers.fill(token, .client(connection))
+        countClient()
+        connection.start(self)
+    }
+
+    private func beginSession(
+        _ descriptor: consuming FileDescriptor,
+        _ peer: SocketAddress,
+        _ entry: ListenEntry
+    ) {
+        guard let place = snapshot.plan.databases[entry.address] else { return }
+        if entry.address.path == nil { Socket.keepAlive(descriptor) }
+        let token = handlers.reserve()
+        do throws(Errno) {
+            try poller.add(descriptor, token, .read)
+        } catch {
+            handlers.remove(token)
+            log.acceptFailed(error)
+            return
+        }
+        let target = snapshot.databases[place.database]
+        let transport = Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .read)
+        target.sessions += 1
+        sessions += 1
+        let session = DatabaseSession(
+            target,
+            door: place.binding,
+            peer: peer,
+            client: DatabaseSession.End(token: token, transport: transport),
+            now: nowMicroseconds
+        )
+        handlers.fill(token, .database(session, .client))
+        metrics.add(.sessions, database: target.index)
+        metrics.add(.active, database: target.index)
+        countClient()
+        session.start(self)
+    }
+
+    private func countClient() {
         clients += 1
         metrics.add(.clientConnections)
         metrics.add(.clientConnectionsActive)
-        connection.start(self)
         if gate.shouldClose(clients: clients) {
             metrics.add(.connectionLimitReached)
             log.atLimit(gate.limit)
@@ -342,7 +423,7 @@ final class Worker {
             // A master that is gone takes the listening sockets' other holders with it: end, fail closed.
             guard var message = try control.receive() else { return }
             switch ControlKind(rawValue: message.kind) {
-            case .drain: drain()
+            case .drain: drain(try? DrainOrder(decoding: message.payload))
             case .accessLog:
                 if let descriptor = message.takeDescriptor() {
                     flushAccessLog()
@@ -350,22 +431,44 @@ final class Worker {
                 }
             case .ticketKeys: snapshot.replaceTicketKeys(message.payload, log)
             case .addresses:
-                guard let update = try? AddressUpdate(decoding: message.payload),
-                    pools.indices.contains(update.upstream)
-                else { continue }
-                snapshot.apply(update, to: pools[update.upstream])
+                guard let update = try? AddressUpdate(decoding: message.payload) else { continue }
+                if pools.indices.contains(update.upstream) {
+                    snapshot.apply(update, to: pools[update.upstream])
+                } else {
+                    snapshot.apply(update, toDatabase: update.upstream - pools.count)
+                }
             default: log.unexpectedMessage(message.kind)
             }
         }
     }
 
-    private func drain() {
+    /// Whether nothing is left that a draining worker has to wait for.
+    private var isDrained: Bool {
+        guard isDraining else { return false }
+        return clients == 0 || (sessions == 0 ? now >= drainUntil : now >= max(drainUntil, drainSessionsUntil))
+    }
+
+    private func drain(_ order: DrainOrder?) {
+        let server = snapshot.configuration.server
+        drainUntil = now + (order?.requests ?? server.drain)
+        drainSessionsUntil = now + (order?.sessions ?? server.drain)
         guard !isDraining else { return }
         isDraining = true
-        drainUntil = now + snapshot.configuration.server.drain
         pauseListeners()
         for token in handlers.tokens {
-            if case .client(let connection) = handlers[token] { connection.drain(self) }
+            switch handlers[token] {
+            case .client(let connection): connection.drain(self)
+            case .database(let session, .client): session.drain(self)
+            case .database, .upstream, .listener, .control, nil: break
+            }
+        }
+    }
+
+    /// Sessions may outlive requests by far: clients that have had their time go.
+    private func dropLateClients() {
+        guard isDraining, now >= drainUntil else { return }
+        for token in handlers.tokens {
+            if case .client(let connection) = handlers[token] { connection.close(self) }
         }
     }
 }

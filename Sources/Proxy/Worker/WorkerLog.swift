@@ -54,6 +54,17 @@ final class WorkerLog {
         }
     }
 
+    /// A database session that was refused, or what is worth knowing about one that goes on.
+    func database(_ name: String, _ peer: SocketAddress, _ text: String, isTrust: Bool = false) {
+        guard isTrust || mayWrite() else { return }
+        let metadata: Logger.Metadata = ["database": "\(name)", "client": "\(peer)"]
+        if isTrust {
+            logger.error("database server refused: \(text)", metadata: metadata)
+        } else {
+            logger.warning("database: \(text)", metadata: metadata)
+        }
+    }
+
     private func mayWrite() -> Bool {
         let now = Clock.monotonicMicroseconds() / 1_000_000
         if now != second {

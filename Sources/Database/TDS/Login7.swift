@@ -1,0 +1,39 @@
+/// What a LOGIN7 message (MS-TDS 2.2.6.4) tells about the client; its password is never looked at.
+struct Login7 {
+    /// LOGIN7 is at most so long; the limit of SQL Server.
+    static let most = 128 * 1024 - 1
+
+    /// The client's TDS version: 0x70 to 0x74.
+    let version: UInt8
+    /// The SQL user; empty with integrated authentication.
+    let user: String
+
+    init(_ payload: [UInt8]) throws(TDSPacket.Malformed) {
+        var reader = MessageReader(payload)
+        do throws(MessageReader.Truncated) {
+            let length = try reader.littleEndian(4)
+            guard length >= 36, length <= payload.count else { throw MessageReader.Truncated() }
+            try reader.skip(3)
+            version = try reader.byte()
+            // Offset and length of the host's name, then of the user's.
+            try reader.skip(36 - 8 + 4)
+            let offset = try reader.littleEndian(2)
+            let count = try reader.littleEndian(2)
+            var text = MessageReader(payload)
+            try text.skip(offset)
+            user = UTF16LE.text(try text.bytes(min(count, 128) * 2))
+        } catch { throw TDSPacket.Malformed(reason: "a malformed LOGIN7") }
+    }
+}
+
+/// UCS-2 as TDS writes it.
+enum UTF16LE {
+    static func text(_ bytes: [UInt8]) -> String {
+        let units = stride(from: 0, to: bytes.count - 1, by: 2).map { UInt16(bytes[$0]) | UInt16(bytes[$0 + 1]) << 8 }
+        return PeerText.readable(Array(String(decoding: units, as: UTF16.self).utf8))
+    }
+
+    static func bytes(_ text: String) -> [UInt8] {
+        text.utf16.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8)] }
+    }
+}
