@@ -93,6 +93,12 @@ public final class Connection {
     /// Ends the stream properly.
     public func close() { tls?.shutdown() }
 
+    /// Ends our stream; the other direction stays open.
+    public func endWriting() {
+        tls?.shutdown()
+        Socket.shutdownWriting(descriptor)
+    }
+
     /// Makes the end a reset.
     public func abort() { Socket.resetOnClose(descriptor) }
 
@@ -155,7 +161,7 @@ public final class ScriptedServer: @unchecked Sendable {
             table.add(context, host: nil)
             return table
         }
-        Self.thread { [self] in accept() }
+        TestThread.start { [self] in accept() }
     }
 
     private func accept() {
@@ -174,7 +180,7 @@ public final class ScriptedServer: @unchecked Sendable {
             let raw = accepted.takeDescriptor().release()
             let script = self.script
             let shared = Unchecked(table)
-            Self.thread {
+            TestThread.start {
                 guard let connection = try? Connection(accepted: FileDescriptor(owning: raw), shared.value) else {
                     return
                 }
@@ -187,8 +193,12 @@ public final class ScriptedServer: @unchecked Sendable {
         let value: ServerNameTable?
         init(_ value: ServerNameTable?) { self.value = value }
     }
+}
 
-    private static func thread(_ body: @escaping @Sendable () -> Void) {
+/// Threads of a test.
+public enum TestThread {
+    /// Runs a body in a thread of its own.
+    public static func start(_ body: @escaping @Sendable () -> Void) {
         final class Box {
             let body: @Sendable () -> Void
             init(_ body: @escaping @Sendable () -> Void) { self.body = body }

@@ -131,6 +131,22 @@ public struct TestTrust: Sendable {
         )
     }
 
+    /// A configuration of databases, without a site.
+    public func configuration(databases: String) -> String {
+        """
+        [server]
+        workers = 1
+        drain = "5s"
+        [log]
+        access = "stdout"
+        level = "debug"
+        [certificate.portal]
+        chain = "portal.pem"
+        key = "portal.key"
+        \(databases)
+        """
+    }
+
     /// A usual configuration: one site, one binding, one upstream.
     public func configuration(
         port: UInt16,

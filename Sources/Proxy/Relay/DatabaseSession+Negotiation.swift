@@ -175,7 +175,10 @@ extension DatabaseSession {
             isTrust = true
             if case .pinMismatch = reason { worker.metrics.add(.pinMismatches) }
         }
-        fail(NegotiationFailure(.server, "TLS: \(error)"), isTrust: isTrust, worker)
+        // A server that knows only older versions hangs up, or says no more than that.
+        let mayBeOld = !isTrust && !target.settings.legacy
+        let hint = mayBeOld ? "; if it speaks TLS 1.0 or 1.1 only, see minimum_version and legacy" : ""
+        fail(NegotiationFailure(.server, "TLS: \(error)\(hint)"), isTrust: isTrust, worker)
     }
 
     private func send(_ side: Side, _ bytes: [UInt8], _ worker: Worker) {
