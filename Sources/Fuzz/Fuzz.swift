@@ -24,9 +24,13 @@ struct Fuzz: ParsableCommand {
                 print(input.map { String($0, radix: 16) }.joined(separator: " "))
                 throw ExitCode(1)
             }
-            if index % 1_000_000 == 999_999 { print("\(index + 1) inputs, \(target.accepted) requests accepted") }
+            if index % 1_000_000 == 999_999 {
+                print("\(index + 1) inputs, \(target.accepted) requests accepted, \(target.relayed) logins carried")
+            }
         }
-        print("\(count) inputs from seed \(seed): no failure, \(target.accepted) requests accepted")
+        print(
+            "\(count) inputs from seed \(seed): no failure, \(target.accepted) requests accepted, \(target.relayed) logins carried"
+        )
     }
 }
 

@@ -1,16 +1,17 @@
 /// Makes inputs out of valid messages: flips, cuts, copies, and words that parsers care about.
 struct Mutator {
-    private static let seeds: [[UInt8]] = [
-        "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
-        "POST /p?q=1 HTTP/1.1\r\nHost: a:80\r\nContent-Length: 5\r\n\r\nhello",
-        "POST / HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n",
-        "GET https://a/x HTTP/1.1\r\nHost: a\r\nConnection: close, x\r\nX-Forwarded-For: 1.2.3.4\r\nVia: 1.0 b\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok",
-        "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nuntil close",
-        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-        "[server]\nworkers = 2\nadmin = \"127.0.0.1:9180\"\n[[site]]\nname = \"s\"\nupstream = \"u\"\n[[site.binding]]\nport = 443\n",
-        "[[upstream]]\nname = \"u\"\nservers = [\"10.0.0.1:443\", \"unix:/x\"]\ntrust = { ca = \"f\", pins = [\"sha256/x\"] }\n",
-    ].map { Array($0.utf8) }
+    private static let seeds: [[UInt8]] =
+        [
+            "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            "POST /p?q=1 HTTP/1.1\r\nHost: a:80\r\nContent-Length: 5\r\n\r\nhello",
+            "POST / HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n",
+            "GET https://a/x HTTP/1.1\r\nHost: a\r\nConnection: close, x\r\nX-Forwarded-For: 1.2.3.4\r\nVia: 1.0 b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok",
+            "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nuntil close",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            "[server]\nworkers = 2\nadmin = \"127.0.0.1:9180\"\n[[site]]\nname = \"s\"\nupstream = \"u\"\n[[site.binding]]\nport = 443\n",
+            "[[upstream]]\nname = \"u\"\nservers = [\"10.0.0.1:443\", \"unix:/x\"]\ntrust = { ca = \"f\", pins = [\"sha256/x\"] }\n",
+        ].map { Array($0.utf8) } + NegotiationTarget.seeds
 
     private static let words: [[UInt8]] = [
         "\r\n", "\n", "\r", " ", "\t", ":", ",", ";", "0", "chunked", "Transfer-Encoding: chunked\r\n",
@@ -29,7 +30,11 @@ struct Mutator {
         if bytes.count > 2048 { bytes.removeLast(bytes.count - 2048) }
         // Mutants of mutants reach further; the seeds themselves stay.
         if random.below(64) == 0 {
-            if pool.count < 512 { pool.append(bytes) } else { pool[Self.seeds.count + random.below(500)] = bytes }
+            if pool.count < 512 {
+                pool.append(bytes)
+            } else {
+                pool[Self.seeds.count + random.below(pool.count - Self.seeds.count)] = bytes
+            }
         }
         return bytes
     }

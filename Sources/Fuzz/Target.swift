@@ -5,6 +5,7 @@ import HTTP
 /// The parsers, and what has to hold for whatever they are given.
 struct Target {
     private(set) var accepted = 0
+    private(set) var relayed = 0
     private let pool = BufferPool()
     private var head = RequestHead()
     private var again = RequestHead()
@@ -18,6 +19,7 @@ struct Target {
         // TOML is slower to parse than all else together.
         if inputs % 16 == 0 { return checkConfiguration(input) }
         return checkRequest(input, &random) ?? checkResponse(input) ?? checkChunks(input, &random)
+            ?? NegotiationTarget.check(input, &random, relayed: &relayed)
     }
 
     /// Pieces agree with the whole, and what is sent on reads as exactly the request that was accepted.
