@@ -2,6 +2,9 @@
 # Installs what everyhop is built with and tested against (Debian 12). Does nothing, quickly, when all of it is there.
 set -eu
 packages="libssl-dev libnghttp2-dev libtomlplusplus-dev pkg-config make git procps openssl curl nginx-light wrk chromium"
+# Databases and their clients: what the database hop is tested against, and beside.
+packages="$packages postgresql-15 mariadb-server mariadb-client freetds-bin haproxy stunnel4 python3 python3-psycopg"
+packages="$packages python3-asyncpg python3-pymysql python3-mysqldb python3-pymssql python3-tds python3-openssl"
 missing=""
 for package in $packages; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"
