@@ -36,6 +36,10 @@ import Testing
             example.server.limits.headBytes == minimal.server.limits.headBytes
                 && example.log.access == minimal.log.access
         )
+        #expect(
+            example.databases.map(\.name) == ["ehr"] && example.databases[0].timeouts.connect == 15_000
+                && example.server.drainSessions == minimal.server.drainSessions
+        )
         #expect(example.upstreams[0].timeouts.connect == minimal.upstreams[0].timeouts.connect)
         #expect(
             example.upstreams[0].maximumIdle == minimal.upstreams[0].maximumIdle
