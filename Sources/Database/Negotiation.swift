@@ -107,8 +107,9 @@ public struct NegotiationFailure: Error, Equatable, Sendable {
     }
 }
 
-/// The negotiation of one session, whatever its protocol: told what has come and what has happened, it says what is
-/// next. It performs no I/O and owns no bytes but those it holds back.
+/// The negotiation of one session, whatever its protocol: told what has come, it says what is next.
+///
+/// It performs no I/O and owns no bytes but those it holds back.
 ///
 /// No byte that the client said is sent to the server before the server is secured; each machine's tests prove it.
 public enum Negotiation: Sendable {

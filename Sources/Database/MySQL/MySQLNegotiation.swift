@@ -234,8 +234,9 @@ public struct MySQLNegotiation: Sendable {
         )
     }
 
-    /// A client in plain will not say its password without a key to encrypt it with; the server, in TLS, expects it
-    /// said. So the client gets a key of ours.
+    /// A client in plain encrypts its password; the server, in TLS, expects it said.
+    ///
+    /// So the client gets a key of ours.
     private mutating func giveKey(_ packet: MySQLPacket) -> NegotiationTurn {
         guard let key = settings.passwordKeyPEM, salt.count == 20 else {
             return refuse(

@@ -191,7 +191,9 @@ public struct PostgresNegotiation: Sendable {
         }
     }
 
-    /// Authentication request: of SASL, the mechanisms that bind to the channel are kept from the client. libpq in
+    /// An authentication request: of SASL, the mechanisms that bind to the channel are kept from the client.
+    ///
+    /// libpq in
     /// plain refuses a server that names them, and over TLS would bind to our certificate, not the server's.
     private mutating func takeRequest(_ message: [UInt8]) -> NegotiationTurn {
         guard message.count >= 9 else {

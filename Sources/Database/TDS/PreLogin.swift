@@ -51,7 +51,9 @@ struct PreLogin: Equatable {
         }
     }
 
-    /// What is said about encryption; without the option, that there is none. 0x80 stands for client certificates.
+    /// What is said about encryption; without the option, that there is none.
+    ///
+    /// 0x80 stands for client certificates.
     ///
     /// - Returns: nil for a value that MS-TDS does not know.
     var encryption: Encryption? {
