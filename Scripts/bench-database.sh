@@ -10,9 +10,11 @@ everyhop=$(pwd)/.build/release/everyhop
 postgres=/usr/lib/postgresql/15/bin
 folder=$(mktemp -d)
 pids=""
-# SIGINT ends PostgreSQL at once, clients or not, and the others as well.
+postgres_pid=""
+# SIGINT ends PostgreSQL at once, clients or not; the others were started with it ignored, and end by SIGTERM.
 cleanup() {
-    for pid in $pids; do kill -INT "$pid" 2>/dev/null || true; done
+    kill -INT "$postgres_pid" 2>/dev/null || true
+    for pid in $pids; do kill -TERM "$pid" 2>/dev/null || true; done
     wait 2>/dev/null || true
     rm -rf "$folder"
 }
@@ -31,7 +33,7 @@ become=""
 if [ "$(id -u)" = 0 ]; then become="setpriv --reuid postgres --regid postgres --clear-groups"; fi
 # shellcheck disable=SC2086
 $become taskset -c 1 "$postgres/postgres" -D "$folder/data" -p 25432 -k "$folder" -c fsync=off -c ssl=on \
-    -c ssl_cert_file="$folder/app.pem" -c ssl_key_file="$folder/server.key" > postgres.log 2>&1 & pids="$pids $!"
+    -c ssl_cert_file="$folder/app.pem" -c ssl_key_file="$folder/server.key" > postgres.log 2>&1 & postgres_pid=$!; pids="$pids $!"
 cat > everyhop.toml << END
 [server]
 workers = 1
