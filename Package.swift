@@ -26,6 +26,7 @@ let package = Package(
     targets: [
         // Layer 0: C that Swift cannot reach otherwise, and bytes.
         .target(name: "CLinux"),
+        .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(
             name: "CTOML",
@@ -42,6 +43,7 @@ let package = Package(
         .target(name: "Platform", dependencies: ["Bytes", "CLinux"], swiftSettings: base),
         // Layer 2
         .target(name: "TLS", dependencies: ["Bytes", "Platform", "COpenSSL"], swiftSettings: base),
+        .target(name: "HTTP2", dependencies: ["Bytes", "HTTP", "CNghttp2"], swiftSettings: base),
         .target(
             name: "Telemetry",
             dependencies: ["Bytes", "Platform", .product(name: "Logging", package: "swift-log")],
@@ -51,7 +53,7 @@ let package = Package(
         .executableTarget(
             name: "Proxy",
             dependencies: [
-                "Bytes", "Config", "Database", "HTTP", "Platform", "TLS", "Telemetry",
+                "Bytes", "Config", "Database", "HTTP", "HTTP2", "Platform", "TLS", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -60,6 +60,11 @@
         }
     }
 
+    /// Adds the oldest `count` bytes of another queue, which keeps them.
+    public mutating func append(first count: Int, of other: borrowing ByteQueue) {
+        append(other.bytes.extracting(first: count))
+    }
+
     /// Adds the bytes of a literal.
     public mutating func append(_ text: StaticString) {
         let span = unsafe Span(_unsafeStart: text.utf8Start, count: text.utf8CodeUnitCount)

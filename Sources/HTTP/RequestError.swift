@@ -40,6 +40,8 @@ public enum RequestError: Error, Equatable, Sendable {
     case encodingInOldVersion
     /// A transfer coding other than a single `chunked` (RFC 9112 §6.1).
     case unsupportedEncoding
+    /// A field that speaks of an HTTP/1.1 connection, in HTTP/2 (RFC 9113 §8.2.2).
+    case connectionField
     /// An expectation other than `100-continue` (RFC 9110 §10.1.1).
     case unknownExpectation
 
@@ -53,7 +55,7 @@ public enum RequestError: Error, Equatable, Sendable {
         case .unknownExpectation: 417
         case .bareLineFeed, .malformedRequestLine, .invalidTarget, .obsoleteFolding, .invalidFieldName,
             .spaceBeforeColon, .invalidFieldValue, .missingHost, .severalHosts, .invalidHost, .hostMismatch,
-            .invalidContentLength, .lengthAndEncoding, .encodingInOldVersion:
+            .invalidContentLength, .lengthAndEncoding, .encodingInOldVersion, .connectionField:
             400
         }
     }
@@ -91,6 +93,7 @@ public enum RequestError: Error, Equatable, Sendable {
         case .lengthAndEncoding: "both Content-Length and Transfer-Encoding"
         case .encodingInOldVersion: "Transfer-Encoding in HTTP/1.0"
         case .unsupportedEncoding: "an unsupported transfer coding"
+        case .connectionField: "a field of an HTTP/1.1 connection in HTTP/2"
         case .unknownExpectation: "an unknown expectation"
         }
     }

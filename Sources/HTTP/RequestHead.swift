@@ -8,8 +8,14 @@ public struct RequestHead: Sendable {
     public internal(set) var fields = HeaderBlock()
     /// The method, as far as the proxy treats it apart.
     public internal(set) var method = Method.get
-    /// 1 for HTTP/1.1, 0 for HTTP/1.0.
+    /// 1 for HTTP/1.1, 0 for HTTP/1.0; 1 for HTTP/2, which can do all that HTTP/1.1 can.
     public internal(set) var minorVersion = 1
+    /// 2 for HTTP/2, otherwise 1.
+    public internal(set) var majorVersion = 1
+    /// The protocol that the client wants to go on with (RFC 9110 §7.8, RFC 8441).
+    public internal(set) var upgrade: Upgrade?
+    /// Whether the client takes trailers (RFC 9110 §6.5.1).
+    public internal(set) var acceptsTrailers = false
     /// How the body is framed.
     public internal(set) var framing = BodyFraming.none
     /// Whether the client wants the connection to stay (RFC 9112 §9.3).
@@ -78,6 +84,9 @@ public struct RequestHead: Sendable {
         fields.removeAll()
         method = .get
         minorVersion = 1
+        majorVersion = 1
+        upgrade = nil
+        acceptsTrailers = false
         framing = .none
         keepAlive = true
         expectsContinue = false
@@ -86,4 +95,10 @@ public struct RequestHead: Sendable {
         authorityRange = 0..<0
         pathIsEmpty = false
     }
+}
+
+/// Protocols that a connection can be changed to.
+public enum Upgrade: Equatable, Sendable {
+    /// RFC 6455, over HTTP/1.1 or as a stream of HTTP/2 (RFC 8441).
+    case webSocket
 }

@@ -37,7 +37,7 @@ struct RequestLine {
         end = start + 10
     }
 
-    private static func method(_ name: Span<UInt8>) -> Method {
+    static func method(_ name: Span<UInt8>) -> Method {
         switch name.count {
         case 3: ASCII.equal(name, "GET") ? .get : ASCII.equal(name, "PUT") ? .put : .other
         case 4: ASCII.equal(name, "POST") ? .post : ASCII.equal(name, "HEAD") ? .head : .other

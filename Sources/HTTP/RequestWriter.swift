@@ -81,7 +81,10 @@ public enum RequestWriter {
         writeForwarded(head, context, into: &queue)
         queue.append("Via: ")
         writeEarlier(.via, head.fields, context, into: &queue)
-        queue.append(head.minorVersion >= 1 ? "1.1 everyhop\r\n" : "1.0 everyhop\r\n")
+        queue.append(
+            head.majorVersion == 2
+                ? "2.0 everyhop\r\n" : head.minorVersion >= 1 ? "1.1 everyhop\r\n" : "1.0 everyhop\r\n"
+        )
         if !keep(.xRequestID, head.fields, context, into: &queue) {
             queue.append("X-Request-ID: ")
             context.requestID.write(into: &queue)

@@ -48,6 +48,30 @@ public enum Counter: Int, CaseIterable, Sendable {
     case connectionLimitReached
     /// Access log lines that could not be written.
     case accessLogDropped
+    /// Clients that speak HTTP/2.
+    case http2Connections
+    /// HTTP/2 streams beyond the number that one client may have open.
+    case http2StreamsRefused
+    /// HTTP/2 clients that broke the protocol.
+    case http2ProtocolErrors
+    /// HTTP/2 streams whose reader stopped taking.
+    case http2SlowReaders
+    /// HTTP/2 clients sent away for resetting streams too fast.
+    case http2AbuseResets
+    /// HTTP/2 clients sent away for SETTINGS.
+    case http2AbuseSettings
+    /// HTTP/2 clients sent away for PING.
+    case http2AbusePings
+    /// HTTP/2 clients sent away for empty frames.
+    case http2AbuseEmptyFrames
+    /// HTTP/2 clients sent away for PRIORITY.
+    case http2AbusePriorities
+    /// HTTP/2 clients sent away for frames of unknown kinds.
+    case http2AbuseUnknownFrames
+    /// HTTP/2 clients sent away for CONTINUATION.
+    case http2AbuseContinuations
+    /// HTTP/2 clients sent away for leaving our answers unread.
+    case http2AbuseUnsentAnswers
 
     /// Whether it can fall.
     public var isGauge: Bool { self == .clientConnectionsActive || self == .upstreamConnectionsActive }
@@ -88,7 +112,28 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .connectionLimitReached:
             ("everyhop_connection_limit_reached_total", "", "Times that accepting stopped at the connection limit.")
         case .accessLogDropped: ("everyhop_access_log_dropped_total", "", "Access log lines that could not be written.")
+        case .http2Connections: ("everyhop_http2_connections_total", "", "Clients that speak HTTP/2.")
+        case .http2StreamsRefused:
+            ("everyhop_http2_streams_refused_total", "", "HTTP/2 streams beyond what a client may have open.")
+        case .http2ProtocolErrors:
+            ("everyhop_http2_protocol_errors_total", "", "HTTP/2 clients that broke the protocol.")
+        case .http2SlowReaders:
+            ("everyhop_http2_slow_readers_total", "", "HTTP/2 streams whose reader stopped taking.")
+        case .http2AbuseResets: abuse("resets")
+        case .http2AbuseSettings: abuse("settings")
+        case .http2AbusePings: abuse("pings")
+        case .http2AbuseEmptyFrames: abuse("empty_frames")
+        case .http2AbusePriorities: abuse("priorities")
+        case .http2AbuseUnknownFrames: abuse("unknown_frames")
+        case .http2AbuseContinuations: abuse("continuations")
+        case .http2AbuseUnsentAnswers: abuse("unsent_answers")
         }
+    }
+}
+
+extension Counter {
+    private func abuse(_ kind: String) -> (name: String, labels: String, help: String) {
+        ("everyhop_http2_abuse_total", "kind=\"\(kind)\"", "HTTP/2 clients sent away, by what they did too often.")
     }
 }
 

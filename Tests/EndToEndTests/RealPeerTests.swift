@@ -26,7 +26,7 @@ import Testing
 
     private func curl(_ arguments: String...) throws -> ProgramResult {
         try Shell.run(
-            ["curl", "-sS", "-m", "100", "--cacert", "\(folder.path)/authority.pem"] + arguments,
+            ["curl", "--http1.1", "-sS", "-m", "100", "--cacert", "\(folder.path)/authority.pem"] + arguments,
             merged: false
         )
     }

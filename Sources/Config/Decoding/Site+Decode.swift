@@ -120,6 +120,7 @@ extension Binding {
         }
         let certificates = table.certificates("certificate")
         table.require("certificate", fix: "name a [certificate.NAME]")
+        protocols = Self.protocols(table)
         table.finish()
         var address = BindingAddress.any
         if let ip, ip.value != "*" {
@@ -139,5 +140,20 @@ extension Binding {
         listen = ListenAddress(address: address, port: UInt16(port ?? 443))
         self.host = host
         self.certificates = certificates
+    }
+    private static func protocols(_ table: TableReader) -> [HTTPVersion] {
+        var versions: [HTTPVersion] = []
+        for text in table.strings("protocols") ?? [] {
+            guard let version = HTTPVersion(rawValue: text.value) else {
+                table.complain(
+                    at: text.position,
+                    "protocol \"\(text.value)\" is not spoken to clients",
+                    fix: "use \"h2\" and \"http/1.1\""
+                )
+                continue
+            }
+            if !versions.contains(version) { versions.append(version) }
+        }
+        return versions.isEmpty ? HTTPVersion.allCases : versions
     }
 }

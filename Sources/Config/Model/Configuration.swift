@@ -168,12 +168,22 @@ public enum BindingAddress: Hashable, Sendable, CustomStringConvertible {
 
 /// `[[site.binding]]`: IP, port and host name, mapped to certificates.
 public struct Binding: Sendable {
+    /// What is spoken over TLS.
+    public enum HTTPVersion: String, Sendable, CaseIterable {
+        /// RFC 9113.
+        case http2 = "h2"
+        /// RFC 9112, and HTTP/1.0.
+        case http11 = "http/1.1"
+    }
+
     /// Where it listens.
     public let listen: ListenAddress
     /// The server name it is for, in small letters; nil for the address's default.
     public let host: Located<HostPattern>?
     /// One certificate, or an ECDSA and an RSA one.
     public let certificates: [Located<String>]
+    /// What clients may choose from, the first being preferred.
+    public let protocols: [HTTPVersion]
     /// Where it is defined.
     public let position: Position
 }

@@ -26,7 +26,7 @@ extension ClientConnection {
                 // Nothing more is answered; reading goes on, so that the peer is not reset while it still sends.
                 transport.consume(transport.inbound.count)
                 return
-            case .handshaking, .cutting, .closed: return
+            case .cutting, .closed: return
             }
         }
     }
@@ -40,7 +40,7 @@ extension ClientConnection {
             finish(worker)
             return
         }
-        exchange.refuse(status, reason, from: self, worker)
+        exchange.refuse(status, reason, from: ClientPlace(connection: token), worker)
     }
 
     private func readHead(_ worker: Worker) -> Bool {
@@ -58,12 +58,12 @@ extension ClientConnection {
         phase = .exchanging
         clearDeadline()
         _ = countRequest()
-        if entry.kind == .redirect {
+        if identity.entry.kind == .redirect {
             redirect(exchange, worker)
             return true
         }
         prepareBody(exchange, worker)
-        exchange.begin(from: self, worker)
+        exchange.begin(from: ClientPlace(connection: token), identity, worker)
         return true
     }
 

@@ -5,18 +5,6 @@ import TLS
 
 /// The verbs of the exchange: a response as HTTP/1.1 to the client.
 extension ClientConnection {
-    /// What the forwarded request says about this client (RFC 7239).
-    func forwardingContext(_ requestID: RequestID, _ worker: Worker) -> ForwardingContext {
-        ForwardingContext(
-            clientAddress: peerHost,
-            isIPv6: peerIsIPv6,
-            scheme: transport.isEncrypted ? .https : .http,
-            localPort: entry.address.port,
-            trusted: worker.snapshot.trusts(peer),
-            requestID: requestID
-        )
-    }
-
     /// RFC 9110 §15.2: an interim response; a client of HTTP/1.0 knows none.
     func sendInterim(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
         guard exchange.request.minorVersion >= 1 else { return }
@@ -46,8 +34,6 @@ extension ClientConnection {
 
     /// A piece of the body.
     func sendBody(_ bytes: Span<UInt8>, _ worker: Worker) {
-        guard !bytes.isEmpty else { return }
-        exchange?.bytesToClient &+= UInt64(bytes.count)
         if responseFraming == .chunked { ChunkWriter.head(bytes.count, into: &transport.outbound) }
         transport.outbound.append(bytes)
         if responseFraming == .chunked { ChunkWriter.tail(into: &transport.outbound) }
@@ -97,6 +83,4 @@ extension ClientConnection {
         )
         worker.touch(token)
     }
-
-    private var peerIsIPv6: Bool { peer.family == .v6 }
 }

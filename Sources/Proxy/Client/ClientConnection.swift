@@ -5,14 +5,12 @@ import Platform
 import TLS
 import Telemetry
 
-/// One accepted connection: TLS handshake, then one request after another until either side closes.
+/// One client's connection in HTTP/1.1: one request after another until either side closes.
 ///
 /// *Ownership:* the worker owns it through its slab. It owns its transport and holds an exchange only while a request
 /// is under way, so that an idle connection is small.
 final class ClientConnection {
     enum Phase: Equatable {
-        /// TLS is shaking hands. Next: idle.
-        case handshaking
         /// Between requests. Next: head.
         case idle
         /// A request's head is coming in. Next: exchanging.
@@ -33,11 +31,9 @@ final class ClientConnection {
     static let lingerTime: UInt64 = 2000
 
     let token: Token
-    let entry: ListenEntry
-    let peer: SocketAddress
-    let peerHost: [UInt8]
+    let identity: ClientIdentity
     var transport: Transport
-    var phase: Phase
+    var phase = Phase.idle
     var exchange: Exchange?
     var parser: RequestParser
     var decoder = ChunkedDecoder()
@@ -51,41 +47,24 @@ final class ClientConnection {
     var wasFull = false
     var isTouched = false
     private var deadline = Deadline()
-    private let acceptedAt: UInt64
-    private(set) var handshakeMicroseconds: UInt64 = 0
-    /// What the handshake agreed on, and the binding it chose.
-    private(set) var facts: TLSFacts?
     private var requests: UInt64 = 0
 
-    init(
-        token: Token,
-        entry: ListenEntry,
-        peer: SocketAddress,
-        transport: consuming Transport,
-        headLimit: Int,
-        now: UInt64
-    ) {
+    init(token: Token, identity: ClientIdentity, transport: consuming Transport, headLimit: Int) {
         self.token = token
-        self.entry = entry
-        self.peer = peer
-        peerHost = Array(peer.host.utf8)
-        phase = transport.isEncrypted ? .handshaking : .idle
-        self.transport = transport
+        self.identity = identity
+        self.transport = consume transport
         parser = RequestParser(limit: headLimit)
-        acceptedAt = now
     }
 
     func start(_ worker: Worker) {
-        let timeouts = worker.snapshot.configuration.server.timeouts
-        setDeadline(phase == .handshaking ? timeouts.handshake : timeouts.head, worker)
+        setDeadline(worker.snapshot.configuration.server.timeouts.head, worker)
+        // The first request may have come with the client's last handshake message.
+        if transport.isEncrypted { read(worker) }
     }
 
     // MARK: events
 
     func ready(_ readiness: Readiness, _ worker: Worker) {
-        if phase == .handshaking {
-            guard shakeHands(worker) else { return }
-        }
         if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
         worker.touch(token)
     }
@@ -112,10 +91,6 @@ final class ClientConnection {
     func timedOut(_ worker: Worker) {
         guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
         switch phase {
-        case .handshaking:
-            worker.metrics.add(.handshakeFailures)
-            worker.log.client(peer, "TLS handshake: not complete in time")
-            close(worker)
         case .idle, .lingering, .closed: close(worker)
         case .head: refuse(408, "the request's head did not come in time", worker)
         case .exchanging:
@@ -133,7 +108,7 @@ final class ClientConnection {
     /// The end of a turn: goes on with what was read, writes what waits, tells epoll.
     func settle(_ worker: Worker) {
         isTouched = false
-        guard phase != .closed, phase != .handshaking else { return }
+        guard phase != .closed else { return }
         process(worker)
         guard phase != .closed else { return }
         flush(worker)
@@ -218,7 +193,7 @@ final class ClientConnection {
         case .head:
             worker.metrics.add(.requestsRefused)
             close(worker)
-        case .handshaking, .idle, .finishing, .cutting, .lingering, .closed: close(worker)
+        case .idle, .finishing, .cutting, .lingering, .closed: close(worker)
         }
     }
 
@@ -266,32 +241,8 @@ final class ClientConnection {
         case .cutting:
             transport.abort()
             close(worker)
-        case .handshaking, .idle, .head, .exchanging, .lingering, .closed: break
+        case .idle, .head, .exchanging, .lingering, .closed: break
         }
-    }
-
-    private func shakeHands(_ worker: Worker) -> Bool {
-        do throws(TLSError) {
-            guard try transport.handshake() else {
-                transport.updateInterest(reading: true, poller: worker.poller)
-                return false
-            }
-        } catch {
-            worker.metrics.add(.handshakeFailures)
-            worker.log.client(peer, "TLS handshake: \(error)")
-            close(worker)
-            return false
-        }
-        facts = transport.facts
-        handshakeMicroseconds = worker.nowMicroseconds - acceptedAt
-        worker.metrics.add(.handshakes)
-        if facts?.resumed == true { worker.metrics.add(.handshakesResumed) }
-        worker.metrics.record(.handshake, microseconds: handshakeMicroseconds)
-        phase = .idle
-        setDeadline(worker.snapshot.configuration.server.timeouts.head, worker)
-        // The first request may have come with the client's last handshake message.
-        read(worker)
-        return phase != .closed
     }
 
     func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {

@@ -16,7 +16,7 @@ final class Exchange {
     var response = ResponseHead()
 
     private(set) var state = ExchangeState()
-    private(set) var client: Token?
+    private(set) var client: ClientPlace?
     private(set) var server: Token?
     private(set) var route: Route?
     /// Which of the pool's servers have been tried, one bit each.
@@ -48,9 +48,17 @@ final class Exchange {
 
     // MARK: what the client's side says
 
+    /// Whether the request is not whole yet and may still become so.
+    var requestIsOpen: Bool {
+        switch state.request {
+        case .awaitingServer, .forwarding: true
+        case .ended, .aborted: false
+        }
+    }
+
     /// Starts with a complete head.
-    func begin(from client: ClientConnection, _ worker: Worker) {
-        self.client = client.token
+    func begin(from client: ClientPlace, _ identity: ClientIdentity, _ worker: Worker) {
+        self.client = client
         requestID = worker.nextRequestID()
         times.headComplete = worker.nowMicroseconds
         worker.metrics.add(.requests)
@@ -58,7 +66,7 @@ final class Exchange {
             respond(413, because: Self.tooLarge, worker)
             return
         }
-        switch worker.snapshot.route(for: request, on: client) {
+        switch worker.snapshot.route(for: request, on: identity) {
         case .upstream(let route):
             self.route = route
             worker.metrics.add(.requests, upstream: route.pool)
@@ -69,15 +77,15 @@ final class Exchange {
     }
 
     /// Refuses a request that cannot be understood; it has no route and no server.
-    func refuse(_ status: Int, _ reason: String, from client: ClientConnection, _ worker: Worker) {
-        self.client = client.token
+    func refuse(_ status: Int, _ reason: String, from client: ClientPlace, _ worker: Worker) {
+        self.client = client
         requestID = worker.nextRequestID()
         respond(status, because: reason, worker)
     }
 
     /// Answers a request on a plain listener with its https address.
     func redirect(from client: ClientConnection, to port: UInt16, _ worker: Worker) {
-        self.client = client.token
+        self.client = ClientPlace(connection: client.token)
         requestID = worker.nextRequestID()
         times.headComplete = worker.nowMicroseconds
         worker.metrics.add(.requests)
@@ -142,15 +150,15 @@ final class Exchange {
         server = connection.token
         times.connected = worker.nowMicroseconds
         serverFacts = connection.facts(worker)
-        guard let client = clientConnection(worker) else { return }
-        connection.sendHead(request, client.forwardingContext(requestID, worker), worker)
+        guard let client, let side = clientSide(worker) else { return }
+        connection.sendHead(request, side.identity.forwardingContext(requestID, worker), worker)
         state.serverTook(hasBody: request.framing != .none && request.framing != .length(0))
-        worker.touch(client.token)
+        worker.touch(client.connection)
     }
 
     /// An interim response (RFC 9110 §15.2) passes through.
     func forwardInterim(_ worker: Worker) {
-        clientConnection(worker)?.sendInterim(response, self, worker)
+        clientSide(worker)?.sendInterim(response, self, worker)
     }
 
     /// The final head is complete.
@@ -158,23 +166,22 @@ final class Exchange {
         times.firstByte = worker.nowMicroseconds
         status = response.status
         state.responseStarted()
-        clientConnection(worker)?.sendHead(response, self, worker)
+        clientSide(worker)?.sendHead(response, self, worker)
     }
 
     /// Whether the client's side takes more of the response's body now.
     func takesResponse(_ worker: Worker) -> Bool {
-        guard let client = clientConnection(worker) else { return false }
-        return client.transport.outbound.count < Transport.highWater
+        clientSide(worker)?.takesResponse ?? false
     }
 
     /// Hands on a piece of the response's body.
     func forwardResponse(_ bytes: Span<UInt8>, _ worker: Worker) {
-        clientConnection(worker)?.sendBody(bytes, worker)
+        clientSide(worker)?.sendBody(bytes, self, worker)
     }
 
     /// The response is whole.
     func endResponse(trailers: borrowing HeaderBlock, reuseServer: Bool, _ worker: Worker) {
-        guard let client = clientConnection(worker) else { return }
+        guard let client = clientSide(worker) else { return }
         client.sendEnd(trailers: trailers, worker)
         perform(state.responseEnded(reuseClient: client.staysOpen, reuseServer: reuseServer), worker)
     }
@@ -242,12 +249,12 @@ final class Exchange {
         case .respond: respond(failureStatus, because: failure ?? "", worker)
         case .cutOff:
             releaseServer(reuse: false, worker)
-            let client = clientConnection(worker)
+            let client = clientSide(worker)
             finish(worker)
             client?.cutOff(worker)
         case .finish(let reuseClient, let reuseServer):
             releaseServer(reuse: reuseServer, worker)
-            let client = clientConnection(worker)
+            let client = clientSide(worker)
             finish(worker)
             client?.exchangeEnded(reuse: reuseClient, worker)
         }
@@ -259,7 +266,7 @@ final class Exchange {
         failure = reason
         let whole = state.request == .ended || (state.request == .awaitingServer && request.framing == .none)
         releaseServer(reuse: false, worker)
-        guard let client = clientConnection(worker) else {
+        guard let client = clientSide(worker) else {
             finish(worker)
             return
         }
@@ -278,7 +285,7 @@ final class Exchange {
     /// Writes the access log's line and the metrics, and gives the exchange back.
     private func finish(_ worker: Worker) {
         times.end = worker.nowMicroseconds
-        if let client = clientConnection(worker) { worker.record(self, client) }
+        if let client = clientSide(worker) { worker.record(self, client.identity) }
         client = nil
         worker.recycle(self)
     }
@@ -302,9 +309,9 @@ final class Exchange {
         serverFacts = ServerFacts()
     }
 
-    private func clientConnection(_ worker: Worker) -> ClientConnection? {
+    private func clientSide(_ worker: Worker) -> ClientSide? {
         guard let client else { return nil }
-        return worker.client(client)
+        return worker.clientSide(client)
     }
 
     private func upstream(_ worker: Worker) -> UpstreamConnection? {

@@ -392,7 +392,7 @@ final class UpstreamConnection {
         }
         if wasFull, transport.outbound.count < Transport.highWater / 2 {
             wasFull = false
-            if let client = currentExchange(worker)?.client { worker.touch(client) }
+            if let client = currentExchange(worker)?.client { worker.touch(client.connection) }
         }
     }
 

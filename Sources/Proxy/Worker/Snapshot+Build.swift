@@ -17,7 +17,7 @@ extension Snapshot {
             try ServerContext(
                 identities: record.binding.certificates.compactMap { store[$0.value] },
                 policy: policy,
-                alpn: ["http/1.1", "http/1.0"],
+                alpn: record.binding.protocols.flatMap { $0.names },
                 tickets: tickets,
                 tag: tag
             )
@@ -107,6 +107,16 @@ extension Endpoint {
         switch self {
         case .ip(_, let port), .name(_, let port): port
         case .unix: nil
+        }
+    }
+}
+
+extension Config.Binding.HTTPVersion {
+    /// The names in ALPN (RFC 7301).
+    var names: [String] {
+        switch self {
+        case .http2: ["h2"]
+        case .http11: ["http/1.1", "http/1.0"]
         }
     }
 }

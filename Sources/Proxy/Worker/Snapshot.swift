@@ -86,7 +86,7 @@ final class Snapshot {
     }
 
     /// Finds the site by the binding that TLS chose, checked against the request's own host.
-    func route(for request: borrowing RequestHead, on client: ClientConnection) -> Decision {
+    func route(for request: borrowing RequestHead, on client: ClientIdentity) -> Decision {
         guard let tag = client.facts?.bindingTag, bindings.indices.contains(tag) else {
             return .refused(400, "no binding")
         }

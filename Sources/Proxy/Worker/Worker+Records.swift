@@ -8,7 +8,7 @@ import Telemetry
 /// What a worker writes down: the access log's line of an exchange, and why clients and servers failed.
 extension Worker {
     /// Counts an exchange that has ended and writes its line, with the TLS of both hops.
-    func record(_ exchange: Exchange, _ client: ClientConnection) {
+    func record(_ exchange: Exchange, _ client: ClientIdentity) {
         count(exchange)
         let unixMilliseconds = Clock.unixMicroseconds() / 1000
         let showsQuery = snapshot.configuration.log.query
@@ -16,7 +16,7 @@ extension Worker {
             line.field("time_ms", unixMilliseconds)
             let digits = exchange.requestID.digits
             line.field("request_id", digits.span)
-            let host = client.peerHost
+            let host = client.host
             line.field("client", host.span)
             line.field("client_port", UInt64(client.peer.port))
             if let route = exchange.route {
@@ -78,7 +78,7 @@ extension Worker {
         if times.firstByte > 0 { line.field("first_byte_us", times.firstByte &- times.connected) }
     }
 
-    private static func clientTLS(_ client: ClientConnection, _ line: inout JSONLine) {
+    private static func clientTLS(_ client: ClientIdentity, _ line: inout JSONLine) {
         guard let facts = client.facts else { return }
         line.field("tls_version", facts.version)
         line.field("tls_cipher", facts.cipher)

@@ -2,6 +2,7 @@ import Bytes
 import Config
 import Database
 import HTTP
+import HTTP2
 import Platform
 import TLS
 import Telemetry
@@ -15,7 +16,9 @@ final class Worker {
     enum Handler {
         case control
         case listener(Listener)
+        case handshake(ClientHandshake)
         case client(ClientConnection)
+        case http2(HTTP2ClientConnection)
         case upstream(UpstreamConnection)
         case database(DatabaseSession, Side)
     }
@@ -43,21 +46,21 @@ final class Worker {
     let bodyLimit: UInt64
     var accessLog: AccessLog?
 
-    private var handlers = Slab<Handler>()
+    var handlers = Slab<Handler>()
     private var exchanges = Slab<Exchange>()
     private var spareExchanges: [Exchange] = []
     private var touched: [Token] = []
     private var again: [Token] = []
     private var seekers: [Token] = []
     private var requestIDs = RequestIDSource()
-    private var gate: AcceptGate
+    var gate: AcceptGate
     private var control: ControlChannel
-    private var listeners: [(token: Token, listener: Listener)] = []
+    var listeners: [(token: Token, listener: Listener)] = []
     private var drainUntil: UInt64 = 0
     private var drainSessionsUntil: UInt64 = 0
     private var nextHousekeeping: UInt64 = 0
-    private var clients = 0
-    private var sessions = 0
+    var clients = 0
+    var sessions = 0
 
     init(_ setup: consuming WorkerSetup) throws(Errno) {
         poller = try Poller()
@@ -118,7 +121,9 @@ final class Worker {
 
     private func dispatch(_ token: Token, _ readiness: Readiness) throws(Errno) {
         switch handlers[token] {
+        case .handshake(let handshake): handshake.ready(self)
         case .client(let connection): connection.ready(readiness, self)
+        case .http2(let connection): connection.ready(readiness, self)
         case .upstream(let connection): connection.ready(readiness, self)
         case .database(let session, let side): session.ready(side, readiness, self)
         case .listener(let listener): accept(listener)
@@ -134,16 +139,19 @@ final class Worker {
         for token in tokens {
             switch handlers[token] {
             case .client(let connection): connection.read(self)
+            case .http2(let connection): connection.read(self)
             case .upstream(let connection): connection.read(self)
             case .database(let session, let side): session.read(side, self)
-            case .listener, .control, nil: break
+            case .handshake, .listener, .control, nil: break
             }
         }
     }
 
     private func timedOut(_ token: Token) {
         switch handlers[token] {
+        case .handshake(let handshake): handshake.timedOut(self)
         case .client(let connection): connection.timedOut(self)
+        case .http2(let connection): connection.timedOut(self)
         case .upstream(let connection): connection.timedOut(self)
         case .database(let session, _): session.timedOut(self)
         case .listener, .control, nil: break
@@ -158,9 +166,10 @@ final class Worker {
                 index += 1
                 switch handlers[token] {
                 case .client(let connection): connection.settle(self)
+                case .http2(let connection): connection.settle(self)
                 case .upstream(let connection): connection.settle(self)
                 case .database(let session, _): session.settle(self)
-                case .listener, .control, nil: break
+                case .handshake, .listener, .control, nil: break
                 }
             } else {
                 exchanges[seekers.removeFirst()]?.seekAgain(self)
@@ -194,13 +203,16 @@ final class Worker {
         case .client(let connection):
             guard !connection.isTouched else { return }
             connection.isTouched = true
+        case .http2(let connection):
+            guard !connection.isTouched else { return }
+            connection.isTouched = true
         case .upstream(let connection):
             guard !connection.isTouched else { return }
             connection.isTouched = true
         case .database(let session, _):
             guard !session.isTouched else { return }
             session.isTouched = true
-        case .listener, .control, nil: return
+        case .handshake, .listener, .control, nil: return
         }
         touched.append(token)
     }
@@ -211,9 +223,15 @@ final class Worker {
     /// Has a waiting exchange look for a connection at the end of this turn.
     func seekLater(_ exchange: Token) { seekers.append(exchange) }
 
-    func client(_ token: Token) -> ClientConnection? {
-        guard case .client(let connection) = handlers[token] else { return nil }
-        return connection
+    /// The client's side of an exchange, unless it is gone.
+    func clientSide(_ place: ClientPlace) -> ClientSide? {
+        switch handlers[place.connection] {
+        case .client(let connection): return .http1(connection)
+        case .http2(let connection):
+            guard let stream = connection.session.stream(place.stream) else { return nil }
+            return .http2(connection, stream)
+        case .handshake, .upstream, .database, .listener, .control, nil: return nil
+        }
     }
 
     func upstream(_ token: Token) -> UpstreamConnection? {
@@ -310,112 +328,6 @@ final class Worker {
         }
     }
 
-    // MARK: accepting
-
-    private func watchListeners() throws(Errno) {
-        for (token, listener) in listeners { try listener.watch(token, poller) }
-    }
-
-    private func pauseListeners() {
-        for (_, listener) in listeners { listener.pause(poller) }
-    }
-
-    private func accept(_ listener: Listener) {
-        // A bounded batch, so that a flood of new clients does not starve those that are served.
-        for _ in 0..<64 {
-            guard gate.isOpen, !isDraining else { return }
-            do throws(Errno) {
-                guard let accepted = try Socket.accept(from: listener.descriptor) else { return }
-                welcome(accepted, listener.entry)
-            } catch {
-                if error.isOutOfDescriptors {
-                    pauseListeners()
-                    if gate.outOfDescriptors(now: now) { log.outOfDescriptors(error, clients) }
-                } else {
-                    log.acceptFailed(error)
-                }
-                return
-            }
-        }
-    }
-
-    private func welcome(_ accepted: consuming Socket.Accepted, _ entry: ListenEntry) {
-        let peer = accepted.peer
-        let descriptor = accepted.takeDescriptor()
-        if case .unix = peer {} else { Socket.setNoDelay(descriptor) }
-        if entry.kind == .database {
-            beginSession(descriptor, peer, entry)
-            return
-        }
-        let token = handlers.reserve()
-        let tls: TLSConnection?
-        do {
-            try poller.add(descriptor, token, .read)
-            tls =
-                entry.kind == .https
-                ? try TLSConnection(accepting: snapshot.table(for: entry), descriptor: descriptor.raw) : nil
-        } catch {
-            handlers.remove(token)
-            log.acceptFailed(error)
-            return
-        }
-        let connection = ClientConnection(
-            token: token,
-            entry: entry,
-            peer: peer,
-            transport: Transport(token: token, descriptor: descriptor, tls: tls, pool: buffers, interest: .read),
-            headLimit: headLimit,
-            now: nowMicroseconds
-        )
-        handlers.fill(token, .client(connection))
-        countClient()
-        connection.start(self)
-    }
-
-    private func beginSession(
-        _ descriptor: consuming FileDescriptor,
-        _ peer: SocketAddress,
-        _ entry: ListenEntry
-    ) {
-        guard let place = snapshot.plan.databases[entry.address] else { return }
-        if entry.address.path == nil { Socket.keepAlive(descriptor) }
-        let token = handlers.reserve()
-        do throws(Errno) {
-            try poller.add(descriptor, token, .read)
-        } catch {
-            handlers.remove(token)
-            log.acceptFailed(error)
-            return
-        }
-        let target = snapshot.databases[place.database]
-        let transport = Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .read)
-        target.sessions += 1
-        sessions += 1
-        let session = DatabaseSession(
-            target,
-            door: place.binding,
-            peer: peer,
-            client: DatabaseSession.End(token: token, transport: transport),
-            now: nowMicroseconds
-        )
-        handlers.fill(token, .database(session, .client))
-        metrics.add(.sessions, database: target.index)
-        metrics.add(.active, database: target.index)
-        countClient()
-        session.start(self)
-    }
-
-    private func countClient() {
-        clients += 1
-        metrics.add(.clientConnections)
-        metrics.add(.clientConnectionsActive)
-        if gate.shouldClose(clients: clients) {
-            metrics.add(.connectionLimitReached)
-            log.atLimit(gate.limit)
-            pauseListeners()
-        }
-    }
-
     // MARK: the master's word
 
     private func readControl() throws(Errno) {
@@ -458,8 +370,9 @@ final class Worker {
         for token in handlers.tokens {
             switch handlers[token] {
             case .client(let connection): connection.drain(self)
+            case .http2(let connection): connection.drain(self)
             case .database(let session, .client): session.drain(self)
-            case .database, .upstream, .listener, .control, nil: break
+            case .handshake, .database, .upstream, .listener, .control, nil: break
             }
         }
     }
@@ -468,7 +381,12 @@ final class Worker {
     private func dropLateClients() {
         guard isDraining, now >= drainUntil else { return }
         for token in handlers.tokens {
-            if case .client(let connection) = handlers[token] { connection.close(self) }
+            switch handlers[token] {
+            case .handshake(let handshake): handshake.close(self)
+            case .client(let connection): connection.close(self)
+            case .http2(let connection): connection.close(self)
+            case .database, .upstream, .listener, .control, nil: break
+            }
         }
     }
 }

@@ -1,0 +1,182 @@
+import Bytes
+
+/// What breaks a request that came as an HTTP/2 field section (RFC 9113 §8.2, §8.3).
+extension RequestHead {
+    /// Overwrites this head with a request in HTTP/2's form, as strictly as one in HTTP/1.1's: what an HTTP/1.1 server
+    /// could read in another way is refused, so that nothing is smuggled when the request is written down again.
+    ///
+    /// - Parameters:
+    ///   - section: the fields as they came, pseudo-header fields first.
+    ///   - endsStream: whether no body follows.
+    public mutating func assemble(from section: borrowing HeaderBlock, endsStream: Bool) throws(RequestError) {
+        removeAll()
+        majorVersion = 2
+        var pseudo = PseudoFields()
+        let regular = try pseudo.collect(section)
+        try takePseudoFields(pseudo, section)
+        try takeFields(section, from: regular)
+        try checkAuthority()
+        try frame(endsStream: endsStream)
+        if let expect = fields.first(.expect) {
+            guard ASCII.equalIgnoringCase(fields.value(expect), "100-continue") else { throw .unknownExpectation }
+            expectsContinue = !endsStream
+        }
+    }
+
+    private mutating func takePseudoFields(
+        _ pseudo: PseudoFields,
+        _ section: borrowing HeaderBlock
+    ) throws(RequestError) {
+        guard let methodIndex = pseudo.method, let pathIndex = pseudo.path, let schemeIndex = pseudo.scheme else {
+            throw .malformedRequestLine
+        }
+        let scheme = section.value(schemeIndex)
+        guard ASCII.equal(scheme, "https") || ASCII.equal(scheme, "http") else { throw .invalidTarget }
+        let name = section.value(methodIndex)
+        guard !name.isEmpty, name.count <= 32 else { throw .malformedRequestLine }
+        for index in name.indices where !ASCII.isToken(name[index]) { throw .malformedRequestLine }
+        method = RequestLine.method(name)
+        methodRange = fields.arena.append(name)
+        if method == .connect {
+            // RFC 8441: the only tunnel that is made, since it is as good as an upgrade.
+            guard let index = pseudo.protocolName, ASCII.equal(section.value(index), "websocket") else {
+                throw .connectRefused
+            }
+            upgrade = .webSocket
+            method = .get
+            methodRange = fields.arena.append("GET")
+        } else if pseudo.protocolName != nil {
+            throw .malformedRequestLine
+        }
+        let path = section.value(pathIndex)
+        guard !path.isEmpty else { throw .invalidTarget }
+        for index in path.indices where path[index] <= 0x20 || path[index] >= 0x7F || path[index] == 0x23 {
+            throw .invalidTarget
+        }
+        guard path[0] == 0x2F || (path.count == 1 && path[0] == 0x2A && method == .options) else {
+            throw .invalidTarget
+        }
+        targetRange = fields.arena.append(path)
+        if let index = pseudo.authority { authorityRange = fields.arena.append(section.value(index)) }
+    }
+
+    /// RFC 9113 §8.2.1 and §8.2.2; cookies become one line again (§8.2.3).
+    private mutating func takeFields(
+        _ section: borrowing HeaderBlock,
+        from start: Int
+    ) throws(RequestError) {
+        var cookies = 0
+        for index in start..<section.count {
+            let name = section.name(index)
+            let value = section.value(index)
+            try Self.check(name: name, value: value)
+            switch section[index].id {
+            case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade: throw .connectionField
+            case .te:
+                guard ASCII.equalIgnoringCase(value, "trailers") else { throw .connectionField }
+                acceptsTrailers = true
+            case .underscored, .other, .accept, .contentLength, .date, .expect, .forwarded, .host, .proxyAuthenticate,
+                .proxyAuthorization, .trailer, .via, .xForwardedFor, .xForwardedHost, .xForwardedPort,
+                .xForwardedProto, .xRequestID:
+                break
+            }
+            if ASCII.equal(name, "cookie") {
+                cookies += 1
+            } else {
+                fields.append(name: name, value: value)
+            }
+        }
+        if cookies > 0 { joinCookies(section, from: start) }
+    }
+
+    private mutating func joinCookies(_ section: borrowing HeaderBlock, from start: Int) {
+        let name = fields.arena.append("cookie")
+        let begin = fields.arena.count
+        for index in start..<section.count where ASCII.equal(section.name(index), "cookie") {
+            if fields.arena.count > begin { fields.arena.append("; ") }
+            fields.arena.append(section.value(index))
+        }
+        fields.append(name: name, value: begin..<fields.arena.count)
+    }
+
+    private static func check(name: Span<UInt8>, value: Span<UInt8>) throws(RequestError) {
+        guard !name.isEmpty else { throw .invalidFieldName }
+        for index in name.indices {
+            let byte = name[index]
+            guard ASCII.isToken(byte), byte &- 0x41 >= 26 else { throw .invalidFieldName }
+        }
+        for index in value.indices where !ASCII.isFieldContent(value[index]) { throw .invalidFieldValue }
+        if let first = value.indices.first, let last = value.indices.last {
+            for edge in [value[first], value[last]] where edge == 0x20 || edge == 0x09 { throw .invalidFieldValue }
+        }
+    }
+
+    /// RFC 9113 §8.3.1: `:authority`, or Host in its stead; both only when they agree.
+    private mutating func checkAuthority() throws(RequestError) {
+        let count = fields.count(of: .host)
+        guard count <= 1 else { throw .severalHosts }
+        if let index = fields.first(.host) {
+            guard authorityRange.isEmpty || ASCII.equalIgnoringCase(authority, fields.value(index)) else {
+                throw .hostMismatch
+            }
+            authorityRange = fields[index].value
+        }
+        guard !authorityRange.isEmpty else { throw .missingHost }
+        guard HostSyntax.isValid(fields.arena.bytes, authorityRange) else { throw .invalidHost }
+    }
+
+    /// RFC 9113 §8.1.1: a length that is told has to be the one that comes; the session layer counts the bytes.
+    private mutating func frame(endsStream: Bool) throws(RequestError) {
+        var length: UInt64?
+        if let index = fields.first(.contentLength) {
+            guard fields.count(of: .contentLength) == 1, let told = ASCII.decimal(fields.value(index)),
+                told <= UInt64(Int64.max), !endsStream || told == 0
+            else { throw .invalidContentLength }
+            length = told
+        }
+        if upgrade != nil {
+            guard length == nil else { throw .invalidContentLength }
+            framing = .untilClose
+        } else if let length {
+            framing = .length(length)
+        } else {
+            framing = endsStream ? .none : .chunked
+        }
+    }
+}
+
+/// Where a field section has its pseudo-header fields (RFC 9113 §8.3): before all others, each once.
+private struct PseudoFields {
+    var method: Int?
+    var scheme: Int?
+    var path: Int?
+    var authority: Int?
+    var protocolName: Int?
+
+    /// - Returns: the place of the first other field.
+    mutating func collect(_ section: borrowing HeaderBlock) throws(RequestError) -> Int {
+        var index = 0
+        while index < section.count, let first = section.name(index).first, first == 0x3A {
+            let name = section.name(index)
+            if ASCII.equal(name, ":method"), method == nil {
+                method = index
+            } else if ASCII.equal(name, ":scheme"), scheme == nil {
+                scheme = index
+            } else if ASCII.equal(name, ":path"), path == nil {
+                path = index
+            } else if ASCII.equal(name, ":authority"), authority == nil {
+                authority = index
+            } else if ASCII.equal(name, ":protocol"), protocolName == nil {
+                protocolName = index
+            } else {
+                throw .invalidFieldName
+            }
+            index += 1
+        }
+        return index
+    }
+}
+
+extension Span where Element == UInt8 {
+    fileprivate var first: UInt8? { isEmpty ? nil : self[0] }
+}

@@ -1,0 +1,102 @@
+/// How many frames of the kinds that only cost a server work a client may send; a bucket each, refilled with time.
+struct FrameBudget {
+    private struct Bucket {
+        let capacity: UInt64
+        let perSecond: UInt64
+        var tokens: UInt64
+
+        init(capacity: UInt64, perSecond: UInt64) {
+            self.capacity = capacity
+            self.perSecond = perSecond
+            tokens = capacity * 1000
+        }
+
+        mutating func spend(elapsed: UInt64) -> Bool {
+            tokens = min(capacity * 1000, tokens + min(elapsed, 600_000) * perSecond)
+            guard tokens >= 1000 else { return false }
+            tokens -= 1000
+            return true
+        }
+    }
+
+    private var buckets: [Bucket]
+    private var last: [UInt64]
+
+    init() {
+        buckets = HTTP2Abuse.allCases.map { kind in
+            switch kind {
+            // A browser that leaves a page cancels what it had asked for: at most the allowed streams at once.
+            case .resets: Bucket(capacity: 300, perSecond: 30)
+            case .settings: Bucket(capacity: 30, perSecond: 1)
+            case .pings: Bucket(capacity: 60, perSecond: 6)
+            case .emptyFrames: Bucket(capacity: 200, perSecond: 20)
+            case .priorities: Bucket(capacity: 1000, perSecond: 100)
+            case .unknownFrames: Bucket(capacity: 200, perSecond: 20)
+            // These have no rate: the session layer bounds each by itself.
+            case .continuations, .unsentAnswers: Bucket(capacity: 1, perSecond: 1)
+            }
+        }
+        last = [UInt64](repeating: 0, count: HTTP2Abuse.allCases.count)
+    }
+
+    /// Takes one frame from its kind's budget; false when it is spent.
+    mutating func spend(_ kind: HTTP2Abuse, now: UInt64) -> Bool {
+        let index = kind.rawValue
+        let elapsed = last[index] == 0 ? 0 : now &- last[index]
+        last[index] = now
+        return buckets[index].spend(elapsed: elapsed)
+    }
+}
+
+/// Traffic that is allowed by the letter and does nothing but cost; the connection is ended (RFC 9113 §10.5).
+public enum HTTP2Abuse: Int, CaseIterable, Sendable {
+    /// Streams begun and reset at once (CVE-2023-44487).
+    case resets
+    /// SETTINGS, each of which has to be answered.
+    case settings
+    /// PING, likewise.
+    case pings
+    /// DATA, HEADERS and CONTINUATION without a byte, which end nothing.
+    case emptyFrames
+    /// PRIORITY, which means nothing any more.
+    case priorities
+    /// Frames of unknown kinds.
+    case unknownFrames
+    /// A field section in endless CONTINUATION frames (CVE-2024-27316).
+    case continuations
+    /// More answers to PING and SETTINGS waiting than a peer that reads would leave.
+    case unsentAnswers
+
+    /// What the log says.
+    public var description: String {
+        switch self {
+        case .resets: "streams reset faster than allowed"
+        case .settings: "SETTINGS faster than allowed"
+        case .pings: "PING faster than allowed"
+        case .emptyFrames: "empty frames faster than allowed"
+        case .priorities: "PRIORITY faster than allowed"
+        case .unknownFrames: "unknown frames faster than allowed"
+        case .continuations: "too many CONTINUATION frames"
+        case .unsentAnswers: "answers pile up unread"
+        }
+    }
+}
+
+/// Why an HTTP/2 connection cannot go on.
+public enum HTTP2Error: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The peer costs more than it is entitled to.
+    case abuse(HTTP2Abuse)
+    /// The bytes are not HTTP/2: no connection preface (RFC 9113 §3.4).
+    case notHTTP2
+    /// The session layer gave up; its own error number.
+    case session(Int)
+
+    /// What the log says.
+    public var description: String {
+        switch self {
+        case .abuse(let kind): "HTTP/2 abuse: \(kind.description)"
+        case .notHTTP2: "not HTTP/2: no connection preface"
+        case .session(let code): "the HTTP/2 session failed (\(code))"
+        }
+    }
+}

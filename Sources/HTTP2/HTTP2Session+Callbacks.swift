@@ -1,0 +1,270 @@
+internal import Bytes
+internal import CNghttp2
+internal import HTTP
+
+/// What nghttp2 calls: each callback records and returns; none submits a frame, ends the session or frees anything.
+extension HTTP2Session {
+    /// RFC 9113 §4.1.
+    private static let frameHeaderBytes = 9
+
+    static func open(
+        _ role: Role,
+        _ limits: HTTP2Limits,
+        user: UnsafeMutableRawPointer
+    ) throws(HTTP2Error) -> OpaquePointer? {
+        var callbacks: OpaquePointer?
+        var options: OpaquePointer?
+        guard nghttp2_session_callbacks_new(&callbacks) == 0, nghttp2_option_new(&options) == 0 else {
+            nghttp2_session_callbacks_del(callbacks)
+            throw .session(Int(NGHTTP2_ERR_NOMEM.rawValue))
+        }
+        defer {
+            nghttp2_session_callbacks_del(callbacks)
+            nghttp2_option_del(options)
+        }
+        register(callbacks)
+        // A window opens when the other side of the proxy has taken the bytes, not when they have come.
+        nghttp2_option_set_no_auto_window_update(options, 1)
+        nghttp2_option_set_no_closed_streams(options, 1)
+        // Ours is stricter and tells the log; this one is the net below it.
+        nghttp2_option_set_stream_reset_rate_limit(options, 1000, 33)
+        nghttp2_option_set_max_send_header_block_length(options, 262_144)
+        var session: OpaquePointer?
+        let result =
+            role == .server
+            ? nghttp2_session_server_new2(&session, callbacks, user, options)
+            : nghttp2_session_client_new2(&session, callbacks, user, options)
+        guard result == 0 else { throw .session(Int(result)) }
+        return session
+    }
+
+    private static func with(_ user: UnsafeMutableRawPointer?, _ body: (HTTP2Session) -> Void) {
+        guard let user else { return }
+        Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef(body)
+    }
+
+    private static func register(_ callbacks: OpaquePointer?) {
+        nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { _, header, user in
+            guard let header else { return 0 }
+            HTTP2Session.with(user) { $0.began(header.pointee) }
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, user in
+            guard let frame else { return 0 }
+            HTTP2Session.with(user) { $0.beganHeaders(frame.pointee) }
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_header_callback(callbacks) {
+            _,
+            frame,
+            name,
+            nameCount,
+            value,
+            valueCount,
+            _,
+            user in
+            guard let frame, let name, let value else { return 0 }
+            HTTP2Session.with(user) {
+                $0.field(
+                    frame.pointee.hd.stream_id,
+                    Span(_unsafeStart: name, count: nameCount),
+                    Span(_unsafeStart: value, count: valueCount)
+                )
+            }
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { _, _, id, data, count, user in
+            guard let data else { return 0 }
+            HTTP2Session.with(user) { $0.data(id, Span(_unsafeStart: data, count: count)) }
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, user in
+            guard let frame else { return 0 }
+            HTTP2Session.with(user) { $0.received(frame.pointee) }
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, _, code, user in
+            if code == NGHTTP2_ERR_REFUSED_STREAM.rawValue { HTTP2Session.with(user) { $0.record(.refusedStream) } }
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { _, id, code, user in
+            HTTP2Session.with(user) { $0.closed(id, code) }
+            return 0
+        }
+        nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, frame, header, count, source, user in
+            guard let frame, let header, let stream = source?.pointee.ptr else {
+                return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+            }
+            var result: CInt = 0
+            HTTP2Session.with(user) { session in
+                result = session.sendData(
+                    Unmanaged<HTTP2Stream>.fromOpaque(stream).takeUnretainedValue(),
+                    header,
+                    count,
+                    padding: frame.pointee.data.padlen
+                )
+            }
+            return result
+        }
+    }
+
+    // MARK: what came
+
+    private func began(_ header: nghttp2_frame_hd) {
+        switch UInt32(header.type) {
+        case NGHTTP2_SETTINGS.rawValue:
+            if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { note(.settings) }
+        case NGHTTP2_PING.rawValue:
+            if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { note(.pings) }
+        case NGHTTP2_RST_STREAM.rawValue: note(.resets)
+        case NGHTTP2_PRIORITY.rawValue: note(.priorities)
+        case NGHTTP2_DATA.rawValue, NGHTTP2_HEADERS.rawValue, NGHTTP2_CONTINUATION.rawValue:
+            // END_STREAM and END_HEADERS make an empty frame useful.
+            let useful = UInt8(NGHTTP2_FLAG_END_STREAM.rawValue | NGHTTP2_FLAG_END_HEADERS.rawValue)
+            if header.length == 0, header.flags & useful == 0 { note(.emptyFrames) }
+        case NGHTTP2_WINDOW_UPDATE.rawValue, NGHTTP2_GOAWAY.rawValue, NGHTTP2_PUSH_PROMISE.rawValue: break
+        default: note(.unknownFrames)
+        }
+    }
+
+    private func beganHeaders(_ frame: nghttp2_frame) {
+        if let stream = openStream(frame.hd.stream_id) {
+            stream.fieldBytes = 0
+            if stream.headIsComplete {
+                stream.collectsTrailers = true
+            } else {
+                stream.fields.removeAll()
+            }
+            return
+        }
+        guard role == .server, frame.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
+        let stream = takeStream()
+        adopt(stream, id: frame.hd.stream_id)
+        stream.waitingSince = now
+        nghttp2_session_set_stream_user_data(session, stream.id, Unmanaged.passUnretained(stream).toOpaque())
+    }
+
+    private func field(_ id: Int32, _ name: Span<UInt8>, _ value: Span<UInt8>) {
+        guard let stream = openStream(id) else { return }
+        // RFC 9113 §6.5.2: as SETTINGS_MAX_HEADER_LIST_SIZE counts.
+        stream.fieldBytes += name.count + value.count + 32
+        guard stream.fieldBytes <= limits.fieldSectionBytes else {
+            stream.isOversized = true
+            return
+        }
+        if stream.collectsTrailers {
+            stream.trailers.append(name: name, value: value)
+        } else {
+            stream.fields.append(name: name, value: value)
+        }
+    }
+
+    private func data(_ id: Int32, _ bytes: Span<UInt8>) {
+        guard let stream = openStream(id), !stream.discards else {
+            nghttp2_session_consume(session, id, bytes.count)
+            return
+        }
+        stream.inbound.append(bytes)
+        markReady(stream)
+    }
+
+    private func received(_ frame: nghttp2_frame) {
+        switch UInt32(frame.hd.type) {
+        case NGHTTP2_HEADERS.rawValue:
+            guard let stream = openStream(frame.hd.stream_id) else { return }
+            if frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { ended(stream) }
+            guard !stream.headIsComplete else { return }
+            // An interim response is followed by another head (RFC 9113 §8.1).
+            stream.headIsComplete = role == .server || !Self.isInterim(stream.fields)
+            record(.head(stream))
+        case NGHTTP2_DATA.rawValue:
+            guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return }
+            if let stream = openStream(frame.hd.stream_id) { ended(stream) }
+        case NGHTTP2_GOAWAY.rawValue:
+            record(.goAway(lastStream: frame.goaway.last_stream_id, code: frame.goaway.error_code))
+        default: break
+        }
+    }
+
+    private func ended(_ stream: HTTP2Stream) {
+        stream.inboundEnded = true
+        markReady(stream)
+    }
+
+    private static func isInterim(_ fields: borrowing HeaderBlock) -> Bool {
+        guard fields.count > 0, ASCII.equal(fields.name(0), ":status") else { return false }
+        let status = fields.value(0)
+        return status.count == 3 && status[0] == 0x31
+    }
+
+    private func closed(_ id: Int32, _ code: UInt32) {
+        guard let stream = openStream(id) else { return }
+        stream.isClosed = true
+        record(.closed(stream, code: code))
+    }
+
+    // MARK: what goes out
+
+    static func provider(_ stream: HTTP2Stream) -> nghttp2_data_provider {
+        nghttp2_data_provider(
+            source: nghttp2_data_source(ptr: Unmanaged.passUnretained(stream).toOpaque())
+        ) { session, id, _, room, flags, source, _ in
+            guard let pointer = source?.pointee.ptr, let flags else {
+                return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
+            }
+            let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
+            let count = min(room, stream.outbound.count)
+            let isLast = stream.outboundEnded && count == stream.outbound.count
+            guard count > 0 || isLast else {
+                stream.isDeferred = true
+                return Int(NGHTTP2_ERR_DEFERRED.rawValue)
+            }
+            flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
+            if isLast {
+                flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
+                if HTTP2Session.submitTrailers(session, id, stream.trailerLines) {
+                    flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+                }
+                HTTP2Session.stopRequest(session, stream)
+            }
+            return count
+        }
+    }
+
+    /// RFC 9113 §8.1: a response that is complete before its request asks the client to stop sending.
+    static func stopRequest(_ session: OpaquePointer?, _ stream: HTTP2Stream) {
+        guard stream.isAnswer, !stream.inboundEnded else { return }
+        nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, Code.none.rawValue)
+    }
+
+    /// - Returns: whether there are any.
+    private static func submitTrailers(_ session: OpaquePointer?, _ id: Int32, _ lines: borrowing ByteQueue) -> Bool {
+        guard !lines.isEmpty else { return false }
+        var vector: [nghttp2_nv] = []
+        return lines.bytes.withUnsafeBufferPointer {
+            FieldVector.fillTrailers(&vector, from: $0)
+            guard !vector.isEmpty else { return false }
+            return vector.withUnsafeBufferPointer {
+                nghttp2_submit_trailer(session, id, $0.baseAddress, $0.count) == 0
+            }
+        }
+    }
+
+    private func sendData(
+        _ stream: HTTP2Stream,
+        _ header: UnsafePointer<UInt8>,
+        _ count: Int,
+        padding: Int
+    ) -> CInt {
+        guard let output else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+        guard output.pointee.count < outputLimit else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
+        // No padding is asked for, so none can be due.
+        guard padding == 0, stream.outbound.count >= count else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+        let frameHeader = UnsafeBufferPointer(start: header, count: Self.frameHeaderBytes)
+        output.pointee.append(frameHeader.span)
+        output.pointee.append(first: count, of: stream.outbound)
+        stream.outbound.consume(count)
+        stream.bytesOut &+= UInt64(truncatingIfNeeded: count)
+        return 0
+    }
+}

@@ -1,0 +1,368 @@
+public import Bytes
+internal import CNghttp2
+internal import HTTP
+
+/// The session layer of one HTTP/2 connection, by nghttp2.
+///
+/// Callbacks only record; the owner acts on `events` and on the ready streams after `receive`. It performs no I/O.
+///
+/// *Ownership:* owns nghttp2's session and every stream.
+public final class HTTP2Session {
+    /// Which side of the connection this is.
+    public enum Role: Sendable {
+        /// Answers requests.
+        case server
+        /// Makes requests.
+        case client
+    }
+
+    /// What `receive` has found, in order.
+    public enum Event {
+        /// A stream's first field section is complete (or an interim one, on a client).
+        case head(HTTP2Stream)
+        /// A stream is over. 0 is a good end; others are RFC 9113 §7 codes.
+        case closed(HTTP2Stream, code: UInt32)
+        /// The peer takes no streams above this one.
+        case goAway(lastStream: Int32, code: UInt32)
+        /// A stream was refused because the peer has too many.
+        case refusedStream
+    }
+
+    /// RFC 9113 §7 codes that are sent.
+    public enum Code: UInt32, Sendable {
+        /// NO_ERROR
+        case none = 0
+        /// INTERNAL_ERROR
+        case internalError = 2
+        /// REFUSED_STREAM
+        case refusedStream = 7
+        /// CANCEL
+        case cancel = 8
+        /// ENHANCE_YOUR_CALM
+        case enhanceYourCalm = 11
+        /// HTTP_1_1_REQUIRED
+        case http11Required = 13
+    }
+
+    /// What has happened since it was last emptied.
+    public private(set) var events: [Event] = []
+    /// Streams that were not recycled.
+    public private(set) var streams: [HTTP2Stream] = []
+
+    let role: Role
+    let limits: HTTP2Limits
+    var session: OpaquePointer?
+    var now: UInt64 = 0
+    var abuse: HTTP2Abuse?
+    /// Where DATA is written while `send` runs.
+    var output: UnsafeMutablePointer<ByteQueue>?
+    var outputLimit = 0
+    private var budget = FrameBudget()
+    private let pool: BufferPool
+    private var spare: [HTTP2Stream] = []
+    private var ready: [HTTP2Stream] = []
+    private var vector: [nghttp2_nv] = []
+    private var lastFailure = 0
+
+    /// Begins with our preface and SETTINGS, which `send` writes.
+    public init(_ role: Role, limits: HTTP2Limits, pool: BufferPool) throws(HTTP2Error) {
+        self.role = role
+        self.limits = limits
+        self.pool = pool
+        session = try Self.open(role, limits, user: Unmanaged.passUnretained(self).toOpaque())
+        try begin()
+    }
+
+    deinit { nghttp2_session_del(session) }
+
+    private func begin() throws(HTTP2Error) {
+        var settings = [
+            entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, UInt32(bitPattern: limits.streamWindow)),
+            entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, UInt32(clamping: limits.fieldSectionBytes)),
+        ]
+        switch role {
+        case .server:
+            settings.append(entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.concurrentStreams))
+            settings.append(entry(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1))
+            settings.append(entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1))
+        case .client:
+            settings.append(entry(NGHTTP2_SETTINGS_ENABLE_PUSH, 0))
+            settings.append(entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0))
+        }
+        try check(nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), settings, settings.count))
+        try check(
+            nghttp2_session_set_local_window_size(
+                session,
+                UInt8(NGHTTP2_FLAG_NONE.rawValue),
+                0,
+                limits.connectionWindow
+            )
+        )
+    }
+
+    private func entry(_ id: nghttp2_settings_id, _ value: UInt32) -> nghttp2_settings_entry {
+        nghttp2_settings_entry(settings_id: Int32(id.rawValue), value: value)
+    }
+
+    private func check(_ result: CInt) throws(HTTP2Error) {
+        if result < 0 { throw .session(Int(result)) }
+    }
+
+    // MARK: bytes
+
+    /// Takes all of the bytes that came; then look at `events` and the ready streams.
+    ///
+    /// - Parameter now: monotonic milliseconds.
+    public func receive(_ bytes: Span<UInt8>, now: UInt64) throws(HTTP2Error) {
+        self.now = now
+        let taken = bytes.withUnsafeBufferPointer { nghttp2_session_mem_recv(session, $0.baseAddress, $0.count) }
+        if let abuse { throw .abuse(abuse) }
+        guard taken < 0 else { return }
+        switch CInt(taken) {
+        case NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue: throw .notHTTP2
+        case NGHTTP2_ERR_FLOODED.rawValue: throw .abuse(.unsentAnswers)
+        case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue: throw .abuse(.continuations)
+        default: throw .session(taken)
+        }
+    }
+
+    /// Writes what is due, until `queue` holds `limit` bytes.
+    public func send(into queue: inout ByteQueue, upTo limit: Int) throws(HTTP2Error) {
+        outputLimit = limit
+        let failure: Int = withUnsafeMutablePointer(to: &queue) { pointer in
+            output = pointer
+            defer { output = nil }
+            while pointer.pointee.count < limit {
+                var data: UnsafePointer<UInt8>?
+                let count = nghttp2_session_mem_send(session, &data)
+                guard count > 0, let data else { return min(count, 0) }
+                pointer.pointee.append(Span(_unsafeStart: data, count: count))
+            }
+            return 0
+        }
+        if failure < 0 { throw .session(failure) }
+    }
+
+    /// Whether bytes are due.
+    public var wantsToSend: Bool { nghttp2_session_want_write(session) != 0 }
+
+    /// Whether nothing is left to be said or heard.
+    public var isOver: Bool {
+        nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0
+    }
+
+    /// Takes the events, in order.
+    public func takeEvents() -> [Event] {
+        guard !events.isEmpty else { return [] }
+        defer { events.removeAll(keepingCapacity: true) }
+        return events
+    }
+
+    /// Calls `body` with each stream on which bytes or the end of the peer's side wait; true keeps it for the next time.
+    public func forEachReady(_ body: (HTTP2Stream) -> Bool) {
+        guard !ready.isEmpty else { return }
+        var kept = 0
+        var index = 0
+        while index < ready.count {
+            let stream = ready[index]
+            index += 1
+            guard stream.isReady else { continue }
+            if body(stream), stream.isReady {
+                ready[kept] = stream
+                kept += 1
+            } else {
+                stream.isReady = false
+            }
+        }
+        ready.removeLast(ready.count - kept)
+    }
+
+    // MARK: streams
+
+    /// The stream of that number, unless it was recycled.
+    public func stream(_ id: Int32) -> HTTP2Stream? {
+        if let open = openStream(id) { return open }
+        for stream in streams where stream.id == id { return stream }
+        return nil
+    }
+
+    func openStream(_ id: Int32) -> HTTP2Stream? {
+        guard let pointer = nghttp2_session_get_stream_user_data(session, id) else { return nil }
+        return Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
+    }
+
+    /// Drops body bytes that have been dealt with and opens the windows by as much.
+    public func consume(_ stream: HTTP2Stream, _ count: Int) {
+        stream.inbound.consume(count)
+        openWindow(stream, count)
+    }
+
+    /// Nothing more that comes on this stream is wanted; it does not hold up the others.
+    public func discardInbound(_ stream: HTTP2Stream) {
+        stream.discards = true
+        let waiting = stream.inbound.count
+        guard waiting > 0 else { return }
+        stream.inbound.removeAll()
+        openWindow(stream, waiting)
+    }
+
+    private func openWindow(_ stream: HTTP2Stream, _ count: Int) {
+        if stream.isClosed {
+            nghttp2_session_consume_connection(session, count)
+        } else {
+            nghttp2_session_consume(session, stream.id, count)
+        }
+    }
+
+    /// Sends a response's head.
+    ///
+    /// - Parameters:
+    ///   - head: begins with a head as an HTTP/1.1 message has it, status line and fields; what belongs to its connection
+    ///     is left out.
+    ///   - bytes: how long that head is.
+    public func respond(
+        _ stream: HTTP2Stream,
+        head: borrowing ByteQueue,
+        bytes: Int,
+        endsStream: Bool
+    ) throws(HTTP2Error) {
+        var failure: CInt = 0
+        withFields(head, bytes, isRequest: false) { fields, count in
+            var provider = Self.provider(stream)
+            failure = withUnsafePointer(to: &provider) {
+                nghttp2_submit_response(session, stream.id, fields, count, endsStream ? nil : $0)
+            }
+        }
+        stream.isAnswer = true
+        if endsStream {
+            stream.outboundEnded = true
+            Self.stopRequest(session, stream)
+        }
+        try check(failure)
+    }
+
+    /// Sends an interim response's head (RFC 9110 §15.2).
+    public func respondInterim(_ stream: HTTP2Stream, head: borrowing ByteQueue) throws(HTTP2Error) {
+        var failure: CInt = 0
+        withFields(head, head.count, isRequest: false) { fields, count in
+            let flags = UInt8(NGHTTP2_FLAG_NONE.rawValue)
+            failure = nghttp2_submit_headers(session, flags, stream.id, nil, fields, count, nil)
+        }
+        try check(failure)
+    }
+
+    /// Begins a request on a new stream.
+    ///
+    /// - Parameter head: as an HTTP/1.1 message has it.
+    /// - Returns: nil when the connection takes no further stream.
+    public func request(head: borrowing ByteQueue, endsStream: Bool) -> HTTP2Stream? {
+        let stream = takeStream()
+        var id: Int32 = 0
+        withFields(head, head.count, isRequest: true) { fields, count in
+            var provider = Self.provider(stream)
+            let user = Unmanaged.passUnretained(stream).toOpaque()
+            id = withUnsafePointer(to: &provider) {
+                nghttp2_submit_request(session, nil, fields, count, endsStream ? nil : $0, user)
+            }
+        }
+        guard id > 0 else {
+            spare.append(stream)
+            return nil
+        }
+        stream.outboundEnded = endsStream
+        adopt(stream, id: id)
+        return stream
+    }
+
+    /// Bytes were added to the stream's `outbound`.
+    public func resume(_ stream: HTTP2Stream) {
+        guard stream.isDeferred else { return }
+        stream.isDeferred = false
+        nghttp2_session_resume_data(session, stream.id)
+    }
+
+    /// Ends our side of the stream after what waits.
+    public func end(_ stream: HTTP2Stream) {
+        guard !stream.outboundEnded else { return }
+        stream.outboundEnded = true
+        resume(stream)
+    }
+
+    /// Ends our side of the stream with trailers.
+    ///
+    /// - Parameter trailers: the last chunk as an HTTP/1.1 message has it.
+    public func end(_ stream: HTTP2Stream, trailers: borrowing ByteQueue) {
+        guard !stream.outboundEnded else { return }
+        stream.trailerLines.append(first: trailers.count, of: trailers)
+        end(stream)
+    }
+
+    /// Breaks the stream off.
+    public func reset(_ stream: HTTP2Stream, _ code: Code) {
+        nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)
+    }
+
+    /// Tells the peer that the connection is going to end, without refusing what is on its way (RFC 9113 §6.8).
+    public func announceShutdown() { nghttp2_submit_shutdown_notice(session) }
+
+    /// Takes no stream that has not come yet.
+    public func goAway() {
+        let last = nghttp2_session_get_last_proc_stream_id(session)
+        nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, Code.none.rawValue, nil, 0)
+    }
+
+    /// Ends the connection as soon as this word is sent.
+    public func terminate(_ code: Code) { nghttp2_session_terminate_session(session, code.rawValue) }
+
+    /// Sends a PING, to see whether the peer still answers.
+    public func ping() { nghttp2_submit_ping(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil) }
+
+    // MARK: for callbacks
+
+    func record(_ event: Event) { events.append(event) }
+
+    func note(_ kind: HTTP2Abuse) {
+        if role == .server, abuse == nil, !budget.spend(kind, now: now) { abuse = kind }
+    }
+
+    func markReady(_ stream: HTTP2Stream) {
+        guard !stream.isReady else { return }
+        stream.isReady = true
+        ready.append(stream)
+    }
+
+    func takeStream() -> HTTP2Stream { spare.popLast() ?? HTTP2Stream(pool: pool) }
+
+    func adopt(_ stream: HTTP2Stream, id: Int32) {
+        stream.id = id
+        stream.slot = streams.count
+        streams.append(stream)
+    }
+
+    /// Gives the stream's memory to the next one: it is over, and its owner has taken what it wanted.
+    public func recycle(_ stream: HTTP2Stream) {
+        discardInbound(stream)
+        let last = streams.removeLast()
+        if last !== stream {
+            streams[stream.slot] = last
+            last.slot = stream.slot
+        }
+        if stream.isReady { ready.removeAll { $0 === stream } }
+        guard spare.count < 32 else { return }
+        stream.reset()
+        spare.append(stream)
+    }
+
+    private func withFields(
+        _ head: borrowing ByteQueue,
+        _ bytes: Int,
+        isRequest: Bool,
+        _ body: (UnsafePointer<nghttp2_nv>?, Int) -> Void
+    ) {
+        vector.removeAll(keepingCapacity: true)
+        head.bytes.extracting(first: bytes).withUnsafeBufferPointer { lines in
+            FieldVector.fill(&vector, from: lines, isRequest: isRequest)
+            vector.withUnsafeBufferPointer { body($0.baseAddress, $0.count) }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+public import Bytes
+public import HTTP
+
+/// One stream of an HTTP/2 connection: what came on it and waits, and what waits to go out.
+///
+/// *Ownership:* its session, until both directions have ended; the connection's owner keeps no reference beyond a turn.
+public final class HTTP2Stream {
+    /// The identifier (RFC 9113 §5.1.1).
+    public internal(set) var id: Int32 = 0
+    /// What the owner serves on this stream.
+    public var exchange: Token?
+    /// The first complete field section: of the request on a server, of the response on a client.
+    public internal(set) var fields = HeaderBlock()
+    /// The section after the body.
+    public internal(set) var trailers = HeaderBlock()
+    /// Body bytes that came and have not been consumed; as many as the window lets come.
+    public internal(set) var inbound: ByteQueue
+    /// Body bytes that wait for the peer's window.
+    public var outbound: ByteQueue
+    /// Whether the peer has ended its side.
+    public internal(set) var inboundEnded = false
+    /// Whether our side is complete but for what waits.
+    public internal(set) var outboundEnded = false
+    /// The field section is longer than is taken; what exceeds the limit was dropped.
+    public internal(set) var isOversized = false
+    /// Bytes sent so far, to see whether a reader has stalled.
+    public internal(set) var bytesOut: UInt64 = 0
+    /// Monotonic milliseconds since which more of the peer's side is waited for; the owner's to keep.
+    public var waitingSince: UInt64 = 0
+    /// Monotonic milliseconds since which nothing has gone out; the owner's to keep, with what had gone then.
+    public var stalledSince: UInt64 = 0
+    /// What `bytesOut` was when it was last looked at.
+    public var bytesOutSeen: UInt64 = 0
+    /// Bytes of the field section, as HPACK counts them.
+    public internal(set) var fieldBytes = 0
+    /// Whether the first complete field section has come.
+    public internal(set) var headIsComplete = false
+
+    /// Whether nothing more comes or goes; what waits in `inbound` is still whole.
+    public internal(set) var isClosed = false
+
+    var collectsTrailers = false
+    /// Whether our side is the response.
+    var isAnswer = false
+    var isReady = false
+    var isDeferred = false
+    var discards = false
+    /// Lines of trailers, as an HTTP/1.1 message has them, to be sent after what waits.
+    var trailerLines: ByteQueue
+    var slot = 0
+
+    init(pool: BufferPool) {
+        inbound = ByteQueue(pool: pool)
+        outbound = ByteQueue(pool: pool)
+        trailerLines = ByteQueue(pool: pool)
+    }
+
+    /// Makes the stream as new, keeping the memory of its field blocks.
+    func reset() {
+        id = 0
+        exchange = nil
+        fields.removeAll()
+        trailers.removeAll()
+        inbound.removeAll()
+        outbound.removeAll()
+        trailerLines.removeAll()
+        inboundEnded = false
+        outboundEnded = false
+        isOversized = false
+        isClosed = false
+        bytesOut = 0
+        waitingSince = 0
+        stalledSince = 0
+        bytesOutSeen = 0
+        fieldBytes = 0
+        collectsTrailers = false
+        isAnswer = false
+        headIsComplete = false
+        isReady = false
+        isDeferred = false
+        discards = false
+    }
+}

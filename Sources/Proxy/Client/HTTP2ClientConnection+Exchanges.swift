@@ -1,0 +1,156 @@
+import Bytes
+import HTTP
+import HTTP2
+import Platform
+import Telemetry
+
+/// Requests out of streams, responses into them.
+extension HTTP2ClientConnection {
+    /// A stream's field section is complete: a request, or what cannot be one.
+    func begin(_ stream: HTTP2Stream, _ worker: Worker) {
+        // Reset in the same breath: nothing is begun for it.
+        guard !stream.isClosed else { return }
+        stream.waitingSince = worker.now
+        stream.stalledSince = worker.now
+        let exchange = worker.takeExchange()
+        exchange.times.firstByteIn = worker.nowMicroseconds
+        exchange.bytesFromClient = UInt64(truncatingIfNeeded: stream.fieldBytes)
+        stream.exchange = exchange.token
+        let place = ClientPlace(connection: token, stream: stream.id)
+        watchStreams(worker)
+        guard !stream.isOversized else {
+            worker.metrics.add(.requestsRefused)
+            exchange.refuse(431, "the field section is longer than allowed", from: place, worker)
+            return
+        }
+        let endsStream = stream.inboundEnded && stream.inbound.isEmpty && stream.trailers.count == 0
+        do throws(RequestError) {
+            try exchange.request.assemble(from: stream.fields, endsStream: endsStream)
+        } catch {
+            worker.metrics.add(.requestsRefused)
+            exchange.refuse(error.status, "\(error.reason)", from: place, worker)
+            return
+        }
+        exchange.begin(from: place, identity, worker)
+    }
+
+    /// Hands on what waits of a request's body.
+    ///
+    /// - Returns: whether more of it waits, for the server to take later.
+    func forwardBody(_ stream: HTTP2Stream, _ worker: Worker) -> Bool {
+        guard let exchange = stream.exchange.flatMap({ worker.exchange($0) }), exchange.requestIsOpen else {
+            session.discardInbound(stream)
+            return false
+        }
+        guard exchange.takesBody(worker) else { return true }
+        let count = stream.inbound.count
+        if count > 0 {
+            exchange.bytesFromClient &+= UInt64(truncatingIfNeeded: count)
+            guard exchange.accepts(bodyBytes: count, worker) else { return false }
+            exchange.forwardBody(stream.inbound.bytes, worker)
+            session.consume(stream, count)
+            stream.waitingSince = worker.now
+        }
+        if stream.inboundEnded { exchange.endRequest(trailers: stream.trailers, worker) }
+        return false
+    }
+
+    // MARK: verbs of the exchange
+
+    /// An interim head.
+    func sendInterim(_ head: borrowing ResponseHead, on stream: HTTP2Stream, _ worker: Worker) {
+        scratch.removeAll()
+        ResponseWriter.writeInterim(head, into: &scratch)
+        worker.touch(token)
+        guard !stream.isClosed else { return }
+        do throws(HTTP2Error) {
+            try session.respondInterim(stream, head: scratch)
+        } catch { session.reset(stream, .internalError) }
+    }
+
+    /// The final head.
+    func sendHead(
+        _ head: borrowing ResponseHead,
+        _ exchange: Exchange,
+        on stream: HTTP2Stream,
+        _ worker: Worker
+    ) {
+        scratch.removeAll()
+        let endsStream = head.framing == .none || head.framing == .length(0)
+        ResponseWriter.write(
+            head,
+            framing: head.framing,
+            keepAlive: true,
+            requestMinorVersion: 1,
+            requestID: exchange.requestID,
+            into: &scratch
+        )
+        respond(on: stream, headBytes: scratch.count, endsStream: endsStream, worker)
+    }
+
+    /// A piece of the body.
+    func sendBody(_ bytes: Span<UInt8>, on stream: HTTP2Stream, _ worker: Worker) {
+        guard !stream.isClosed else { return }
+        stream.outbound.append(bytes)
+        session.resume(stream)
+        if stream.outbound.count >= Transport.highWater { noteFull(stream) }
+        worker.touch(token)
+    }
+
+    /// The end of the body.
+    func sendEnd(trailers: borrowing HeaderBlock, on stream: HTTP2Stream, _ worker: Worker) {
+        if trailers.count > 0 {
+            scratch.removeAll()
+            ChunkWriter.end(trailers: trailers, into: &scratch)
+            session.end(stream, trailers: scratch)
+        } else {
+            session.end(stream)
+        }
+        worker.touch(token)
+    }
+
+    /// An answer of our own.
+    func sendLocal(_ status: Int, _ exchange: Exchange, on stream: HTTP2Stream, _ worker: Worker) {
+        scratch.removeAll()
+        LocalResponse.write(
+            status: status,
+            requestID: exchange.requestID,
+            json: exchange.request.prefersJSON,
+            headOnly: exchange.request.method == .head,
+            keepAlive: true,
+            date: worker.date,
+            into: &scratch
+        )
+        let end = HeadEnd.position(in: scratch.bytes)
+        let hasBody = end < scratch.count
+        respond(on: stream, headBytes: end, endsStream: !hasBody, worker)
+        scratch.consume(end)
+        if hasBody { stream.outbound.append(first: scratch.count, of: scratch) }
+        session.end(stream)
+    }
+
+    /// The exchange is over: what it left in the stream still goes out.
+    func exchangeEnded(on stream: HTTP2Stream, _ worker: Worker) {
+        stream.exchange = nil
+        // The rest of a request that was answered early is not wanted (RFC 9113 §8.1).
+        if !stream.inboundEnded || !stream.inbound.isEmpty { session.discardInbound(stream) }
+        worker.touch(token)
+    }
+
+    /// The response cannot be completed.
+    func cutOff(_ stream: HTTP2Stream, _ worker: Worker) {
+        stream.exchange = nil
+        stream.outbound.removeAll()
+        session.reset(stream, .internalError)
+        worker.touch(token)
+    }
+
+    /// Submits the head that `scratch` begins with.
+    private func respond(on stream: HTTP2Stream, headBytes: Int, endsStream: Bool, _ worker: Worker) {
+        worker.touch(token)
+        guard !stream.isClosed else { return }
+        do throws(HTTP2Error) {
+            try session.respond(stream, head: scratch, bytes: headBytes, endsStream: endsStream)
+        } catch { session.reset(stream, .internalError) }
+    }
+}

@@ -1,0 +1,364 @@
+import Bytes
+import Config
+import HTTP
+import HTTP2
+import Platform
+import TLS
+import Telemetry
+
+/// One client's connection in HTTP/2 (RFC 9113): many requests at once, each a stream with an exchange.
+///
+/// *Ownership:* the worker owns it through its slab. It owns its transport and the session with its streams; exchanges
+/// are known by token.
+final class HTTP2ClientConnection {
+    enum Phase: Equatable {
+        /// Streams come and go. Next: finishing.
+        case open
+        /// The last bytes are being written; then the stream of bytes is ended. Next: lingering.
+        case finishing
+        /// Our side is ended; what the client still sends is dropped.
+        case lingering
+        case closed
+    }
+
+    /// How often streams are looked at for one that has stalled, in milliseconds.
+    private static let inspection: UInt64 = 1000
+
+    let token: Token
+    let identity: ClientIdentity
+    let session: HTTP2Session
+    var transport: Transport
+    private(set) var phase = Phase.open
+    var isTouched = false
+    /// Heads on their way into the session, as HTTP/1.1 has them.
+    var scratch: ByteQueue
+    private var deadline = Deadline()
+    private var servedAny = false
+    private var isDraining = false
+    private var hasGoneAway = false
+    /// Monotonic milliseconds since which no stream was open.
+    private var idleSince: UInt64
+    /// Of the transport, when it was last looked at; and since when nothing has gone out although bytes waited.
+    private var bytesOutSeen: UInt64 = 0
+    private var stuckSince: UInt64 = 0
+    /// Streams whose server waits for room.
+    private var full: [HTTP2Stream] = []
+
+    init(
+        token: Token,
+        identity: ClientIdentity,
+        transport: consuming Transport,
+        headLimit: Int,
+        pool: BufferPool
+    ) throws(HTTP2Error) {
+        self.token = token
+        self.identity = identity
+        var limits = HTTP2Limits()
+        limits.fieldSectionBytes = headLimit
+        session = try HTTP2Session(.server, limits: limits, pool: pool)
+        self.transport = consume transport
+        scratch = ByteQueue(pool: pool)
+        idleSince = 0
+    }
+
+    func start(_ worker: Worker) {
+        idleSince = worker.now
+        worker.metrics.add(.http2Connections)
+        setDeadline(worker.snapshot.configuration.server.timeouts.head, worker)
+        // The preface may have come with the client's last handshake message.
+        read(worker)
+    }
+
+    // MARK: events
+
+    func ready(_ readiness: Readiness, _ worker: Worker) {
+        if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
+        worker.touch(token)
+    }
+
+    /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
+    func read(_ worker: Worker) {
+        guard phase != .closed else { return }
+        let before = transport.bytesIn
+        do throws(TransportError) {
+            switch try transport.fill() {
+            case .bytes:
+                worker.metrics.add(.bytesFromClients, Int(truncatingIfNeeded: transport.bytesIn - before))
+            case .nothing: break
+            case .ended: endOfStream(worker)
+            }
+        } catch {
+            gone("the client's connection broke: \(error)", worker)
+        }
+        worker.touch(token)
+    }
+
+    /// The end of a turn: goes on with what was read, writes what waits, tells epoll.
+    func settle(_ worker: Worker) {
+        isTouched = false
+        switch phase {
+        case .open: process(worker)
+        case .finishing, .lingering: transport.consume(transport.inbound.count)
+        case .closed: return
+        }
+        guard phase != .closed else { return }
+        flush(worker)
+        guard phase != .closed else { return }
+        if transport.holdsMore { worker.readAgain(token) }
+        transport.updateInterest(reading: true, poller: worker.poller)
+    }
+
+    /// New streams are taken for a moment still, since they may be on their way; then those that are open are finished.
+    func drain(_ worker: Worker) {
+        guard phase == .open, !isDraining else { return }
+        isDraining = true
+        session.announceShutdown()
+        setDeadline(Self.inspection, worker)
+        worker.touch(token)
+    }
+
+    func timedOut(_ worker: Worker) {
+        guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
+        switch phase {
+        case .closed: return
+        case .finishing, .lingering:
+            transport.abort()
+            close(worker)
+            return
+        case .open: break
+        }
+        if isDraining, !hasGoneAway { goAway(worker) }
+        inspect(worker)
+        guard phase == .open else { return }
+        setDeadline(Self.inspection, worker)
+        worker.touch(token)
+    }
+
+    // MARK: the end
+
+    /// The client went away, or will be sent away without a word.
+    func gone(_ reason: String, _ worker: Worker) {
+        guard phase != .closed else { return }
+        transport.abort()
+        endExchanges(reason, worker)
+        close(worker)
+    }
+
+    /// Closes for good; safe in every phase.
+    func close(_ worker: Worker) {
+        guard phase != .closed else { return }
+        phase = .closed
+        endExchanges("the connection was closed", worker)
+        deadline.clear()
+        transport.sayGoodbye()
+        worker.metrics.add(.clientConnectionsActive, -1)
+        worker.remove(token)
+        worker.clientClosed()
+    }
+
+    /// Nothing more is said after what waits.
+    private func finish(_ worker: Worker) {
+        guard phase == .open else { return }
+        endExchanges("the connection was closed", worker)
+        phase = .finishing
+        setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
+        worker.touch(token)
+    }
+
+    private func endExchanges(_ reason: String, _ worker: Worker) {
+        for stream in session.streams {
+            guard let exchange = stream.exchange.flatMap({ worker.exchange($0) }) else { continue }
+            exchange.clientGone(reason, worker)
+        }
+    }
+
+    private func goAway(_ worker: Worker) {
+        hasGoneAway = true
+        session.goAway()
+        worker.touch(token)
+    }
+
+    private func endOfStream(_ worker: Worker) {
+        switch phase {
+        case .open where session.streams.isEmpty: close(worker)
+        case .open: gone("the client closed before its response was complete", worker)
+        case .finishing, .lingering, .closed: close(worker)
+        }
+    }
+
+    // MARK: the session
+
+    private func process(_ worker: Worker) {
+        if !transport.inbound.isEmpty {
+            do throws(HTTP2Error) {
+                try session.receive(transport.inbound.bytes, now: worker.now)
+            } catch {
+                transport.consume(transport.inbound.count)
+                refuseClient(error, worker)
+                return
+            }
+            transport.consume(transport.inbound.count)
+        }
+        handleEvents(worker)
+        session.forEachReady { forwardBody($0, worker) }
+    }
+
+    private func handleEvents(_ worker: Worker) {
+        for event in session.takeEvents() {
+            switch event {
+            case .head(let stream):
+                servedAny = true
+                begin(stream, worker)
+            case .closed(let stream, let code): closed(stream, code, worker)
+            case .refusedStream: worker.metrics.add(.http2StreamsRefused)
+            case .goAway: break
+            }
+        }
+        if session.streams.isEmpty, idleSince == 0 { idleSince = worker.now }
+        if !session.streams.isEmpty { idleSince = 0 }
+    }
+
+    private func closed(_ stream: HTTP2Stream, _ code: UInt32, _ worker: Worker) {
+        full.removeAll { $0 === stream }
+        if let exchange = stream.exchange.flatMap({ worker.exchange($0) }) {
+            exchange.clientGone("the client reset the stream (code \(code))", worker)
+        }
+        session.recycle(stream)
+    }
+
+    /// The client breaks the protocol, or abuses it: it is told so, and the connection ends.
+    private func refuseClient(_ error: HTTP2Error, _ worker: Worker) {
+        worker.log.client(identity.peer, error.description)
+        switch error {
+        case .abuse(let kind):
+            worker.metrics.add(Counter(kind))
+            session.terminate(.enhanceYourCalm)
+        case .notHTTP2, .session: worker.metrics.add(.http2ProtocolErrors)
+        }
+        _ = session.takeEvents()
+        try? session.send(into: &transport.outbound, upTo: Transport.highWater)
+        finish(worker)
+    }
+
+    private func flush(_ worker: Worker) {
+        let before = transport.bytesOut
+        do throws(HTTP2Error) {
+            try write(worker)
+        } catch {
+            gone("\(error)", worker)
+            return
+        }
+        guard phase != .closed else { return }
+        let written = transport.bytesOut - before
+        if written > 0 { worker.metrics.add(.bytesToClients, Int(truncatingIfNeeded: written)) }
+        // Sending may have closed streams.
+        handleEvents(worker)
+        wakeServers(worker)
+        if phase == .open, session.isOver || (hasGoneAway && session.streams.isEmpty) { finish(worker) }
+        if phase == .finishing, transport.outbound.isEmpty, !session.wantsToSend {
+            transport.endWriting()
+            phase = .lingering
+            setDeadline(ClientConnection.lingerTime, worker)
+        }
+    }
+
+    /// Fills the transport and empties it, as long as both go on.
+    private func write(_ worker: Worker) throws(HTTP2Error) {
+        for _ in 0..<8 {
+            if phase == .open || phase == .finishing {
+                try session.send(into: &transport.outbound, upTo: Transport.highWater)
+            }
+            guard !transport.outbound.isEmpty else { return }
+            do throws(TransportError) {
+                guard try transport.flush() else { return }
+            } catch {
+                gone("the client's connection broke: \(error)", worker)
+                return
+            }
+        }
+        if session.wantsToSend { worker.readAgain(token) }
+    }
+
+    private func wakeServers(_ worker: Worker) {
+        guard !full.isEmpty else { return }
+        full.removeAll { stream in
+            guard stream.outbound.count < Transport.highWater / 2 else { return false }
+            if let place = stream.exchange.flatMap({ worker.exchange($0) })?.server { worker.touch(place) }
+            return true
+        }
+    }
+
+    /// The stream's server has to wait until the client has taken more.
+    func noteFull(_ stream: HTTP2Stream) {
+        if !full.contains(where: { $0 === stream }) { full.append(stream) }
+    }
+
+    // MARK: time
+
+    /// Ends what has stalled: requests that stop half-way, readers that stop taking, connections without a stream.
+    private func inspect(_ worker: Worker) {
+        let timeouts = worker.snapshot.configuration.server.timeouts
+        let now = worker.now
+        if transport.bytesOut != bytesOutSeen || transport.outbound.isEmpty { stuckSince = now }
+        bytesOutSeen = transport.bytesOut
+        if now &- stuckSince > timeouts.write {
+            gone("the client took nothing for too long", worker)
+            return
+        }
+        if idleSince != 0 {
+            let limit = servedAny ? timeouts.keepAlive : timeouts.head
+            if now &- idleSince >= limit, !hasGoneAway { goAway(worker) }
+            return
+        }
+        for stream in session.streams where !stream.isClosed { inspect(stream, timeouts, worker) }
+        handleEvents(worker)
+    }
+
+    private func inspect(_ stream: HTTP2Stream, _ timeouts: Config.Server.Timeouts, _ worker: Worker) {
+        let now = worker.now
+        guard stream.headIsComplete else {
+            // A field section that trickles in holds up the whole connection (RFC 9113 §4.3).
+            if now &- stream.waitingSince > timeouts.head { refuseClient(.session(0), worker) }
+            return
+        }
+        if stream.outbound.isEmpty || stream.bytesOut != stream.bytesOutSeen {
+            stream.bytesOutSeen = stream.bytesOut
+            stream.stalledSince = now
+        } else if now &- stream.stalledSince > timeouts.write {
+            worker.metrics.add(.http2SlowReaders)
+            worker.log.client(identity.peer, "HTTP/2: a stream's window stays closed")
+            let exchange = stream.exchange.flatMap { worker.exchange($0) }
+            session.reset(stream, .cancel)
+            exchange?.clientGone("the client took nothing for too long", worker)
+            return
+        }
+        guard let exchange = stream.exchange.flatMap({ worker.exchange($0) }) else { return }
+        if exchange.requestIsOpen, !stream.inboundEnded, stream.inbound.isEmpty, exchange.takesBody(worker),
+            now &- stream.waitingSince > timeouts.body
+        {
+            exchange.requestTimedOut(worker)
+        }
+    }
+
+    private func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
+        deadline.set(after: milliseconds, now: worker.now, token: token, wheel: &worker.wheel)
+    }
+
+    /// Has the streams looked at while there are any.
+    func watchStreams(_ worker: Worker) { setDeadline(Self.inspection, worker) }
+}
+
+extension Counter {
+    init(_ abuse: HTTP2Abuse) {
+        switch abuse {
+        case .resets: self = .http2AbuseResets
+        case .settings: self = .http2AbuseSettings
+        case .pings: self = .http2AbusePings
+        case .emptyFrames: self = .http2AbuseEmptyFrames
+        case .priorities: self = .http2AbusePriorities
+        case .unknownFrames: self = .http2AbuseUnknownFrames
+        case .continuations: self = .http2AbuseContinuations
+        case .unsentAnswers: self = .http2AbuseUnsentAnswers
+        }
+    }
+}

@@ -1,0 +1,149 @@
+import Bytes
+import Database
+import HTTP2
+import Platform
+import TLS
+import Telemetry
+
+/// How clients come in: accepted, counted, given a session of what they speak.
+extension Worker {
+    func watchListeners() throws(Errno) {
+        for (token, listener) in listeners { try listener.watch(token, poller) }
+    }
+
+    func pauseListeners() {
+        for (_, listener) in listeners { listener.pause(poller) }
+    }
+
+    func accept(_ listener: Listener) {
+        // A bounded batch, so that a flood of new clients does not starve those that are served.
+        for _ in 0..<64 {
+            guard gate.isOpen, !isDraining else { return }
+            do throws(Errno) {
+                guard let accepted = try Socket.accept(from: listener.descriptor) else { return }
+                welcome(accepted, listener.entry)
+            } catch {
+                if error.isOutOfDescriptors {
+                    pauseListeners()
+                    if gate.outOfDescriptors(now: now) { log.outOfDescriptors(error, clients) }
+                } else {
+                    log.acceptFailed(error)
+                }
+                return
+            }
+        }
+    }
+
+    private func welcome(_ accepted: consuming Socket.Accepted, _ entry: ListenEntry) {
+        let peer = accepted.peer
+        let descriptor = accepted.takeDescriptor()
+        if case .unix = peer {} else { Socket.setNoDelay(descriptor) }
+        if entry.kind == .database {
+            beginSession(descriptor, peer, entry)
+            return
+        }
+        let token = handlers.reserve()
+        let tls: TLSConnection?
+        do {
+            try poller.add(descriptor, token, .read)
+            tls =
+                entry.kind == .https
+                ? try TLSConnection(accepting: snapshot.table(for: entry), descriptor: descriptor.raw) : nil
+        } catch {
+            handlers.remove(token)
+            log.acceptFailed(error)
+            return
+        }
+        let identity = ClientIdentity(entry: entry, peer: peer, acceptedAt: nowMicroseconds)
+        let isEncrypted = tls != nil
+        let transport = Transport(token: token, descriptor: descriptor, tls: tls, pool: buffers, interest: .read)
+        countClient()
+        if isEncrypted {
+            let handshake = ClientHandshake(token: token, identity: identity, transport: transport)
+            handlers.fill(token, .handshake(handshake))
+            handshake.start(self)
+        } else {
+            beginHTTP1(token, identity, transport)
+        }
+    }
+
+    /// A client's handshake is complete: what it agreed on by ALPN serves it (RFC 7301).
+    func beginSession(after handshake: ClientHandshake) {
+        guard let transport = handshake.takeTransport() else { return }
+        guard handshake.identity.facts?.alpn == "h2" else {
+            beginHTTP1(handshake.token, handshake.identity, transport)
+            return
+        }
+        do throws(HTTP2Error) {
+            let connection = try HTTP2ClientConnection(
+                token: handshake.token,
+                identity: handshake.identity,
+                transport: transport,
+                headLimit: headLimit,
+                pool: buffers
+            )
+            handlers.fill(handshake.token, .http2(connection))
+            connection.start(self)
+        } catch {
+            log.client(handshake.identity.peer, "\(error)")
+            metrics.add(.clientConnectionsActive, -1)
+            remove(handshake.token)
+            clientClosed()
+        }
+    }
+
+    private func beginHTTP1(_ token: Token, _ identity: ClientIdentity, _ transport: consuming Transport) {
+        let connection = ClientConnection(
+            token: token,
+            identity: identity,
+            transport: transport,
+            headLimit: headLimit
+        )
+        handlers.fill(token, .client(connection))
+        connection.start(self)
+    }
+
+    private func beginSession(
+        _ descriptor: consuming FileDescriptor,
+        _ peer: SocketAddress,
+        _ entry: ListenEntry
+    ) {
+        guard let place = snapshot.plan.databases[entry.address] else { return }
+        if entry.address.path == nil { Socket.keepAlive(descriptor) }
+        let token = handlers.reserve()
+        do throws(Errno) {
+            try poller.add(descriptor, token, .read)
+        } catch {
+            handlers.remove(token)
+            log.acceptFailed(error)
+            return
+        }
+        let target = snapshot.databases[place.database]
+        let transport = Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .read)
+        target.sessions += 1
+        sessions += 1
+        let session = DatabaseSession(
+            target,
+            door: place.binding,
+            peer: peer,
+            client: DatabaseSession.End(token: token, transport: transport),
+            now: nowMicroseconds
+        )
+        handlers.fill(token, .database(session, .client))
+        metrics.add(.sessions, database: target.index)
+        metrics.add(.active, database: target.index)
+        countClient()
+        session.start(self)
+    }
+
+    private func countClient() {
+        clients += 1
+        metrics.add(.clientConnections)
+        metrics.add(.clientConnectionsActive)
+        if gate.shouldClose(clients: clients) {
+            metrics.add(.connectionLimitReached)
+            log.atLimit(gate.limit)
+            pauseListeners()
+        }
+    }
+}
