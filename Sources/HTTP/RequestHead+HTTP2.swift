@@ -43,6 +43,7 @@ extension RequestHead {
                 throw .connectRefused
             }
             upgrade = .webSocket
+            upgradeRange = fields.arena.append("websocket")
             method = .get
             methodRange = fields.arena.append("GET")
         } else if pseudo.protocolName != nil {
@@ -82,6 +83,9 @@ extension RequestHead {
             }
             if ASCII.equal(name, "cookie") {
                 cookies += 1
+            } else if upgrade != nil, ASCII.equal(name, "sec-websocket-key") {
+                // RFC 8441 §5: not used; the request that is sent on has one of ours.
+                continue
             } else {
                 fields.append(name: name, value: value)
             }

@@ -12,7 +12,7 @@ public struct RequestHead: Sendable {
     public internal(set) var minorVersion = 1
     /// 2 for HTTP/2, otherwise 1.
     public internal(set) var majorVersion = 1
-    /// The protocol that the client wants to go on with (RFC 9110 §7.8, RFC 8441).
+    /// The protocol that the client wants to go on with (RFC 9110 §7.8, RFC 8441); see `upgradeName`.
     public internal(set) var upgrade: Upgrade?
     /// Whether the client takes trailers (RFC 9110 §6.5.1).
     public internal(set) var acceptsTrailers = false
@@ -22,6 +22,7 @@ public struct RequestHead: Sendable {
     public internal(set) var keepAlive = true
     /// Whether the client waits for 100 (Continue) before it sends the body.
     public internal(set) var expectsContinue = false
+    var upgradeRange = 0..<0
     var methodRange = 0..<0
     var targetRange = 0..<0
     var authorityRange = 0..<0
@@ -55,6 +56,18 @@ public struct RequestHead: Sendable {
         get { fields.arena.bytes.extracting(HostSyntax.name(fields.arena.bytes, authorityRange)) }
     }
 
+    /// The protocol's name as the client wrote it; empty without one.
+    public var upgradeName: Span<UInt8> {
+        @_lifetime(borrow self)
+        get { fields.arena.bytes.extracting(upgradeRange) }
+    }
+
+    /// Makes it a request like any other: what it wants to change to is not allowed here (RFC 9110 §7.8).
+    public mutating func ignoreUpgrade() {
+        upgrade = nil
+        upgradeRange = 0..<0
+    }
+
     /// The path without the query.
     public var path: Span<UInt8> {
         @_lifetime(borrow self)
@@ -86,6 +99,7 @@ public struct RequestHead: Sendable {
         minorVersion = 1
         majorVersion = 1
         upgrade = nil
+        upgradeRange = 0..<0
         acceptsTrailers = false
         framing = .none
         keepAlive = true
@@ -101,4 +115,6 @@ public struct RequestHead: Sendable {
 public enum Upgrade: Equatable, Sendable {
     /// RFC 6455, over HTTP/1.1 or as a stream of HTTP/2 (RFC 8441).
     case webSocket
+    /// Any other, over HTTP/1.1 only; h2c is never one of them.
+    case other
 }

@@ -30,6 +30,34 @@ public struct RequestID: Equatable, Sendable, CustomStringConvertible {
         return digits
     }
 
+    /// The 16 bytes in Base64, 24 characters: a WebSocket key (RFC 6455 §4.1), which has to be random and no secret.
+    public var base64: InlineArray<24, UInt8> {
+        var text = InlineArray<24, UInt8>(repeating: 0x3D)
+        for index in 0..<22 {
+            let bit = index * 6
+            var value: UInt8 = 0
+            for offset in bit..<bit + 6 {
+                value = value << 1 | (offset < 128 ? self.bit(offset) : 0)
+            }
+            text[index] = Self.base64Digit(value)
+        }
+        return text
+    }
+
+    private func bit(_ index: Int) -> UInt8 {
+        UInt8(truncatingIfNeeded: (index < 64 ? high : low) >> UInt64(63 - index & 63) & 1)
+    }
+
+    private static func base64Digit(_ value: UInt8) -> UInt8 {
+        switch value {
+        case 0..<26: value + 0x41
+        case 26..<52: value + 0x47
+        case 52..<62: value - 4
+        case 62: 0x2B
+        default: 0x2F
+        }
+    }
+
     /// The 32 digits as text.
     public var description: String {
         let digits = self.digits

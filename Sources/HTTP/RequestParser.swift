@@ -54,9 +54,28 @@ public struct RequestParser: Sendable {
             guard ASCII.equalIgnoringCase(head.fields.value(expect), "100-continue") else { throw .unknownExpectation }
             head.expectsContinue = head.minorVersion >= 1
         }
+        if let (upgrade, name) = wantedUpgrade(head) {
+            head.upgrade = upgrade
+            head.upgradeRange = name
+        }
         let closes = head.fields.contains("close", in: .connection)
         head.keepAlive =
             head.minorVersion >= 1 ? !closes : !closes && head.fields.contains("keep-alive", in: .connection)
+    }
+
+    /// RFC 9110 §7.8: one protocol that the connection is to be changed to, by a request without a body.
+    ///
+    /// h2c (RFC 9113 §3.1 has dropped it) is never taken up: it would make a tunnel for requests that nobody checks.
+    private static func wantedUpgrade(_ head: borrowing RequestHead) -> (Upgrade, name: Range<Int>)? {
+        guard head.minorVersion >= 1, head.framing == .none, head.method == .get,
+            head.fields.count(of: .upgrade) == 1, let index = head.fields.first(.upgrade),
+            head.fields.contains("upgrade", in: .connection)
+        else { return nil }
+        let name = head.fields.value(index)
+        guard !name.isEmpty, name.count <= 64 else { return nil }
+        for position in name.indices where !ASCII.isToken(name[position]) && name[position] != 0x2F { return nil }
+        guard !ASCII.equalIgnoringCase(name, "h2c"), !ASCII.equalIgnoringCase(name, "h2") else { return nil }
+        return (ASCII.equalIgnoringCase(name, "websocket") ? .webSocket : .other, head.fields[index].value)
     }
 
     /// RFC 9112 §3.2: exactly one Host, the same as an absolute target's.

@@ -27,8 +27,24 @@ public enum RequestWriter {
         case .chunked: queue.append("Transfer-Encoding: chunked\r\n")
         case .none, .untilClose: break
         }
+        if head.upgrade != nil { writeUpgrade(head, context, into: &queue) }
         if head.expectsContinue { queue.append("Expect: 100-continue\r\n") }
         writeForwarding(head, context, into: &queue)
+        queue.append("\r\n")
+    }
+
+    /// RFC 9110 §7.8; what RFC 8441 leaves out of HTTP/2's handshake is put in again (RFC 6455 §4.1).
+    private static func writeUpgrade(
+        _ head: borrowing RequestHead,
+        _ context: ForwardingContext,
+        into queue: inout ByteQueue
+    ) {
+        queue.append("Connection: Upgrade\r\nUpgrade: ")
+        queue.append(head.upgradeName)
+        queue.append("\r\n")
+        guard head.majorVersion == 2 else { return }
+        queue.append("Sec-WebSocket-Key: ")
+        queue.append(context.requestID.base64.span)
         queue.append("\r\n")
     }
 

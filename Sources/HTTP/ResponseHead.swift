@@ -57,6 +57,18 @@ public struct ResponseHead: Sendable {
         get { fields.arena.bytes.extracting(reasonRange) }
     }
 
+    /// The protocol that the server changes to with 101 (RFC 9110 §7.8); empty without one.
+    public var upgradeName: Span<UInt8> {
+        @_lifetime(borrow self)
+        get {
+            guard let index = fields.first(.upgrade) else { return fields.arena.bytes.extracting(0..<0) }
+            return fields.value(index)
+        }
+    }
+
+    /// From here on the connection carries the other protocol, until it ends.
+    public mutating func becomeTunnel() { framing = .untilClose }
+
     mutating func removeAll() {
         fields.removeAll()
         status = 0

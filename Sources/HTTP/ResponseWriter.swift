@@ -38,6 +38,30 @@ public enum ResponseWriter {
         }
     }
 
+    /// Writes the head that a connection changes its protocol with.
+    ///
+    /// - Parameter majorVersion: 2 for a client in HTTP/2, where a success is 200 and the proof of the handshake is left
+    ///   out (RFC 8441 §5).
+    public static func writeUpgrade(
+        _ head: borrowing ResponseHead,
+        majorVersion: Int,
+        requestID: RequestID,
+        into queue: inout ByteQueue
+    ) {
+        if majorVersion == 2 {
+            queue.append("HTTP/1.1 200 OK\r\n")
+        } else {
+            writeStatusLine(head, into: &queue)
+            queue.append("Connection: Upgrade\r\nUpgrade: ")
+            queue.append(head.upgradeName)
+            queue.append("\r\n")
+        }
+        writeEndToEnd(head, majorVersion: majorVersion, into: &queue)
+        queue.append("Via: 1.1 everyhop\r\nX-Request-ID: ")
+        requestID.write(into: &queue)
+        queue.append("\r\n\r\n")
+    }
+
     /// Writes an interim head (RFC 9110 §15.2).
     public static func writeInterim(_ head: borrowing ResponseHead, into queue: inout ByteQueue) {
         writeStatusLine(head, into: &queue)
@@ -53,7 +77,11 @@ public enum ResponseWriter {
         queue.append("\r\n")
     }
 
-    private static func writeEndToEnd(_ head: borrowing ResponseHead, into queue: inout ByteQueue) {
+    private static func writeEndToEnd(
+        _ head: borrowing ResponseHead,
+        majorVersion: Int = 1,
+        into queue: inout ByteQueue
+    ) {
         let nominates = head.fields.first(.connection) != nil
         for index in 0..<head.fields.count {
             switch head.fields[index].id {
@@ -63,6 +91,9 @@ public enum ResponseWriter {
             case .other, .accept, .date, .expect, .forwarded, .host, .proxyAuthorization, .via, .xForwardedFor,
                 .xForwardedHost, .xForwardedPort, .xForwardedProto:
                 if nominates, head.fields.isNominated(head.fields.name(index)) { continue }
+                if majorVersion == 2, ASCII.equalIgnoringCase(head.fields.name(index), "sec-websocket-accept") {
+                    continue
+                }
                 RequestWriter.writeLine(head.fields, index, into: &queue)
             }
         }

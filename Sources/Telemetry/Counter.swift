@@ -48,6 +48,10 @@ public enum Counter: Int, CaseIterable, Sendable {
     case connectionLimitReached
     /// Access log lines that could not be written.
     case accessLogDropped
+    /// Connections and streams that changed to another protocol, such as WebSocket.
+    case tunnels
+    /// Those open now.
+    case tunnelsActive
     /// Clients that speak HTTP/2.
     case http2Connections
     /// HTTP/2 streams beyond the number that one client may have open.
@@ -74,7 +78,9 @@ public enum Counter: Int, CaseIterable, Sendable {
     case http2AbuseUnsentAnswers
 
     /// Whether it can fall.
-    public var isGauge: Bool { self == .clientConnectionsActive || self == .upstreamConnectionsActive }
+    public var isGauge: Bool {
+        self == .clientConnectionsActive || self == .upstreamConnectionsActive || self == .tunnelsActive
+    }
 
     /// Its name and meaning in Prometheus' exposition.
     public var exposition: (name: String, labels: String, help: String) {
@@ -112,6 +118,10 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .connectionLimitReached:
             ("everyhop_connection_limit_reached_total", "", "Times that accepting stopped at the connection limit.")
         case .accessLogDropped: ("everyhop_access_log_dropped_total", "", "Access log lines that could not be written.")
+        case .tunnels:
+            ("everyhop_tunnels_total", "", "Connections and streams that changed to another protocol.")
+        case .tunnelsActive:
+            ("everyhop_tunnels", "", "Connections and streams in another protocol now.")
         case .http2Connections: ("everyhop_http2_connections_total", "", "Clients that speak HTTP/2.")
         case .http2StreamsRefused:
             ("everyhop_http2_streams_refused_total", "", "HTTP/2 streams beyond what a client may have open.")

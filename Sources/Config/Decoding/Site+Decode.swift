@@ -70,10 +70,23 @@ extension Site {
             )
         }
         bindings = tables.compactMap { Binding($0) }
+        upgrades = Self.upgrades(table)
         table.finish()
         guard let name, let upstream else { return nil }
         self.name = name.value
         self.upstream = upstream
+    }
+
+    private static func upgrades(_ table: TableReader) -> [String] {
+        guard let names = table.strings("upgrades") else { return ["websocket"] }
+        for name in names where ["h2c", "h2", "tls"].contains(name.value.lowercased()) {
+            table.complain(
+                at: name.position,
+                "an upgrade to \"\(name.value)\" is never passed on",
+                fix: "everyhop speaks TLS and HTTP/2 itself; name protocols such as \"websocket\""
+            )
+        }
+        return names.map { $0.value.lowercased() }
     }
 
     private static func redirect(_ text: Located<String>, _ table: TableReader) -> Located<ListenAddress>? {

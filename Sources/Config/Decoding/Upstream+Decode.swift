@@ -102,6 +102,7 @@ extension Upstream.Timeouts {
         connect = table.duration("connect") ?? connect
         response = table.duration("response") ?? response
         idle = table.duration("idle") ?? idle
+        tunnel = table.duration("tunnel") ?? tunnel
         table.finish()
     }
 }

@@ -140,6 +140,8 @@ public struct Site: Sendable {
     public let redirects: [Located<ListenAddress>]
     /// What clients reach it by.
     public let bindings: [Binding]
+    /// Protocols that a connection may change to, in small letters.
+    public let upgrades: [String]
 }
 
 /// An address to listen on.
@@ -240,6 +242,8 @@ public struct Upstream: Sendable {
         public internal(set) var response: UInt64 = 60_000
         /// That a connection may rest in the pool.
         public internal(set) var idle: UInt64 = 60_000
+        /// Between two pieces in either direction once a connection has changed to another protocol.
+        public internal(set) var tunnel: UInt64 = 3_600_000
     }
 
     /// What sites call it.

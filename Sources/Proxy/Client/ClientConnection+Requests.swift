@@ -21,7 +21,7 @@ extension ClientConnection {
             case .head:
                 guard readHead(worker) else { return }
             case .exchanging:
-                guard !requestEnded, let exchange, readBody(exchange, worker) else { return }
+                guard !requestEnded, let exchange, readOn(exchange, worker) else { return }
             case .finishing, .lingering:
                 // Nothing more is answered; reading goes on, so that the peer is not reset while it still sends.
                 transport.consume(transport.inbound.count)
@@ -82,6 +82,22 @@ extension ClientConnection {
             requestEnded = false
         }
         if !requestEnded { setDeadline(worker.snapshot.configuration.server.timeouts.body, worker) }
+    }
+
+    private func readOn(_ exchange: Exchange, _ worker: Worker) -> Bool {
+        isTunnel ? readTunnel(exchange, worker) : readBody(exchange, worker)
+    }
+
+    /// The other protocol's bytes, and the end of the client's side.
+    private func readTunnel(_ exchange: Exchange, _ worker: Worker) -> Bool {
+        guard exchange.takesBody(worker) else { return false }
+        guard transport.inbound.isEmpty else {
+            exchange.forwardBody(transport.inbound.bytes, worker)
+            transport.consume(transport.inbound.count)
+            return true
+        }
+        if transport.end == .clean { endRequest(exchange, worker) }
+        return false
     }
 
     private func readBody(_ exchange: Exchange, _ worker: Worker) -> Bool {

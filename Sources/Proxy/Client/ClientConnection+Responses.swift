@@ -32,6 +32,22 @@ extension ClientConnection {
         worker.touch(token)
     }
 
+    /// 101: from here on both directions carry the other protocol, until each ends.
+    func beginTunnel(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
+        staysOpen = false
+        requestEnded = false
+        isTunnel = true
+        responseFraming = .untilClose
+        clearDeadline()
+        ResponseWriter.writeUpgrade(
+            head,
+            majorVersion: 1,
+            requestID: exchange.requestID,
+            into: &transport.outbound
+        )
+        worker.touch(token)
+    }
+
     /// A piece of the body.
     func sendBody(_ bytes: Span<UInt8>, _ worker: Worker) {
         if responseFraming == .chunked { ChunkWriter.head(bytes.count, into: &transport.outbound) }

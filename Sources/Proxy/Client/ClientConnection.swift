@@ -44,6 +44,8 @@ final class ClientConnection {
     var responseFraming = BodyFraming.none
     /// Whether another request may follow the one under way.
     var staysOpen = true
+    /// Whether the connection has changed to another protocol.
+    var isTunnel = false
     var wasFull = false
     var isTouched = false
     private var deadline = Deadline()
@@ -94,7 +96,7 @@ final class ClientConnection {
         case .idle, .lingering, .closed: close(worker)
         case .head: refuse(408, "the request's head did not come in time", worker)
         case .exchanging:
-            if transport.outbound.isEmpty {
+            if transport.outbound.isEmpty, !isTunnel {
                 exchange?.requestTimedOut(worker)
             } else {
                 gone("the client took nothing for too long", worker)
@@ -189,6 +191,7 @@ final class ClientConnection {
 
     private func endOfStream(_ worker: Worker) {
         switch phase {
+        case .exchanging where isTunnel && transport.end == .clean: break
         case .exchanging: gone("the client closed before its response was complete", worker)
         case .head:
             worker.metrics.add(.requestsRefused)
@@ -225,7 +228,7 @@ final class ClientConnection {
     }
 
     private func progress(_ drained: Bool, _ worker: Worker) {
-        if drained && requestEnded {
+        if drained && (requestEnded || isTunnel) {
             deadline.clear()
         } else if !drained {
             setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)

@@ -46,7 +46,7 @@ extension HTTP2ClientConnection {
         let count = stream.inbound.count
         if count > 0 {
             exchange.bytesFromClient &+= UInt64(truncatingIfNeeded: count)
-            guard exchange.accepts(bodyBytes: count, worker) else { return false }
+            guard exchange.isTunnel || exchange.accepts(bodyBytes: count, worker) else { return false }
             exchange.forwardBody(stream.inbound.bytes, worker)
             session.consume(stream, count)
             stream.waitingSince = worker.now
@@ -86,6 +86,18 @@ extension HTTP2ClientConnection {
             into: &scratch
         )
         respond(on: stream, headBytes: scratch.count, endsStream: endsStream, worker)
+    }
+
+    /// The stream carries the other protocol from here on (RFC 8441 §5).
+    func beginTunnel(
+        _ head: borrowing ResponseHead,
+        _ exchange: Exchange,
+        on stream: HTTP2Stream,
+        _ worker: Worker
+    ) {
+        scratch.removeAll()
+        ResponseWriter.writeUpgrade(head, majorVersion: 2, requestID: exchange.requestID, into: &scratch)
+        respond(on: stream, headBytes: scratch.count, endsStream: false, worker)
     }
 
     /// A piece of the body.

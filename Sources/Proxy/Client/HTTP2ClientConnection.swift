@@ -144,6 +144,13 @@ final class HTTP2ClientConnection {
         close(worker)
     }
 
+    /// Whether a stream carries another protocol.
+    func hasTunnel(_ worker: Worker) -> Bool {
+        session.streams.contains { stream in
+            stream.exchange.flatMap { worker.exchange($0) }?.isTunnel ?? false
+        }
+    }
+
     /// Closes for good; safe in every phase.
     func close(_ worker: Worker) {
         guard phase != .closed else { return }
@@ -333,7 +340,8 @@ final class HTTP2ClientConnection {
             return
         }
         guard let exchange = stream.exchange.flatMap({ worker.exchange($0) }) else { return }
-        if exchange.requestIsOpen, !stream.inboundEnded, stream.inbound.isEmpty, exchange.takesBody(worker),
+        if exchange.requestIsOpen, !exchange.isTunnel, !stream.inboundEnded, stream.inbound.isEmpty,
+            exchange.takesBody(worker),
             now &- stream.waitingSince > timeouts.body
         {
             exchange.requestTimedOut(worker)

@@ -54,6 +54,14 @@ enum ClientSide {
         }
     }
 
+    /// The server has agreed to another protocol.
+    func beginTunnel(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
+        switch self {
+        case .http1(let connection): connection.beginTunnel(head, exchange, worker)
+        case .http2(let connection, let stream): connection.beginTunnel(head, exchange, on: stream, worker)
+        }
+    }
+
     /// A piece of the body.
     func sendBody(_ bytes: Span<UInt8>, _ exchange: Exchange, _ worker: Worker) {
         guard !bytes.isEmpty else { return }

@@ -40,6 +40,9 @@ final class Exchange {
 
     init(token: Token) { self.token = token }
 
+    /// Whether both sides speak another protocol now.
+    private(set) var isTunnel = false
+
     /// Whether the server's side takes more of the request's body now.
     func takesBody(_ worker: Worker) -> Bool {
         guard state.request == .forwarding, let server = upstream(worker) else { return false }
@@ -51,7 +54,7 @@ final class Exchange {
     /// Whether the request is not whole yet and may still become so.
     var requestIsOpen: Bool {
         switch state.request {
-        case .awaitingServer, .forwarding: true
+        case .awaitingServer, .upgrading, .forwarding: true
         case .ended, .aborted: false
         }
     }
@@ -69,6 +72,13 @@ final class Exchange {
         switch worker.snapshot.route(for: request, on: identity) {
         case .upstream(let route):
             self.route = route
+            if request.upgrade != nil, !worker.snapshot.allowsUpgrade(of: request, site: route.site) {
+                guard request.majorVersion == 1 else {
+                    respond(501, because: "the site does not allow WebSocket", worker)
+                    return
+                }
+                request.ignoreUpgrade()
+            }
             worker.metrics.add(.requests, upstream: route.pool)
             seekServer(worker)
         case .misdirected: respond(421, because: "the host is not served on this connection", worker)
@@ -152,7 +162,10 @@ final class Exchange {
         serverFacts = connection.facts(worker)
         guard let client, let side = clientSide(worker) else { return }
         connection.sendHead(request, side.identity.forwardingContext(requestID, worker), worker)
-        state.serverTook(hasBody: request.framing != .none && request.framing != .length(0))
+        state.serverTook(
+            hasBody: request.framing != .none && request.framing != .length(0),
+            upgrades: request.upgrade != nil
+        )
         worker.touch(client.connection)
     }
 
@@ -167,6 +180,17 @@ final class Exchange {
         status = response.status
         state.responseStarted()
         clientSide(worker)?.sendHead(response, self, worker)
+    }
+
+    /// The server has agreed to the client's protocol.
+    func beginTunnel(_ worker: Worker) {
+        times.firstByte = worker.nowMicroseconds
+        status = response.status
+        isTunnel = true
+        state.tunnelStarted()
+        worker.tunnelBegan()
+        clientSide(worker)?.beginTunnel(response, self, worker)
+        if let client { worker.touch(client.connection) }
     }
 
     /// Whether the client's side takes more of the response's body now.
@@ -286,6 +310,7 @@ final class Exchange {
     private func finish(_ worker: Worker) {
         times.end = worker.nowMicroseconds
         if let client = clientSide(worker) { worker.record(self, client.identity) }
+        if isTunnel { worker.tunnelEnded() }
         client = nil
         worker.recycle(self)
     }
@@ -307,6 +332,7 @@ final class Exchange {
         bytesFromClient = 0
         bytesToClient = 0
         serverFacts = ServerFacts()
+        isTunnel = false
     }
 
     private func clientSide(_ worker: Worker) -> ClientSide? {

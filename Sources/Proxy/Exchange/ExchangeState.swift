@@ -5,7 +5,10 @@ struct ExchangeState: Equatable {
     enum RequestHalf: Equatable {
         /// The head is complete; no server has taken it yet. Next: forwarding, or aborted.
         case awaitingServer
-        /// Head sent, body on its way. Next: ended, or aborted.
+        /// Head sent, which asks for another protocol: what the client sends waits until the server agrees. Next:
+        /// forwarding, ended, or aborted.
+        case upgrading
+        /// Head sent, body on its way, or the other protocol's bytes. Next: ended, or aborted.
         case forwarding
         /// The whole request has been handed on.
         case ended
@@ -42,11 +45,19 @@ struct ExchangeState: Equatable {
     private(set) var bodyStarted = false
 
     /// A verified server has the head now.
-    mutating func serverTook(hasBody: Bool) {
+    mutating func serverTook(hasBody: Bool, upgrades: Bool = false) {
         switch request {
-        case .awaitingServer: request = hasBody ? .forwarding : .ended
-        case .forwarding, .ended, .aborted: break
+        case .awaitingServer: request = upgrades ? .upgrading : hasBody ? .forwarding : .ended
+        case .upgrading, .forwarding, .ended, .aborted: break
         }
+    }
+
+    /// The server has agreed to the other protocol: both directions carry its bytes until each ends.
+    mutating func tunnelStarted() {
+        guard request == .upgrading, response == .awaitingHead else { return }
+        request = .forwarding
+        response = .forwarding
+        bodyStarted = true
     }
 
     /// Some of the request's body was handed on.
@@ -58,14 +69,17 @@ struct ExchangeState: Equatable {
         case (.forwarding, .awaitingHead), (.forwarding, .forwarding):
             request = .ended
             return .none
-        case (.awaitingServer, _), (.forwarding, _), (.ended, _), (.aborted, _): return .none
+        case (.awaitingServer, _), (.upgrading, _), (.forwarding, _), (.ended, _), (.aborted, _): return .none
         }
     }
 
     /// The final head of the response was handed on.
     mutating func responseStarted() {
         switch response {
-        case .awaitingHead: response = .forwarding
+        case .awaitingHead:
+            response = .forwarding
+            // The server goes on in HTTP.
+            if request == .upgrading { request = .ended }
         case .forwarding, .ended, .failed: break
         }
     }
@@ -79,7 +93,8 @@ struct ExchangeState: Equatable {
         case (.forwarding, .ended):
             response = .ended
             return .finish(reuseClient: reuseClient, reuseServer: reuseServer)
-        case (.forwarding, .forwarding), (.forwarding, .awaitingServer), (.forwarding, .aborted):
+        case (.forwarding, .forwarding), (.forwarding, .upgrading), (.forwarding, .awaitingServer),
+            (.forwarding, .aborted):
             response = .ended
             return .finish(reuseClient: false, reuseServer: false)
         case (.awaitingHead, _), (.ended, _), (.failed, _): return .none

@@ -45,6 +45,9 @@ final class UpstreamConnection {
     private var outBefore: UInt64 = 0
     private var deadline = Deadline()
     private var wasFull = false
+    /// Whether the connection has changed to another protocol, and whether the client's side of it has ended.
+    private var isTunnel = false
+    private var endsWriting = false
     var isTouched = false
 
     init(token: Token, pool: Int, endpoint: Int, address: SocketAddress, transport: consuming Transport, headLimit: Int)
@@ -113,7 +116,7 @@ final class UpstreamConnection {
         case .idle: close(worker)
         case .head, .body:
             worker.metrics.add(.upstreamTimeouts)
-            fail(.responseTimeout, worker)
+            fail(isTunnel ? .tunnelTimeout : .responseTimeout, worker)
         case .closed: break
         }
     }
@@ -160,6 +163,7 @@ final class UpstreamConnection {
 
     func sendEnd(trailers: borrowing HeaderBlock, _ worker: Worker) {
         if chunkedRequest { ChunkWriter.end(trailers: trailers, into: &transport.outbound) }
+        endsWriting = isTunnel
         refreshDeadline(worker)
         worker.touch(token)
     }
@@ -289,10 +293,7 @@ final class UpstreamConnection {
         guard let consumed else { return false }
         transport.consume(consumed)
         parser.reset()
-        if exchange.response.status == 101 {
-            fail(.unexpectedUpgrade, worker)
-            return false
-        }
+        if exchange.response.status == 101 { return beginTunnel(exchange, worker) }
         if exchange.response.isInformational {
             interim += 1
             guard interim <= Self.mostInterim else {
@@ -314,6 +315,23 @@ final class UpstreamConnection {
             finishResponse(exchange, worker)
             return false
         }
+        return true
+    }
+
+    /// RFC 9110 §15.2.2: the protocol has to be the one that was asked for.
+    private func beginTunnel(_ exchange: Exchange, _ worker: Worker) -> Bool {
+        guard exchange.request.upgrade != nil, exchange.state.request == .upgrading,
+            ASCII.equalIgnoringCase(exchange.response.upgradeName, exchange.request.upgradeName)
+        else {
+            fail(.unexpectedUpgrade, worker)
+            return false
+        }
+        phase = .body
+        isTunnel = true
+        exchange.response.becomeTunnel()
+        trailers.removeAll()
+        refreshDeadline(worker)
+        exchange.beginTunnel(worker)
         return true
     }
 
@@ -383,7 +401,10 @@ final class UpstreamConnection {
 
     private func flush(_ worker: Worker) {
         do throws(TransportError) {
-            _ = try transport.flush()
+            if try transport.flush(), endsWriting {
+                endsWriting = false
+                transport.endWriting()
+            }
         } catch {
             // The server may have answered and closed before it read all (RFC 9112 §9.5): look before giving up.
             if phase == .head || phase == .body { read(worker) }
@@ -421,7 +442,8 @@ final class UpstreamConnection {
     }
 
     private func refreshDeadline(_ worker: Worker) {
-        setDeadline(worker.pools[pool].settings.timeouts.response, worker)
+        let timeouts = worker.pools[pool].settings.timeouts
+        setDeadline(isTunnel ? timeouts.tunnel : timeouts.response, worker)
     }
 
     private func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {

@@ -16,6 +16,8 @@ enum UpstreamFailure: Error, CustomStringConvertible {
     case closedEarly
     /// No answer in time.
     case responseTimeout
+    /// Nothing went over an upgraded connection for too long.
+    case tunnelTimeout
     /// The answer is not HTTP/1.1 as RFC 9112 has it.
     case badResponse(ResponseError)
     /// The body of the answer breaks its framing.
@@ -30,7 +32,7 @@ enum UpstreamFailure: Error, CustomStringConvertible {
     /// RFC 9110 §15.6: what the client is told.
     var status: Int {
         switch self {
-        case .connectTimeout, .responseTimeout: 504
+        case .connectTimeout, .responseTimeout, .tunnelTimeout: 504
         case .noServer, .busy: 503
         case .connect, .handshake, .broken, .closedEarly, .badResponse, .badBody, .unexpectedUpgrade: 502
         }
@@ -44,6 +46,7 @@ enum UpstreamFailure: Error, CustomStringConvertible {
         case .broken(let error): "connection broke: \(error)"
         case .closedEarly: "the server closed before its response was whole"
         case .responseTimeout: "no response in time"
+        case .tunnelTimeout: "nothing went over the upgraded connection for too long"
         case .badResponse(let error): "invalid response: \(error.reason)"
         case .badBody(let error): "invalid response body: \(error)"
         case .unexpectedUpgrade: "the server switched protocols without being asked to"

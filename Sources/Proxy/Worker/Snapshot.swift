@@ -103,6 +103,19 @@ final class Snapshot {
         return .misdirected
     }
 
+    /// Whether a site lets a request change to the protocol that it names.
+    func allowsUpgrade(of request: borrowing RequestHead, site: Int) -> Bool {
+        let name = request.upgradeName
+        for allowed in configuration.sites[site].upgrades where allowed.utf8.count == name.count {
+            var isEqual = true
+            for (index, byte) in allowed.utf8.enumerated() where ASCII.lowercase(name[index]) != byte {
+                isEqual = false
+            }
+            if isEqual { return true }
+        }
+        return false
+    }
+
     /// The port that a plain request is sent on to: of the binding for its host, or else of the first binding.
     func httpsPort(for request: borrowing RequestHead) -> UInt16 {
         let host = request.hostName

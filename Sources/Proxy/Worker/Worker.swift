@@ -254,6 +254,18 @@ final class Worker {
         return exchange
     }
 
+    /// An exchange has changed to another protocol: like a database session it may outlive a reload.
+    func tunnelBegan() {
+        sessions += 1
+        metrics.add(.tunnels)
+        metrics.add(.tunnelsActive)
+    }
+
+    func tunnelEnded() {
+        sessions -= 1
+        metrics.add(.tunnelsActive, -1)
+    }
+
     func recycle(_ exchange: Exchange) {
         // Some are kept for the next requests; after a peak the others give their memory back.
         guard spareExchanges.count < 1024 else {
@@ -383,8 +395,8 @@ final class Worker {
         for token in handlers.tokens {
             switch handlers[token] {
             case .handshake(let handshake): handshake.close(self)
-            case .client(let connection): connection.close(self)
-            case .http2(let connection): connection.close(self)
+            case .client(let connection): if !connection.isTunnel { connection.close(self) }
+            case .http2(let connection): if !connection.hasTunnel(self) { connection.close(self) }
             case .database, .upstream, .listener, .control, nil: break
             }
         }
