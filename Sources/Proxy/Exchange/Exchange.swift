@@ -185,7 +185,8 @@ final class Exchange {
     /// The server has agreed to the client's protocol.
     func beginTunnel(_ worker: Worker) {
         times.firstByte = worker.nowMicroseconds
-        status = response.status
+        // RFC 8441 §5: in HTTP/2 the client sees a success like any other.
+        status = request.majorVersion == 2 ? 200 : response.status
         isTunnel = true
         state.tunnelStarted()
         worker.tunnelBegan()
