@@ -7,6 +7,7 @@ public enum FieldName: UInt8, Sendable {
     /// A known name spelt with underscores, which servers of the CGI kind take for the real one; never passed on.
     case underscored
     case accept
+    case authorization
     case connection
     case contentLength
     case date
@@ -22,6 +23,7 @@ public enum FieldName: UInt8, Sendable {
     case transferEncoding
     case upgrade
     case via
+    case wwwAuthenticate
     case xForwardedFor
     case xForwardedHost
     case xForwardedPort
@@ -48,9 +50,10 @@ public enum FieldName: UInt8, Sendable {
         case 9: name.spells("forwarded") ? .forwarded : .other
         case 10: name.spells("connection") ? .connection : name.spells("keep-alive") ? .keepAlive : .other
         case 12: name.spells("x-request-id") ? .xRequestID : .other
+        case 13: name.spells("authorization") ? .authorization : .other
         case 14: name.spells("content-length") ? .contentLength : .other
         case 15: name.spells("x-forwarded-for") ? .xForwardedFor : .other
-        case 16: forwardedPart(name)
+        case 16: name.spells("www-authenticate") ? .wwwAuthenticate : forwardedPart(name)
         case 17:
             name.spells("transfer-encoding")
                 ? .transferEncoding : name.spells("x-forwarded-proto") ? .xForwardedProto : .other

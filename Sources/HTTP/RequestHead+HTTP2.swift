@@ -76,8 +76,9 @@ extension RequestHead {
             case .te:
                 guard ASCII.equalIgnoringCase(value, "trailers") else { throw .connectionField }
                 acceptsTrailers = true
-            case .underscored, .other, .accept, .contentLength, .date, .expect, .forwarded, .host, .proxyAuthenticate,
-                .proxyAuthorization, .trailer, .via, .xForwardedFor, .xForwardedHost, .xForwardedPort,
+            case .underscored, .other, .accept, .authorization, .contentLength, .date, .expect, .forwarded, .host,
+                .proxyAuthenticate,
+                .proxyAuthorization, .trailer, .via, .wwwAuthenticate, .xForwardedFor, .xForwardedHost, .xForwardedPort,
                 .xForwardedProto, .xRequestID:
                 break
             }

@@ -52,7 +52,7 @@ public enum RequestWriter {
         let nominates = nominatesOthers(fields)
         for index in 0..<fields.count {
             switch fields[index].id {
-            case .other, .accept, .date:
+            case .other, .accept, .authorization, .date, .wwwAuthenticate:
                 if nominates, fields.isNominated(fields.name(index)) { continue }
                 writeLine(fields, index, into: &queue)
             case .underscored, .connection, .contentLength, .expect, .forwarded, .host, .keepAlive, .proxyAuthenticate,

@@ -88,7 +88,8 @@ public enum ResponseWriter {
             case .underscored, .connection, .contentLength, .keepAlive, .proxyAuthenticate, .proxyConnection, .te,
                 .trailer, .transferEncoding, .upgrade, .xRequestID:
                 continue
-            case .other, .accept, .date, .expect, .forwarded, .host, .proxyAuthorization, .via, .xForwardedFor,
+            case .other, .accept, .authorization, .date, .expect, .wwwAuthenticate, .forwarded, .host,
+                .proxyAuthorization, .via, .xForwardedFor,
                 .xForwardedHost, .xForwardedPort, .xForwardedProto:
                 if nominates, head.fields.isNominated(head.fields.name(index)) { continue }
                 if majorVersion == 2, ASCII.equalIgnoringCase(head.fields.name(index), "sec-websocket-accept") {

@@ -46,6 +46,8 @@ final class ClientConnection {
     var staysOpen = true
     /// Whether the connection has changed to another protocol.
     var isTunnel = false
+    /// A server's connection that was authenticated for this client, and serves nobody else.
+    private(set) var boundServer: Token?
     var wasFull = false
     var isTouched = false
     private var deadline = Deadline()
@@ -133,6 +135,12 @@ final class ClientConnection {
         setDeadline(min(Self.lingerTime, worker.snapshot.configuration.server.drain / 2), worker)
     }
 
+    /// The server's connection is this client's from now on.
+    func bind(to server: Token, _ worker: Worker) {
+        if let boundServer, boundServer != server { worker.upstream(boundServer)?.ownerGone(worker) }
+        boundServer = server
+    }
+
     // MARK: the end
 
     /// The exchange has ended; `reuse` says whether another request may follow.
@@ -184,6 +192,7 @@ final class ClientConnection {
             self.exchange = nil
             exchange.clientGone("the connection was closed", worker)
         }
+        if let boundServer { worker.upstream(boundServer)?.ownerGone(worker) }
         worker.metrics.add(.clientConnectionsActive, -1)
         worker.remove(token)
         worker.clientClosed()

@@ -150,10 +150,15 @@ extension HTTP2ClientConnection {
     }
 
     /// The response cannot be completed.
-    func cutOff(_ stream: HTTP2Stream, _ worker: Worker) {
+    func cutOff(_ stream: HTTP2Stream, _ worker: Worker) { breakOff(stream, .internalError, worker) }
+
+    /// The request cannot be served in HTTP/2.
+    func demandHTTP1(_ stream: HTTP2Stream, _ worker: Worker) { breakOff(stream, .http11Required, worker) }
+
+    private func breakOff(_ stream: HTTP2Stream, _ code: HTTP2Session.Code, _ worker: Worker) {
         stream.exchange = nil
         stream.outbound.removeAll()
-        session.reset(stream, .internalError)
+        session.reset(stream, code)
         worker.touch(token)
     }
 

@@ -101,6 +101,15 @@ enum ClientSide {
         }
     }
 
+    /// The request cannot be served in HTTP/2.
+    func demandHTTP1(_ worker: Worker) {
+        switch self {
+        // Never asked of a client that speaks it.
+        case .http1(let connection): connection.cutOff(worker)
+        case .http2(let connection, let stream): connection.demandHTTP1(stream, worker)
+        }
+    }
+
     /// The response cannot be completed: the client must not take what it has for the whole.
     func cutOff(_ worker: Worker) {
         switch self {

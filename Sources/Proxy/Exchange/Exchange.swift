@@ -40,6 +40,8 @@ final class Exchange {
 
     init(token: Token) { self.token = token }
 
+    /// Whether the server authenticates the connection: it is this client's then, for as long as both last.
+    private(set) var isBound = false
     /// Whether both sides speak another protocol now.
     private(set) var isTunnel = false
 
@@ -78,6 +80,13 @@ final class Exchange {
                     return
                 }
                 request.ignoreUpgrade()
+            }
+            if ConnectionAuthentication.isUsed(by: request) {
+                guard request.majorVersion == 1 else {
+                    demandHTTP1(worker)
+                    return
+                }
+                isBound = true
             }
             worker.metrics.add(.requests, upstream: route.pool)
             seekServer(worker)
@@ -176,6 +185,13 @@ final class Exchange {
 
     /// The final head is complete.
     func beginResponse(_ worker: Worker) {
+        if ConnectionAuthentication.isDemanded(by: response) {
+            guard request.majorVersion == 1 else {
+                demandHTTP1(worker)
+                return
+            }
+            isBound = true
+        }
         times.firstByte = worker.nowMicroseconds
         status = response.status
         state.responseStarted()
@@ -192,6 +208,17 @@ final class Exchange {
         worker.tunnelBegan()
         clientSide(worker)?.beginTunnel(response, self, worker)
         if let client { worker.touch(client.connection) }
+    }
+
+    /// A connection can be authenticated only where it carries one client's exchanges alone: the client is asked to come
+    /// again in HTTP/1.1 (RFC 9113 §7, HTTP_1_1_REQUIRED).
+    private func demandHTTP1(_ worker: Worker) {
+        status = 421
+        failure = "the server authenticates connections (NTLM or Negotiate): the client is asked to use HTTP/1.1"
+        releaseServer(reuse: false, worker)
+        let client = clientSide(worker)
+        finish(worker)
+        client?.demandHTTP1(worker)
     }
 
     /// Whether the client's side takes more of the response's body now.
@@ -250,6 +277,10 @@ final class Exchange {
     private func seekServer(_ worker: Worker) {
         guard let route else { return }
         times.connectStart = worker.nowMicroseconds
+        if let connection = boundConnection(route, worker) {
+            connection.resume(for: token, worker)
+            return
+        }
         switch worker.pools[route.pool].lease(for: self, worker) {
         case .ready(let connection): connection.resume(for: token, worker)
         case .pending(let connection): server = connection
@@ -259,6 +290,15 @@ final class Exchange {
             if failure == nil { failure = reason.description }
             perform(state.serverFailed(repeatable: false), failureStatus: lastFailureStatus ?? reason.status, worker)
         }
+    }
+
+    /// The connection that was authenticated for this client, if it still stands.
+    private func boundConnection(_ route: Route, _ worker: Worker) -> UpstreamConnection? {
+        guard case .http1(let client)? = clientSide(worker), let bound = client.boundServer,
+            let connection = worker.upstream(bound), connection.isWaitingForOwner, connection.pool == route.pool
+        else { return nil }
+        isBound = true
+        return connection
     }
 
     /// The status of the last failed attempt of this exchange.
@@ -304,7 +344,17 @@ final class Exchange {
         if let route { worker.pools[route.pool].forget(token) }
         guard let connection = upstream(worker) else { return }
         server = nil
-        connection.exchangeEnded(reuse: reuse, worker)
+        guard isBound else {
+            connection.exchangeEnded(reuse: reuse, worker)
+            return
+        }
+        // Whoever else got this connection would be taken for this client.
+        if reuse, case .http1(let client)? = clientSide(worker), client.phase == .exchanging {
+            client.bind(to: connection.token, worker)
+            connection.exchangeEnded(reuse: reuse, owner: client.token, worker)
+        } else {
+            connection.exchangeEnded(reuse: false, worker)
+        }
     }
 
     /// Writes the access log's line and the metrics, and gives the exchange back.
@@ -334,6 +384,7 @@ final class Exchange {
         bytesToClient = 0
         serverFacts = ServerFacts()
         isTunnel = false
+        isBound = false
     }
 
     private func clientSide(_ worker: Worker) -> ClientSide? {

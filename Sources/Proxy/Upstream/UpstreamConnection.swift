@@ -34,6 +34,8 @@ final class UpstreamConnection {
     var transport: Transport
     private(set) var phase = Phase.connecting
     private var exchange: Token?
+    /// The client that the server has authenticated this connection for; nobody else is served.
+    private var owner: Token?
     private var parser: ResponseParser
     private var decoder = ChunkedDecoder()
     private var trailers = HeaderBlock()
@@ -168,8 +170,10 @@ final class UpstreamConnection {
         worker.touch(token)
     }
 
-    /// The exchange lets go of this connection; it rests in the pool, or is closed at once.
-    func exchangeEnded(reuse: Bool, _ worker: Worker) {
+    /// The exchange lets go of this connection; it rests in the pool, waits for its owner, or is closed at once.
+    ///
+    /// - Parameter owner: the client that the server has authenticated this connection for.
+    func exchangeEnded(reuse: Bool, owner: Token? = nil, _ worker: Worker) {
         exchange = nil
         guard phase != .closed else { return }
         let clean = transport.inbound.isEmpty && transport.outbound.isEmpty && transport.end == .open
@@ -181,9 +185,23 @@ final class UpstreamConnection {
         }
         phase = .idle
         parser.reset()
-        setDeadline(worker.pools[pool].settings.timeouts.idle, worker)
-        worker.pools[pool].rest(self, worker)
+        if owner != nil {
+            self.owner = owner
+            // It lasts as long as the client's connection, whose own time limits hold.
+            deadline.clear()
+        } else {
+            setDeadline(worker.pools[pool].settings.timeouts.idle, worker)
+            worker.pools[pool].rest(self, worker)
+        }
         worker.touch(token)
+    }
+
+    /// Whether it rests for the client that it belongs to.
+    var isWaitingForOwner: Bool { phase == .idle && owner != nil }
+
+    /// The client that this connection belongs to is gone.
+    func ownerGone(_ worker: Worker) {
+        if isWaitingForOwner { close(worker) }
     }
 
     /// Closes for good; safe in every phase.
@@ -194,7 +212,8 @@ final class UpstreamConnection {
         phase = .closed
         deadline.clear()
         worker.metrics.add(.upstreamConnectionsActive, -1)
-        worker.pools[pool].closed(self, wasIdle: wasIdle, worker)
+        // One that belongs to a client has never gone back to the pool.
+        worker.pools[pool].closed(self, wasIdle: wasIdle && owner == nil, worker)
         worker.remove(token)
     }
 
@@ -311,6 +330,8 @@ final class UpstreamConnection {
         }
         trailers.removeAll()
         exchange.beginResponse(worker)
+        // The exchange may have given this connection up.
+        guard phase == .body else { return false }
         if exchange.response.framing == .none || exchange.response.framing == .length(0) {
             finishResponse(exchange, worker)
             return false
