@@ -295,7 +295,12 @@ struct Loader {
     private mutating func readAuthorities(_ configuration: Configuration) {
         for upstream in configuration.upstreams {
             let name = CertificateStore.authoritiesName(upstream.name)
-            readAuthorities(upstream.trust, as: name, upstream.servers, hasName: upstream.serverName != nil)
+            readAuthorities(
+                upstream.trust,
+                as: name,
+                upstream.servers.map(\.address),
+                hasName: upstream.serverName != nil
+            )
         }
         for database in configuration.databases {
             let name = CertificateStore.databaseAuthoritiesName(database.name)

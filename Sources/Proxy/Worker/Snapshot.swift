@@ -74,8 +74,16 @@ final class Snapshot {
 
     /// Fresh pools of this configuration.
     func makePools() -> [UpstreamPool] {
-        configuration.upstreams.enumerated().map { index, settings in
-            UpstreamPool(index: index, settings: settings, contexts: contexts[index], addresses: addresses[index])
+        var metricsSlot = 0
+        return configuration.upstreams.enumerated().map { index, settings in
+            defer { metricsSlot += settings.servers.count }
+            return UpstreamPool(
+                index: index,
+                settings: settings,
+                contexts: contexts[index],
+                addresses: addresses[index],
+                metricsSlot: metricsSlot
+            )
         }
     }
 
