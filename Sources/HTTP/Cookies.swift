@@ -8,8 +8,9 @@ extension HeaderBlock {
         return nil
     }
 
-    /// Where the value of a cookie lies (RFC 6265 §4.2.1): in which line, and where in its value. The first of several
-    /// counts; quotation marks are part of the value.
+    /// Where the value of a cookie lies (RFC 6265 §4.2.1): in which line, and where in its value.
+    ///
+    /// The first of several counts; quotation marks are part of the value.
     public func cookie(named name: String) -> (line: Int, range: Range<Int>)? {
         for line in 0..<count where ASCII.equalIgnoringCase(self.name(line), "cookie") {
             let bytes = value(line)

@@ -193,14 +193,7 @@ extension Upstream.Health {
             }
         }
         interval = table.duration("interval") ?? interval
-        timeout = table.duration("timeout") ?? min(timeout, interval)
-        if timeout > interval {
-            table.complain(
-                at: table.node("timeout")?.position ?? table.position,
-                "timeout is longer than interval: checks of a server would overlap",
-                fix: "make it at most the interval"
-            )
-        }
+        timeout = table.duration("timeout") ?? timeout
         rise = table.integer("rise", in: 1...100) ?? rise
         fall = table.integer("fall", in: 1...100) ?? fall
         statuses = table.integers("status", in: 100...599) ?? []

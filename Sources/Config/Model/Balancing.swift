@@ -68,7 +68,7 @@ extension Upstream {
         public internal(set) var method = Method.get
         /// The Host that is sent; nil for the server's own name.
         public internal(set) var host: String?
-        /// From one check to the next.
+        /// From the end of one check to the next.
         public internal(set) var interval: UInt64 = 5000
         /// From connecting to the head of the answer.
         public internal(set) var timeout: UInt64 = 2000

@@ -32,7 +32,9 @@ struct ServerHealth: Equatable {
         return time
     }
 
-    /// A request was answered. An ejection that runs is not cut short: what was under way may have been easier.
+    /// A request was answered.
+    ///
+    /// An ejection that runs is not cut short: what was under way may have been easier.
     mutating func answered(now: UInt64) {
         failures = 0
         guard ejections > 0, !isEjected(now) else { return }

@@ -13,9 +13,10 @@ struct CertificateStore {
     static func databaseAuthoritiesName(_ database: String) -> String { "database.\(database).ca" }
     static let ticketKeysName = "tickets"
 
-    init(_ bundle: Bundle, _ configuration: Configuration) throws(CertificateError) {
+    /// - Parameter only: the names of those that are needed; nil for all.
+    init(_ bundle: Bundle, _ configuration: Configuration, only: Set<String>? = nil) throws(CertificateError) {
         var identities: [String: ServerIdentity] = [:]
-        for certificate in configuration.certificates {
+        for certificate in configuration.certificates where only?.contains(certificate.name) ?? true {
             identities[certificate.name] = try ServerIdentity(
                 chainPEM: bundle.resources[Self.chainName(certificate.name)] ?? [],
                 keyPEM: bundle.resources[Self.keyName(certificate.name)] ?? []

@@ -13,7 +13,8 @@ extension Worker {
 
     /// What the monitor has found out about a server; nothing when a later configuration does not have it.
     func apply(_ update: HealthUpdate?) {
-        guard let update, let pool = pools.first(where: { $0.settings.name == update.upstream }),
+        guard let update,
+            let pool = pools.first(where: { $0.settings.name == update.upstream && $0.settings.health != nil }),
             let server = pool.settings.servers.firstIndex(where: { $0.value.description == update.server })
         else { return }
         pool.checked(server, isUp: update.isUp, self)
