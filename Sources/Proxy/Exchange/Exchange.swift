@@ -351,7 +351,7 @@ final class Exchange {
         isTunnel = false
     }
 
-    private func clientSide(_ worker: Worker) -> ClientSide? {
+    func clientSide(_ worker: Worker) -> ClientSide? {
         guard let client else { return nil }
         return worker.clientSide(client)
     }

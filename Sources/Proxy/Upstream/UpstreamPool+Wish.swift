@@ -6,7 +6,7 @@ extension UpstreamPool {
     func wish(of exchange: Exchange, _ worker: Worker) -> Balancer.Wish {
         var wish = Balancer.Wish(tried: exchange.tried)
         if let key = settings.hash {
-            let client = exchange.client.flatMap { worker.client($0) }?.peerHost
+            let client = exchange.clientSide(worker)?.identity.host
             wish.hash = Self.hash(key, client, exchange.request)
         }
         return wish
