@@ -37,6 +37,8 @@ final class UpstreamPool {
     private let contexts: [ClientContext?]
     /// Where the metrics of the first server are counted.
     private let metricsSlot: Int
+    /// What keeps clients at their server; nil when nothing does.
+    var sticky: StickyTokens?
     private var servers: [Server]
     private var balancer: Balancer
     private var connections = 0
@@ -47,12 +49,14 @@ final class UpstreamPool {
         settings: Config.Upstream,
         contexts: [ClientContext?],
         addresses: [[SocketAddress]],
-        metricsSlot: Int
+        metricsSlot: Int,
+        sticky: StickyTokens?
     ) {
         self.index = index
         self.settings = settings
         self.contexts = contexts
         self.metricsSlot = metricsSlot
+        self.sticky = sticky
         servers = addresses.map { Server(addresses: $0) }
         balancer = Balancer(settings)
         waiting = WaitingQueue(limit: settings.queue.length)

@@ -356,7 +356,7 @@ final class Worker {
                     accessLog = AccessLog(descriptor)
                 }
             case .health: apply(try? HealthUpdate(decoding: message.payload))
-            case .ticketKeys: snapshot.replaceTicketKeys(message.payload, log)
+            case .ticketKeys: snapshot.replaceTicketKeys(message.payload, self)
             case .addresses:
                 guard let update = try? AddressUpdate(decoding: message.payload) else { continue }
                 if pools.indices.contains(update.upstream) {
