@@ -24,6 +24,8 @@ public enum LocalResponse {
         queue.append(json ? "Content-Type: application/json\r\n" : "Content-Type: text/html; charset=utf-8\r\n")
         queue.append("Content-Length: ")
         queue.append(decimal: UInt64(truncatingIfNeeded: length))
+        // RFC 9110 §10.2.3: whoever is turned away for want of a server may come again soon.
+        if status == 503 { queue.append("\r\nRetry-After: 5") }
         queue.append("\r\nX-Content-Type-Options: nosniff\r\nX-Request-ID: ")
         requestID.write(into: &queue)
         queue.append("\r\n\r\n")

@@ -29,6 +29,17 @@ public final class TicketKeys {
         return bytes
     }
 
+    /// Secrets for something else that all workers have to agree on, one of each key, the current one first; they tell
+    /// nothing about the keys.
+    public func secrets(for purpose: StaticString) -> [[UInt8]] {
+        let message = purpose.withUTF8Buffer { Array($0) }
+        return keys.compactMap { key in
+            var bytes = withUnsafeBytes(of: key) { Array($0) }
+            defer { bytes.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) } }
+            return MessageCode.sha256(key: bytes, message)
+        }
+    }
+
     /// Takes other keys; false, changing nothing, when the bytes are not keys.
     public func replace(decoding bytes: [UInt8]) -> Bool {
         guard !bytes.isEmpty, bytes.count % Self.size == 0, bytes.count / Self.size <= 16 else { return false }

@@ -177,6 +177,49 @@ public enum UpstreamCounter: Int, CaseIterable, Sendable {
     case requests
     /// Requests that failed there.
     case failures
+    /// Requests that had to wait for a connection.
+    case queued
+    /// Requests refused because too many waited, or for too long.
+    case overflows
+
+    /// Its name and meaning in Prometheus' exposition.
+    public var exposition: (name: String, help: String) {
+        switch self {
+        case .requests: ("everyhop_upstream_requests_total", "Requests by upstream.")
+        case .failures: ("everyhop_upstream_failures_total", "Failed requests by upstream.")
+        case .queued: ("everyhop_upstream_queued_total", "Requests that had to wait for a connection.")
+        case .overflows:
+            ("everyhop_upstream_overflows_total", "Requests refused because too many waited, or for too long.")
+        }
+    }
+}
+
+/// What is counted per server of an upstream.
+public enum ServerCounter: Int, CaseIterable, Sendable {
+    /// Requests sent to it.
+    case requests
+    /// Requests that failed because of it.
+    case failures
+    /// Times that it was left out after failures.
+    case ejections
+    /// Requests under way.
+    case active
+    /// Whether it is left out now: 1 in each worker that does.
+    case ejected
+
+    /// Whether it can fall.
+    public var isGauge: Bool { self == .active || self == .ejected }
+
+    /// Its name and meaning in Prometheus' exposition.
+    public var exposition: (name: String, help: String) {
+        switch self {
+        case .requests: ("everyhop_server_requests_total", "Requests by server.")
+        case .failures: ("everyhop_server_failures_total", "Requests that failed because of the server.")
+        case .ejections: ("everyhop_server_ejections_total", "Times that the server was left out after failures.")
+        case .active: ("everyhop_server_requests", "Requests under way.")
+        case .ejected: ("everyhop_server_ejected", "Workers that leave the server out now.")
+        }
+    }
 }
 
 /// What is counted per database.

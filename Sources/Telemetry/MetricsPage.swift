@@ -11,12 +11,15 @@ public final class MetricsPage {
     public static let upstreamSlots = 256
     /// Databases that are counted apart.
     public static let databaseSlots = 64
+    /// Servers of upstreams that are counted apart, over all upstreams.
+    public static let serverSlots = 1024
     /// Upper bounds of the buckets are 2^6 to 2^26 microseconds: 64 µs to 67 s.
     static let firstBucket = 6
     static let bucketCount = 21
     /// Buckets, one more for what is slower, and the sum.
     private static let timingWords = bucketCount + 2
-    private static let words = databaseStart + databaseSlots * DatabaseCounter.allCases.count
+    private static let words = serverStart + serverSlots * ServerCounter.allCases.count
+    private static let serverStart = databaseStart + databaseSlots * DatabaseCounter.allCases.count
     private static let databaseStart =
         Counter.allCases.count + Timing.allCases.count * timingWords + upstreamSlots * UpstreamCounter.allCases.count
     /// Bytes that the shared memory has to have.
@@ -63,6 +66,24 @@ public final class MetricsPage {
         return memory[Self.place(counter, database)]
     }
 
+    /// Adds to a server's counter; those beyond the last slot are not counted apart.
+    public func add(_ counter: ServerCounter, server: Int, _ amount: Int = 1) {
+        guard server >= 0, server < Self.serverSlots else { return }
+        memory[Self.place(counter, server)] &+= Int64(amount)
+    }
+
+    /// Sets a server's gauge.
+    public func set(_ counter: ServerCounter, server: Int, _ value: Int) {
+        guard server >= 0, server < Self.serverSlots else { return }
+        memory[Self.place(counter, server)] = Int64(value)
+    }
+
+    /// Reads a server's counter.
+    public func value(_ counter: ServerCounter, server: Int) -> Int64 {
+        guard server >= 0, server < Self.serverSlots else { return 0 }
+        return memory[Self.place(counter, server)]
+    }
+
     /// Records one duration.
     public func record(_ timing: Timing, microseconds: UInt64) {
         let start = Self.start(timing)
@@ -80,7 +101,10 @@ public final class MetricsPage {
     public func absorb(_ other: MetricsPage) {
         for index in 0..<Self.words {
             if let counter = Counter(rawValue: index), counter.isGauge { continue }
-            if index >= Self.databaseStart {
+            if index >= Self.serverStart {
+                let kind = (index - Self.serverStart) % ServerCounter.allCases.count
+                if ServerCounter(rawValue: kind)?.isGauge ?? true { continue }
+            } else if index >= Self.databaseStart {
                 let kind = (index - Self.databaseStart) % DatabaseCounter.allCases.count
                 if DatabaseCounter(rawValue: kind)?.isGauge ?? true { continue }
             }
@@ -94,6 +118,10 @@ public final class MetricsPage {
     }
 
     private static func start(_ timing: Timing) -> Int { Counter.allCases.count + timing.rawValue * timingWords }
+
+    private static func place(_ counter: ServerCounter, _ server: Int) -> Int {
+        serverStart + server * ServerCounter.allCases.count + counter.rawValue
+    }
 
     private static func place(_ counter: DatabaseCounter, _ database: Int) -> Int {
         databaseStart + database * DatabaseCounter.allCases.count + counter.rawValue

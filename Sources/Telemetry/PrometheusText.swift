@@ -17,10 +17,36 @@ public enum PrometheusText {
         }
     }
 
+    /// A server of an upstream as metrics tell of it.
+    public struct ServerLabel: Sendable {
+        /// The upstream's name.
+        public let upstream: String
+        /// The address, as the configuration has it.
+        public let server: String
+        /// Whether it serves, as far as the monitor knows.
+        public let isUp: Bool
+        /// Checks that it passed and failed; nil when it is not checked.
+        public let checks: (passed: Int, failed: Int)?
+
+        /// Names all of it.
+        public init(upstream: String, server: String, isUp: Bool, checks: (passed: Int, failed: Int)?) {
+            self.upstream = upstream
+            self.server = server
+            self.isUp = isUp
+            self.checks = checks
+        }
+    }
+
     /// - Parameters:
     ///   - upstreams: names by slot.
+    ///   - servers: by slot.
     ///   - databases: names by slot.
-    public static func write(_ pages: [MetricsPage], upstreams: [String], databases: [DatabaseLabel] = []) -> String {
+    public static func write(
+        _ pages: [MetricsPage],
+        upstreams: [String],
+        servers: [ServerLabel] = [],
+        databases: [DatabaseLabel] = []
+    ) -> String {
         var text = ""
         var last = ""
         for counter in Counter.allCases {
@@ -34,20 +60,39 @@ public enum PrometheusText {
         }
         for timing in Timing.allCases { histogram(timing, pages, &text) }
         for counter in UpstreamCounter.allCases {
-            let name = counter == .requests ? "everyhop_upstream_requests_total" : "everyhop_upstream_failures_total"
-            header(
-                name,
-                counter == .requests ? "Requests by upstream." : "Failed requests by upstream.",
-                "counter",
-                &text
-            )
+            let name = counter.exposition.name
+            header(name, counter.exposition.help, "counter", &text)
             for (slot, upstream) in upstreams.prefix(MetricsPage.upstreamSlots).enumerated() {
                 let sum = pages.reduce(0) { $0 + $1.value(counter, upstream: slot) }
                 text += "\(name){upstream=\"\(escaped(upstream))\"} \(sum)\n"
             }
         }
+        write(pages, servers, &text)
         write(pages, databases, &text)
         return text
+    }
+
+    private static func write(_ pages: [MetricsPage], _ servers: [ServerLabel], _ text: inout String) {
+        guard !servers.isEmpty else { return }
+        let labels = servers.map { "upstream=\"\(escaped($0.upstream))\",server=\"\(escaped($0.server))\"" }
+        header("everyhop_server_up", "Whether the server gets requests.", "gauge", &text)
+        for (server, label) in zip(servers, labels) {
+            text += "everyhop_server_up{\(label)} \(server.isUp ? 1 : 0)\n"
+        }
+        for counter in ServerCounter.allCases {
+            let exposition = counter.exposition
+            header(exposition.name, exposition.help, counter.isGauge ? "gauge" : "counter", &text)
+            for (slot, label) in labels.prefix(MetricsPage.serverSlots).enumerated() {
+                let sum = pages.reduce(0) { $0 + $1.value(counter, server: slot) }
+                text += "\(exposition.name){\(label)} \(sum)\n"
+            }
+        }
+        header("everyhop_server_checks_total", "Health checks by result.", "counter", &text)
+        for (server, label) in zip(servers, labels) {
+            guard let checks = server.checks else { continue }
+            text += "everyhop_server_checks_total{\(label),result=\"passed\"} \(checks.passed)\n"
+            text += "everyhop_server_checks_total{\(label),result=\"failed\"} \(checks.failed)\n"
+        }
     }
 
     private static func write(_ pages: [MetricsPage], _ databases: [DatabaseLabel], _ text: inout String) {

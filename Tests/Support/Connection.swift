@@ -138,12 +138,14 @@ public final class ScriptedServer: @unchecked Sendable {
 
     /// - Parameters:
     ///   - identity: nil for plain.
+    ///   - port: 0 for any that is free.
     ///   - script: runs once for each connection; the connection is closed after it.
     public init(
         certificate: CertificateMaker.Issued?,
+        port asked: UInt16 = 0,
         script: @escaping @Sendable (Connection) throws -> Void
     ) throws {
-        guard let any = SocketAddress(ip: "127.0.0.1", port: 0) else { throw Errno(EINVAL, in: "listen") }
+        guard let any = SocketAddress(ip: "127.0.0.1", port: asked) else { throw Errno(EINVAL, in: "listen") }
         listener = try Socket.listen(on: any, sharePort: false)
         port = Socket.localAddress(listener)?.port ?? 0
         self.script = script

@@ -11,6 +11,7 @@ struct CrossChecks {
         checks.references()
         checks.bindings()
         checks.databaseBindings()
+        checks.cookies()
         return checks.list
     }
 
@@ -118,6 +119,23 @@ struct CrossChecks {
                     )
                 }
             }
+        }
+    }
+
+    /// Two upstreams may serve one host: with a cookie of one name, each would undo the other's.
+    private mutating func cookies() {
+        var seen: [String: Position] = [:]
+        for cookie in configuration.upstreams.compactMap({ $0.sticky?.cookie }) {
+            if let first = seen[cookie.value] {
+                list.append(
+                    Diagnostic(
+                        at: cookie.position,
+                        "cookie \"\(cookie.value)\" is used by another upstream",
+                        fix: "line \(first.line) uses it first; name this one, like sticky = { cookie = \"everyhop2\" }"
+                    )
+                )
+            }
+            seen[cookie.value] = seen[cookie.value] ?? cookie.position
         }
     }
 

@@ -87,6 +87,22 @@ final class TableReader {
         return Int(number)
     }
 
+    /// An integer, or several in an array.
+    func integers(_ key: String, in range: ClosedRange<Int>) -> [Int]? {
+        guard let node = node(key) else { return nil }
+        guard case .array(let elements) = node.value else { return integer(key, in: range).map { [$0] } }
+        return elements.compactMap { element in
+            if case .integer(let number) = element.value, let small = Int(exactly: number), range.contains(small) {
+                return small
+            }
+            complain(
+                at: element.position,
+                "\(key) has to hold numbers from \(range.lowerBound) to \(range.upperBound)"
+            )
+            return nil
+        }
+    }
+
     /// The strings of an array.
     func strings(_ key: String) -> [Located<String>]? {
         guard let node = node(key) else { return nil }

@@ -4,9 +4,7 @@ extension Upstream {
         let name = table.string("name")
         table.require("name", fix: "name it, so that a site can refer to it")
         table.require("servers", fix: "list at least one, like servers = [\"10.0.1.10:443\"]")
-        servers = (table.strings("servers") ?? []).compactMap { text in
-            Endpoint.read(text, table, key: "servers").map { Located(value: $0, position: text.position) }
-        }
+        servers = Self.servers(table)
         serverName = Self.serverName(table)
         plaintext = table.boolean("plaintext") ?? false
         trust = table.table("trust", label: "trust").map { Trust($0) }
@@ -19,11 +17,19 @@ extension Upstream {
             )
         }
         balance = table.word("balance", Balance.self) ?? .leastConnections
+        hash = Self.hash(table, balance)
+        sticky = table.table("sticky", label: "sticky").map { Sticky($0) }
+        health = table.table("health", label: "health").map { Health($0) }
+        ejection = table.table("ejection", label: "ejection").map { Ejection($0) } ?? Ejection()
+        slowStart = table.duration("slow_start") ?? 0
+        queue = table.table("queue", label: "queue").map { Queue($0) } ?? Queue()
+        inMaintenance = table.boolean("maintenance") ?? false
         timeouts = table.table("timeouts", label: "[upstream.timeouts]").map { Timeouts($0) } ?? Timeouts()
         maximumConnections = table.integer("maximum_connections", in: 1...1_000_000)
         maximumIdle = table.integer("maximum_idle", in: 0...100_000) ?? 64
         self.name = name?.value ?? ""
         checkTrust(table)
+        checkBalancing(table)
         table.finish()
         if table.node("servers") != nil, servers.isEmpty, case .array(let list) = table.node("servers")?.value,
             list.isEmpty
@@ -103,6 +109,7 @@ extension Upstream.Timeouts {
         response = table.duration("response") ?? response
         idle = table.duration("idle") ?? idle
         tunnel = table.duration("tunnel") ?? tunnel
+        total = table.duration("total")
         table.finish()
     }
 }

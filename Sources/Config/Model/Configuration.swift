@@ -232,6 +232,8 @@ public struct Upstream: Sendable {
         case leastConnections = "least-connections"
         /// Each in turn.
         case roundRobin = "round-robin"
+        /// The one that a part of the request stands for.
+        case hash
     }
 
     /// How long servers may take; all in milliseconds.
@@ -244,6 +246,8 @@ public struct Upstream: Sendable {
         public internal(set) var idle: UInt64 = 60_000
         /// Between two pieces in either direction once a connection has changed to another protocol.
         public internal(set) var tunnel: UInt64 = 3_600_000
+        /// From a request's head to the end of its response; nil for any time.
+        public internal(set) var total: UInt64?
     }
 
     /// What sites call it.
@@ -251,7 +255,7 @@ public struct Upstream: Sendable {
     /// Where it is defined.
     public let position: Position
     /// The servers, at least one.
-    public let servers: [Located<Endpoint>]
+    public let servers: [UpstreamServer]
     /// The name that is sent and verified; nil for each server's own.
     public let serverName: String?
     /// How a server is verified; nil only when plain.
@@ -262,6 +266,20 @@ public struct Upstream: Sendable {
     public let clientCertificate: Located<String>?
     /// Which server an exchange goes to.
     public let balance: Balance
+    /// What decides, when `balance` is `hash`.
+    public let hash: HashKey?
+    /// The cookie that keeps clients at their server; nil for none.
+    public let sticky: Sticky?
+    /// How servers are checked; nil for not at all.
+    public let health: Health?
+    /// When servers that fail are left out.
+    public let ejection: Ejection
+    /// How long a server that comes back takes to get its full share, in milliseconds; 0 for at once.
+    public let slowStart: UInt64
+    /// Requests that wait for a connection.
+    public let queue: Queue
+    /// Whether every request is answered with 503.
+    public let inMaintenance: Bool
     /// How long servers may take.
     public let timeouts: Timeouts
     /// The most connections of one worker; nil for any number.

@@ -44,14 +44,15 @@ struct MonitorCommand: ParsableCommand {
     func run() throws {
         SignalDescriptor.ignoreBrokenPipes()
         SignalDescriptor.leaveEndingToParent()
+        // It may hold the key that servers ask clients for.
+        Privileges.forbidCoreDumps()
         let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
-        var listener: Int32 = -1
+        var listener: AdminListener?
         let setup = try HelperSetup(from: channel) { configuration in
             guard let address = configuration.server.admin?.value.socketAddress else { return }
-            listener = try Socket.listen(on: address, sharePort: false).release()
+            listener = AdminListener(try Socket.listen(on: address, sharePort: false))
         }
-        guard listener >= 0 else { throw ExitCode(1) }
-        let monitor = try Monitor(setup, listener: FileDescriptor(owning: listener))
+        let monitor = try Monitor(setup, listener: listener)
         ChildProcess.dieWithParent()
         do { try monitor.run() } catch { throw ExitCode(1) }
     }

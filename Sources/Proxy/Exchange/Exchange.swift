@@ -1,4 +1,5 @@
 import Bytes
+import Config
 import HTTP
 import Platform
 import TLS
@@ -22,6 +23,8 @@ final class Exchange {
     /// Which of the pool's servers have been tried, one bit each.
     private(set) var tried: UInt64 = 0
     private var attempts = 0
+    /// Until when it waits for a connection, once it had to, in monotonic milliseconds.
+    var waitsUntil: UInt64 = 0
     private(set) var requestID = RequestID()
     /// A pooled connection turned out to be dead: do not try a second one.
     private(set) var wantsFreshConnection = false
@@ -249,6 +252,17 @@ final class Exchange {
         perform(state.serverFailed(repeatable: repeatable), failureStatus: reason.status, worker)
     }
 
+    /// Ends an exchange that has taken longer than the upstream's `total` allows.
+    func checkTotal(_ worker: Worker) {
+        guard client != nil, let route, let total = worker.pools[route.pool].settings.timeouts.total,
+            worker.nowMicroseconds &- times.headComplete > total * 1000
+        else { return }
+        worker.metrics.add(.upstreamTimeouts)
+        worker.metrics.add(.failures, upstream: route.pool)
+        failure = "the exchange took longer than the configuration allows"
+        perform(state.serverFailed(repeatable: false), failureStatus: 504, worker)
+    }
+
     /// A server that could not even be dialled.
     func noteFailure(_ reason: UpstreamFailure) {
         failure = reason.description
@@ -374,6 +388,7 @@ final class Exchange {
         route = nil
         tried = 0
         attempts = 0
+        waitsUntil = 0
         wantsFreshConnection = false
         failure = nil
         lastFailureStatus = nil
@@ -387,7 +402,7 @@ final class Exchange {
         isBound = false
     }
 
-    private func clientSide(_ worker: Worker) -> ClientSide? {
+    func clientSide(_ worker: Worker) -> ClientSide? {
         guard let client else { return nil }
         return worker.clientSide(client)
     }

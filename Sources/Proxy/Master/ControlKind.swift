@@ -24,6 +24,9 @@ enum ControlKind: UInt8 {
     /// Take nothing new, finish what is under way, end: a `DrainOrder`.
     case drain
 
+    /// What health checks say about a server: a `HealthUpdate`, also before the start; and from the monitor.
+    case health
+
     // Child to master.
     /// The child serves.
     case ready
@@ -106,6 +109,41 @@ struct AddressUpdate: Equatable {
         server = try reader.int()
         addresses = []
         for _ in 0..<(try reader.count()) { addresses.append(try reader.text()) }
+    }
+}
+
+/// What health checks say about a server; by name, so that it holds beyond a reload.
+struct HealthUpdate: Equatable {
+    /// The upstream's name.
+    var upstream: String
+    /// The server, as the configuration has it.
+    var server: String
+    var isUp: Bool
+    /// What the last check found, for the log.
+    var reason: String
+
+    func encoded() -> [UInt8] {
+        var writer = WireWriter()
+        writer.put(upstream)
+        writer.put(server)
+        writer.put(isUp ? 1 : 0)
+        writer.put(reason)
+        return writer.bytes
+    }
+
+    init(upstream: String, server: String, isUp: Bool, reason: String) {
+        self.upstream = upstream
+        self.server = server
+        self.isUp = isUp
+        self.reason = reason
+    }
+
+    init(decoding bytes: [UInt8]) throws(WireReader.Malformed) {
+        var reader = WireReader(bytes)
+        upstream = try reader.text()
+        server = try reader.text()
+        isUp = try reader.int() == 1
+        reason = try reader.text()
     }
 }
 

@@ -7,7 +7,7 @@ import Telemetry
 /// A child that carries no traffic: the monitor or the resolver.
 final class HelperProcess {
     enum Kind: String {
-        /// Serves the admin address.
+        /// Serves the admin address and checks servers.
         case monitor
         /// Resolves the names of servers.
         case resolver
@@ -36,6 +36,16 @@ final class HelperProcess {
     /// Tells a monitor that a worker is gone and its counts are in the retired page.
     func remove(_ worker: WorkerProcess) { tell(.pageGone, Self.name(worker)) }
 
+    /// Tells a monitor that a worker serves.
+    func serves(_ worker: WorkerProcess) { tell(.ready, Self.name(worker)) }
+
+    /// Sends what waits, and watches for room when there is none.
+    func flush(_ poller: Poller) {
+        try? channel.flush()
+        guard let token else { return }
+        try? poller.change(channel.descriptor, token, channel.hasOutgoing ? [.read, .write] : .read)
+    }
+
     func end() { ChildProcess.end(process) }
 
     private static func name(_ worker: WorkerProcess) -> [UInt8] {
@@ -48,7 +58,9 @@ final class HelperProcess {
 extension Master {
     /// Starts what the configuration asks for.
     func startHelpers() {
-        if configuration.server.admin != nil { start(.monitor) }
+        if configuration.server.admin != nil || configuration.upstreams.contains(where: { $0.health != nil }) {
+            start(.monitor)
+        }
         if !ResolverTask.names(in: configuration).isEmpty { start(.resolver) }
     }
 
@@ -86,11 +98,16 @@ extension Master {
             case .monitor:
                 helper.tell(.page, [UInt8](repeating: 0, count: 8), copyOf: retiredDescriptor.raw)
                 for worker in workers { helper.add(worker) }
-            case .resolver: break
+                for worker in workers where worker.state == .serving { helper.serves(worker) }
+                for update in addresses { helper.tell(.addresses, update.encoded()) }
+                for update in health { helper.tell(.health, update.encoded()) }
+                helper.tell(.configuration, forChecks(bundle).encoded())
+            case .resolver:
+                // Names and addresses only: it has no use for keys.
+                helper.tell(.configuration, Bundle(file: bundle.file, tree: bundle.tree, resources: [:]).encoded())
             }
-            // Names and addresses only: a helper has no use for keys.
-            helper.tell(.configuration, Bundle(file: bundle.file, tree: bundle.tree, resources: [:]).encoded())
             helper.tell(.start)
+            helper.flush(poller)
         } catch { log.error("the \(kind.rawValue) cannot be started: \(error)") }
     }
 
@@ -106,6 +123,8 @@ extension Master {
                     for worker in workers where worker.generation == generation {
                         worker.tell(.addresses, message.payload)
                     }
+                    for other in helpers where other.kind == .monitor { other.tell(.addresses, message.payload) }
+                case .health: spread(try HealthUpdate(decoding: message.payload))
                 case .failed: log.error("\(helper.kind.rawValue): \(String(decoding: message.payload, as: UTF8.self))")
                 default: break
                 }

@@ -6,6 +6,14 @@ import Telemetry
 struct HelperSetup: ~Copyable {
     private var channel: ControlChannel?
     let configuration: Configuration
+    /// The configuration's tree with the files that checks of servers need.
+    let bundle: Bundle
+    /// The addresses of servers that have names.
+    private(set) var updates: [AddressUpdate]
+    /// What checks have found out before.
+    private(set) var health: [HealthUpdate]
+    /// The workers that serve.
+    private(set) var serving: Set<Int>
     var pages: [(process: Int, page: MetricsPage)]
 
     /// Waits for the orders, then becomes the user they name.
@@ -16,14 +24,22 @@ struct HelperSetup: ~Copyable {
         prepare: (Configuration) throws -> Void
     ) throws {
         var channel = channel
-        var configuration: Configuration?
+        var bundle: Bundle?
+        var updates: [AddressUpdate] = []
+        var health: [HealthUpdate] = []
+        var serving: Set<Int> = []
         var orders: WorkerOrders?
         var pages: [(process: Int, page: MetricsPage)] = []
         collecting: while true {
             var message = try channel.receiveWaiting()
             switch ControlKind(rawValue: message.kind) {
             case .orders: orders = try WorkerOrders(decoding: message.payload)
-            case .configuration: configuration = try Bundle(decoding: message.payload).configuration()
+            case .configuration: bundle = try Bundle(decoding: message.payload)
+            case .addresses: updates.append(try AddressUpdate(decoding: message.payload))
+            case .health: health.append(try HealthUpdate(decoding: message.payload))
+            case .ready:
+                var reader = WireReader(message.payload)
+                serving.insert(try reader.int())
             case .page:
                 var reader = WireReader(message.payload)
                 let process = try reader.int()
@@ -38,11 +54,16 @@ struct HelperSetup: ~Copyable {
             default: break
             }
         }
-        guard let configuration, let orders else { throw WireReader.Malformed() }
+        guard let bundle, let orders else { throw WireReader.Malformed() }
+        let configuration = try bundle.configuration()
         try prepare(configuration)
         if let user = orders.user { try Privileges.become(user: user.user, group: user.group) }
         Privileges.gainNoMore()
         self.configuration = configuration
+        self.bundle = bundle
+        self.updates = updates
+        self.health = health
+        self.serving = serving
         self.pages = pages
         self.channel = consume channel
     }

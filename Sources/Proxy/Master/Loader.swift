@@ -74,6 +74,7 @@ struct Loader {
         readCertificates(configuration)
         readAuthorities(configuration)
         readTicketKeys(configuration)
+        readStickySecrets(configuration)
         checkUser(configuration)
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
     }
@@ -295,7 +296,12 @@ struct Loader {
     private mutating func readAuthorities(_ configuration: Configuration) {
         for upstream in configuration.upstreams {
             let name = CertificateStore.authoritiesName(upstream.name)
-            readAuthorities(upstream.trust, as: name, upstream.servers, hasName: upstream.serverName != nil)
+            readAuthorities(
+                upstream.trust,
+                as: name,
+                upstream.servers.map(\.address),
+                hasName: upstream.serverName != nil
+            )
         }
         for database in configuration.databases {
             let name = CertificateStore.databaseAuthoritiesName(database.name)
@@ -338,6 +344,21 @@ struct Loader {
                 "\"\(path.value)\" holds no ticket keys",
                 fix: "make one of 80 random bytes: openssl rand 80 > FILE"
             )
+        }
+    }
+
+    private mutating func readStickySecrets(_ configuration: Configuration) {
+        for upstream in configuration.upstreams {
+            guard let path = upstream.sticky?.secret, let bytes = read(path, "secret") else { continue }
+            if bytes.count >= 16, bytes.count <= 4096 {
+                resources[CertificateStore.stickyName(upstream.name)] = bytes
+            } else {
+                complain(
+                    at: path.position,
+                    "secret \"\(path.value)\" has \(bytes.count) bytes instead of 16 to 4096",
+                    fix: "make one: openssl rand 32 > FILE"
+                )
+            }
         }
     }
 

@@ -56,6 +56,7 @@ extension Master {
             worker.tell(.listener, writer.bytes, copyOf: socket.raw)
         }
         for update in addresses { worker.tell(.addresses, update.encoded()) }
+        for update in health { worker.tell(.health, update.encoded()) }
         worker.tell(.start)
         worker.flush(poller)
         for helper in helpers where helper.kind == .monitor { helper.add(worker) }
@@ -97,6 +98,7 @@ extension Master {
     private func workerIsReady(_ worker: WorkerProcess) {
         guard worker.state == .starting else { return }
         worker.state = .serving
+        for helper in helpers where helper.kind == .monitor { helper.serves(worker) }
         let count = workers.filter { $0.generation == worker.generation && $0.state == .serving }.count
         log.info(
             "worker \(worker.slot) serves",
@@ -172,6 +174,7 @@ extension Master {
         self.plan = plan
         if let keys = next.resources[CertificateStore.ticketKeysName] { _ = tickets.replace(decoding: keys) }
         addresses = []
+        forgetHealth()
         generation += 1
         respawns = []
         log.notice("reloading", metadata: ["generation": "\(generation)"])

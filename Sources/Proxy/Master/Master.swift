@@ -36,6 +36,8 @@ final class Master {
     var accessLog: FileDescriptor?
     /// The last addresses of every server that has a name.
     var addresses: [AddressUpdate] = []
+    /// What checks have found out about servers.
+    var health: [HealthUpdate] = []
     /// Counts of workers that are gone.
     let retiredPage: MetricsPage
     let retiredDescriptor: FileDescriptor
@@ -150,6 +152,7 @@ final class Master {
             ChildProcess.end(worker.process)
         }
         for worker in workers where worker.channel.hasOutgoing { worker.flush(poller) }
+        for helper in helpers where helper.channel.hasOutgoing { helper.flush(poller) }
     }
 
     private func rotateTickets(_ now: UInt64) {
@@ -173,6 +176,7 @@ final class Master {
         isStopping = true
         respawns = []
         log.notice("stopping: finishing what is under way", metadata: ["at most": "\(configuration.server.drain) ms"])
+        for helper in helpers where helper.kind == .monitor { helper.tell(.drain) }
         drain(workers)
     }
 

@@ -2,6 +2,13 @@ import Bytes
 import HTTP
 import Platform
 
+/// The admin address's socket.
+final class AdminListener {
+    let descriptor: FileDescriptor
+
+    init(_ descriptor: consuming FileDescriptor) { self.descriptor = consume descriptor }
+}
+
 /// One client of the admin address: one request, one answer, close.
 final class AdminConnection {
     struct Answer {

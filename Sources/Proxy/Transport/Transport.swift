@@ -129,6 +129,15 @@ struct Transport: ~Copyable {
         try parser.parse(inbound.bytes, into: &head)
     }
 
+    /// Reads a response's head from the bytes that wait.
+    borrowing func parse(
+        _ parser: inout ResponseParser,
+        into head: inout ResponseHead,
+        requestMethod: HTTP.Method
+    ) throws(ResponseError) -> Int? {
+        try parser.parse(inbound.bytes, into: &head, requestMethod: requestMethod)
+    }
+
     /// Takes the next step of a chunked body in the bytes that wait.
     borrowing func decode(
         _ decoder: inout ChunkedDecoder,

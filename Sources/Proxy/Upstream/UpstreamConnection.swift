@@ -323,6 +323,7 @@ final class UpstreamConnection {
             return true
         }
         phase = .body
+        worker.pools[pool].answered(self, worker)
         switch exchange.response.framing {
         case .length(let length): remaining = length
         case .chunked: decoder = ChunkedDecoder()
@@ -444,7 +445,8 @@ final class UpstreamConnection {
         let stale = served > 1 && !responseBytesSeen
         let exchange = currentExchange(worker)
         self.exchange = nil
-        worker.pools[pool].failed(self, reason, untouched: untouched, worker)
+        let isFault = exchange != nil && reason.isServerFault(stale: stale)
+        worker.pools[pool].failed(self, reason, untouched: untouched, isFault: isFault, worker)
         if let exchange { exchange.note(facts(worker)) }
         transport.abort()
         close(worker)

@@ -28,12 +28,16 @@ enum UpstreamFailure: Error, CustomStringConvertible {
     case noServer
     /// Every connection that the configuration allows was busy for too long.
     case busy
+    /// As many requests wait as the configuration allows.
+    case queueFull
+    /// The configuration says that the upstream does not serve.
+    case maintenance
 
     /// RFC 9110 §15.6: what the client is told.
     var status: Int {
         switch self {
         case .connectTimeout, .responseTimeout, .tunnelTimeout: 504
-        case .noServer, .busy: 503
+        case .noServer, .busy, .queueFull, .maintenance: 503
         case .connect, .handshake, .broken, .closedEarly, .badResponse, .badBody, .unexpectedUpgrade: 502
         }
     }
@@ -52,6 +56,20 @@ enum UpstreamFailure: Error, CustomStringConvertible {
         case .unexpectedUpgrade: "the server switched protocols without being asked to"
         case .noServer: "no server available"
         case .busy: "no connection free in time"
+        case .queueFull: "too many requests wait for a connection"
+        case .maintenance: "the upstream is in maintenance"
+        }
+    }
+
+    /// Whether it speaks against the server.
+    ///
+    /// - Parameter stale: whether a connection that had rested in the pool broke before it brought anything: a server
+    ///   may close such a one at any time (RFC 9112 §9.5).
+    func isServerFault(stale: Bool) -> Bool {
+        switch self {
+        case .connect, .connectTimeout, .handshake, .responseTimeout, .badResponse, .badBody, .unexpectedUpgrade: true
+        case .broken, .closedEarly: !stale
+        case .tunnelTimeout, .noServer, .busy, .queueFull, .maintenance: false
         }
     }
 }

@@ -1,22 +1,24 @@
 import Bytes
 import Config
+import HTTP
 import Platform
 import TLS
 import Telemetry
 
-/// The servers of one upstream as this worker sees them: idle connections, load, and who has failed lately.
+/// The servers of one upstream as this worker sees them: connections, who waits for one, and which server is next.
 ///
 /// A pool belongs to one generation of the configuration, as its TLS context with the saved sessions does: changed trust
 /// never meets a connection or session that was made under the old.
 final class UpstreamPool {
     /// Whom to ask: a server, by its resolved addresses.
-    struct Server {
+    private struct Server {
         var addresses: [SocketAddress]
         var nextAddress = 0
         var idle: [Token] = []
-        var active = 0
-        /// Monotonic milliseconds until which others are preferred, after a failure.
-        var avoidUntil: UInt64 = 0
+        /// Connections, resting or not.
+        var open = 0
+        /// Attempts in a row that reached nobody; a name may have several addresses.
+        var unreached = 0
     }
 
     enum Lease {
@@ -29,23 +31,36 @@ final class UpstreamPool {
         case failed(UpstreamFailure)
     }
 
-    /// How long a server that failed is avoided while others are left, in milliseconds.
-    static let avoidance: UInt64 = 10_000
-
     let index: Int
     let settings: Config.Upstream
     /// By server; nil when it is spoken to in plain, which the configuration allows on this host only.
     private let contexts: [ClientContext?]
-    private(set) var servers: [Server]
+    /// Where the metrics of the first server are counted.
+    private let metricsSlot: Int
+    /// What keeps clients at their server; nil when nothing does.
+    var sticky: StickyTokens?
+    private var servers: [Server]
+    private var balancer: Balancer
     private var connections = 0
-    private var turn = 0
-    private var waiting: [(exchange: Token, deadline: UInt64)] = []
+    private var waiting: WaitingQueue
 
-    init(index: Int, settings: Config.Upstream, contexts: [ClientContext?], addresses: [[SocketAddress]]) {
+    init(
+        index: Int,
+        settings: Config.Upstream,
+        contexts: [ClientContext?],
+        addresses: [[SocketAddress]],
+        metricsSlot: Int,
+        sticky: StickyTokens?
+    ) {
         self.index = index
         self.settings = settings
         self.contexts = contexts
+        self.metricsSlot = metricsSlot
+        self.sticky = sticky
         servers = addresses.map { Server(addresses: $0) }
+        balancer = Balancer(settings)
+        waiting = WaitingQueue(limit: settings.queue.length)
+        for server in servers.indices { balancer.servers[server].isResolved = !servers[server].addresses.isEmpty }
     }
 
     /// The trust of a server; nil in plain.
@@ -56,44 +71,65 @@ final class UpstreamPool {
         guard servers.indices.contains(server) else { return }
         servers[server].addresses = addresses
         servers[server].nextAddress = 0
+        servers[server].unreached = 0
+        balancer.servers[server].isResolved = !addresses.isEmpty
     }
 
     /// Finds a connection for `exchange`.
     func lease(for exchange: Exchange, _ worker: Worker) -> Lease {
-        guard let server = choose(exchange, worker) else { return .failed(.noServer) }
-        if !exchange.wantsFreshConnection, let connection = takeIdle(server, worker) {
-            servers[server].active += 1
-            worker.metrics.add(.poolReuses)
-            return .ready(connection)
+        if settings.inMaintenance { return .failed(.maintenance) }
+        let wish = wish(of: exchange, worker)
+        switch balancer.choose(wish, now: worker.now) {
+        case .none: return .failed(.noServer)
+        case .full(let server): return wait(exchange, for: server, worker)
+        case .server(let server):
+            if !exchange.wantsFreshConnection, let connection = takeIdle(server, worker) {
+                began(server, worker)
+                worker.metrics.add(.poolReuses)
+                return .ready(connection)
+            }
+            makeRoom(at: server, worker)
+            return connect(server, exchange, worker)
         }
-        if let limit = settings.maximumConnections, connections >= limit {
-            waiting.append((exchange.token, worker.now + settings.timeouts.connect))
-            return .queued
-        }
-        return connect(server, exchange, worker)
     }
 
     /// An exchange has ended; if it still waited, it does so no more.
-    func forget(_ exchange: Token) {
-        if !waiting.isEmpty { waiting.removeAll { $0.exchange == exchange } }
+    func forget(_ exchange: Token) { waiting.forget(exchange) }
+
+    /// What is due by the clock: exchanges that have waited too long, and what metrics tell.
+    func tend(_ worker: Worker) {
+        while let exchange = waiting.expired(worker.now) {
+            worker.metrics.add(.overflows, upstream: index)
+            worker.exchange(exchange)?.serverFailed(.busy, repeatable: false, worker)
+        }
+        // Whoever was called and went away instead has left a connection to the next.
+        serveWaiting(worker)
+        for server in servers.indices {
+            let isEjected = balancer.servers[server].health.isEjected(worker.now)
+            worker.metrics.set(.ejected, server: metricsSlot + server, isEjected ? 1 : 0)
+        }
     }
 
-    /// Exchanges that have waited too long for a connection.
-    func expireWaiting(_ worker: Worker) {
-        while let first = waiting.first, first.deadline <= worker.now {
-            waiting.removeFirst()
-            worker.exchange(first.exchange)?.serverFailed(.busy, repeatable: false, worker)
-        }
+    /// The monitor has checked a server.
+    func checked(_ server: Int, isUp: Bool, _ worker: Worker) {
+        guard servers.indices.contains(server) else { return }
+        balancer.servers[server].health.checked(isUp: isUp, now: worker.now)
+        serveWaiting(worker)
     }
 
     // MARK: what connections tell
 
     /// A connection is verified.
-    func stands(_ connection: UpstreamConnection) { servers[connection.endpoint].avoidUntil = 0 }
+    func stands(_ connection: UpstreamConnection) { servers[connection.endpoint].unreached = 0 }
+
+    /// A server has answered.
+    func answered(_ connection: UpstreamConnection, _ worker: Worker) {
+        balancer.servers[connection.endpoint].health.answered(now: worker.now)
+    }
 
     /// A connection has ended its exchange and may serve another.
     func rest(_ connection: UpstreamConnection, _ worker: Worker) {
-        servers[connection.endpoint].active -= 1
+        ended(connection.endpoint, worker)
         if servers[connection.endpoint].idle.count >= settings.maximumIdle || worker.isDraining {
             connection.close(worker)
             return
@@ -102,61 +138,106 @@ final class UpstreamPool {
         serveWaiting(worker)
     }
 
-    /// A connection failed; a server that could not be reached or trusted is avoided for a while.
-    func failed(_ connection: UpstreamConnection, _ reason: UpstreamFailure, untouched: Bool, _ worker: Worker) {
-        if untouched {
-            servers[connection.endpoint].avoidUntil = worker.now + Self.avoidance
-            servers[connection.endpoint].nextAddress += 1
-        }
+    /// A connection failed.
+    ///
+    /// - Parameters:
+    ///   - untouched: whether the server could not even be reached and verified.
+    ///   - isFault: whether the failure speaks against the server.
+    func failed(
+        _ connection: UpstreamConnection,
+        _ reason: UpstreamFailure,
+        untouched: Bool,
+        isFault: Bool,
+        _ worker: Worker
+    ) {
         worker.report(reason, of: connection)
+        if isFault { failed(connection.endpoint, untouched: untouched, worker) }
     }
 
     /// A connection is gone.
     func closed(_ connection: UpstreamConnection, wasIdle: Bool, _ worker: Worker) {
         connections -= 1
+        servers[connection.endpoint].open -= 1
         if wasIdle {
             servers[connection.endpoint].idle.removeAll { $0 == connection.token }
         } else {
-            servers[connection.endpoint].active -= 1
+            ended(connection.endpoint, worker)
         }
         serveWaiting(worker)
     }
 
-    private func serveWaiting(_ worker: Worker) {
-        guard !waiting.isEmpty else { return }
-        let next = waiting.removeFirst()
-        worker.seekLater(next.exchange)
+    // MARK: counting
+
+    private func began(_ server: Int, _ worker: Worker) {
+        balancer.servers[server].active += 1
+        worker.metrics.add(.requests, server: metricsSlot + server)
+        worker.metrics.add(.active, server: metricsSlot + server)
     }
 
-    // MARK: choosing
-
-    private func choose(_ exchange: Exchange, _ worker: Worker) -> Int? {
-        best(exchange, worker, avoiding: true) ?? best(exchange, worker, avoiding: false)
+    private func ended(_ server: Int, _ worker: Worker) {
+        balancer.servers[server].active -= 1
+        worker.metrics.add(.active, server: metricsSlot + server, -1)
     }
 
-    private func best(_ exchange: Exchange, _ worker: Worker, avoiding: Bool) -> Int? {
-        var best: Int?
-        let count = servers.count
-        for step in 0..<count {
-            let index = (turn + step) % count
-            guard exchange.tried >> UInt64(min(index, 63)) & 1 == 0, !servers[index].addresses.isEmpty else { continue }
-            if avoiding && servers[index].avoidUntil > worker.now { continue }
-            if settings.balance == .roundRobin {
-                best = index
-                break
-            }
-            if let found = best, servers[found].active <= servers[index].active { continue }
-            best = index
+    private func failed(_ server: Int, untouched: Bool, _ worker: Worker) {
+        worker.metrics.add(.failures, server: metricsSlot + server)
+        if untouched {
+            servers[server].nextAddress += 1
+            servers[server].unreached += 1
         }
-        if best != nil { turn = (turn + 1) % count }
-        return best
+        let unreachable = untouched && servers[server].unreached >= servers[server].addresses.count
+        let time = balancer.servers[server].health.failed(
+            unreachable: unreachable,
+            now: worker.now,
+            settings.ejection
+        )
+        guard let time else { return }
+        worker.metrics.add(.ejections, server: metricsSlot + server)
+        worker.log.ejected(settings.name, settings.servers[server].value.description, milliseconds: time)
     }
+
+    // MARK: waiting
+
+    private func wait(_ exchange: Exchange, for server: Int?, _ worker: Worker) -> Lease {
+        let again = exchange.waitsUntil > 0
+        if !again {
+            exchange.waitsUntil = worker.now + settings.queue.wait
+            worker.metrics.add(.queued, upstream: index)
+        }
+        let entry = WaitingQueue.Entry(exchange: exchange.token, deadline: exchange.waitsUntil, server: server)
+        if waiting.add(entry, again: again) { return .queued }
+        worker.metrics.add(.overflows, upstream: index)
+        return .failed(.queueFull)
+    }
+
+    private func serveWaiting(_ worker: Worker) {
+        guard waiting.count > 0, let next = waiting.next({ balancer.hasRoom($0) }) else { return }
+        worker.seekLater(next)
+    }
+
+    // MARK: connections
 
     private func takeIdle(_ server: Int, _ worker: Worker) -> UpstreamConnection? {
         while let token = servers[server].idle.popLast() {
             if let connection = worker.upstream(token), connection.phase == .idle { return connection }
         }
         return nil
+    }
+
+    /// The limits count resting connections too: one of them goes where a new one is needed more.
+    private func makeRoom(at server: Int, _ worker: Worker) {
+        if let limit = settings.servers[server].maximumConnections, servers[server].open >= limit {
+            closeIdle(of: server, worker)
+        }
+        guard let limit = settings.maximumConnections, connections >= limit else { return }
+        if let most = servers.indices.max(by: { servers[$0].idle.count < servers[$1].idle.count }) {
+            closeIdle(of: most, worker)
+        }
+    }
+
+    private func closeIdle(of server: Int, _ worker: Worker) {
+        guard let oldest = servers[server].idle.first else { return }
+        worker.upstream(oldest)?.close(worker)
     }
 
     private func connect(_ server: Int, _ exchange: Exchange, _ worker: Worker) -> Lease {
@@ -172,12 +253,12 @@ final class UpstreamPool {
                 address: address
             )
             connections += 1
-            servers[server].active += 1
+            servers[server].open += 1
+            began(server, worker)
             connection.start(for: exchange.token, worker)
             return .pending(connection.token)
         } catch {
-            servers[server].avoidUntil = worker.now + Self.avoidance
-            servers[server].nextAddress += 1
+            failed(server, untouched: true, worker)
             exchange.noteFailure(.connect(error))
             return lease(for: exchange, worker)
         }

@@ -11,11 +11,13 @@ struct CertificateStore {
     static func keyName(_ certificate: String) -> String { "certificate.\(certificate).key" }
     static func authoritiesName(_ upstream: String) -> String { "upstream.\(upstream).ca" }
     static func databaseAuthoritiesName(_ database: String) -> String { "database.\(database).ca" }
+    static func stickyName(_ upstream: String) -> String { "upstream.\(upstream).sticky" }
     static let ticketKeysName = "tickets"
 
-    init(_ bundle: Bundle, _ configuration: Configuration) throws(CertificateError) {
+    /// - Parameter only: the names of those that are needed; nil for all.
+    init(_ bundle: Bundle, _ configuration: Configuration, only: Set<String>? = nil) throws(CertificateError) {
         var identities: [String: ServerIdentity] = [:]
-        for certificate in configuration.certificates {
+        for certificate in configuration.certificates where only?.contains(certificate.name) ?? true {
             identities[certificate.name] = try ServerIdentity(
                 chainPEM: bundle.resources[Self.chainName(certificate.name)] ?? [],
                 keyPEM: bundle.resources[Self.keyName(certificate.name)] ?? []

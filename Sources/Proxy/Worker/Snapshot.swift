@@ -36,6 +36,8 @@ final class Snapshot {
     private let contexts: [[ClientContext?]]
     private let addresses: [[[SocketAddress]]]
     private let routes: [Route]
+    /// By upstream: what sticky cookies are made with, where a file says.
+    private let stickySecrets: [[UInt8]?]
     let databases: [DatabaseTarget]
 
     init(_ bundle: Bundle, tickets: TicketKeys, updates: [AddressUpdate]) throws {
@@ -57,6 +59,7 @@ final class Snapshot {
         let store = try CertificateStore(bundle, configuration)
         tables = try Self.tables(plan, bindings, store, configuration, tickets)
         contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, store, configuration) }
+        stickySecrets = configuration.upstreams.map { bundle.resources[CertificateStore.stickyName($0.name)] }
         databases = try Self.databases(bundle, store, configuration, tickets, updates)
         addresses = configuration.upstreams.enumerated().map { index, upstream in
             upstream.servers.enumerated().map { server, endpoint in
@@ -74,8 +77,17 @@ final class Snapshot {
 
     /// Fresh pools of this configuration.
     func makePools() -> [UpstreamPool] {
-        configuration.upstreams.enumerated().map { index, settings in
-            UpstreamPool(index: index, settings: settings, contexts: contexts[index], addresses: addresses[index])
+        var metricsSlot = 0
+        return configuration.upstreams.enumerated().map { index, settings in
+            defer { metricsSlot += settings.servers.count }
+            return UpstreamPool(
+                index: index,
+                settings: settings,
+                contexts: contexts[index],
+                addresses: addresses[index],
+                metricsSlot: metricsSlot,
+                sticky: stickyTokens(index)
+            )
         }
     }
 
@@ -126,8 +138,21 @@ final class Snapshot {
             ?? 443
     }
 
-    func replaceTicketKeys(_ bytes: [UInt8], _ log: WorkerLog) {
-        if !tickets.replace(decoding: bytes) { log.unexpectedMessage(ControlKind.ticketKeys.rawValue) }
+    func replaceTicketKeys(_ bytes: [UInt8], _ worker: Worker) {
+        if !tickets.replace(decoding: bytes) { worker.log.unexpectedMessage(ControlKind.ticketKeys.rawValue) }
+        for pool in worker.pools { pool.sticky = stickyTokens(pool.index) }
+    }
+
+    /// An upstream's sticky cookies; nil when it has none.
+    private func stickyTokens(_ index: Int) -> StickyTokens? {
+        let upstream = configuration.upstreams[index]
+        guard let sticky = upstream.sticky else { return nil }
+        return StickyTokens(
+            sticky,
+            upstream: upstream.name,
+            servers: upstream.servers.map(\.value.description),
+            secrets: stickySecrets[index].map { [$0] } ?? tickets.secrets(for: "everyhop sticky sessions")
+        )
     }
 
     func apply(_ update: AddressUpdate, to pool: UpstreamPool) {

@@ -43,7 +43,9 @@ extension Worker {
             if case .pinMismatch = failure { metrics.add(.pinMismatches) }
         case .connect, .connectTimeout, .handshake: metrics.add(.upstreamConnectFailures)
         case .responseTimeout: metrics.add(.upstreamTimeouts)
-        case .tunnelTimeout, .broken, .closedEarly, .badResponse, .badBody, .unexpectedUpgrade, .noServer, .busy: break
+        case .tunnelTimeout, .broken, .closedEarly, .badResponse, .badBody, .unexpectedUpgrade, .noServer, .busy,
+            .queueFull, .maintenance:
+            break
         }
         log.server(pools[connection.pool].settings.name, connection.address, reason.description, isTrust: isTrust)
     }

@@ -47,7 +47,7 @@ final class Worker {
     var accessLog: AccessLog?
 
     var handlers = Slab<Handler>()
-    private var exchanges = Slab<Exchange>()
+    private(set) var exchanges = Slab<Exchange>()
     private var spareExchanges: [Exchange] = []
     private var touched: [Token] = []
     private var again: [Token] = []
@@ -66,6 +66,7 @@ final class Worker {
         poller = try Poller()
         snapshot = setup.snapshot
         pools = setup.snapshot.makePools()
+        let health = setup.health
         headLimit = setup.snapshot.configuration.server.limits.headBytes
         bodyLimit = setup.snapshot.configuration.server.limits.bodyBytes ?? .max
         metrics = setup.metrics
@@ -80,6 +81,7 @@ final class Worker {
         try poller.add(control.descriptor, handlers.insert(.control), .read)
         for listener in handed { listeners.append((handlers.insert(.listener(listener)), listener)) }
         try watchListeners()
+        for update in health { apply(update) }
     }
 
     /// Serves until it has been drained or the master is gone.
@@ -180,7 +182,7 @@ final class Worker {
 
     private func housekeep() {
         nextHousekeeping = now + Self.housekeepingInterval
-        for pool in pools { pool.expireWaiting(self) }
+        tendPools()
         settle()
         flushAccessLog()
         dropLateClients()
@@ -353,7 +355,8 @@ final class Worker {
                     flushAccessLog()
                     accessLog = AccessLog(descriptor)
                 }
-            case .ticketKeys: snapshot.replaceTicketKeys(message.payload, log)
+            case .health: apply(try? HealthUpdate(decoding: message.payload))
+            case .ticketKeys: snapshot.replaceTicketKeys(message.payload, self)
             case .addresses:
                 guard let update = try? AddressUpdate(decoding: message.payload) else { continue }
                 if pools.indices.contains(update.upstream) {

@@ -54,6 +54,15 @@ final class WorkerLog {
         }
     }
 
+    /// A server that is left out for a while.
+    func ejected(_ upstream: String, _ server: String, milliseconds: UInt64) {
+        guard mayWrite() else { return }
+        logger.warning(
+            "server ejected for \(milliseconds) ms after failures",
+            metadata: ["upstream": "\(upstream)", "server": "\(server)"]
+        )
+    }
+
     /// A database session that was refused, or what is worth knowing about one that goes on.
     func database(_ name: String, _ peer: SocketAddress, _ text: String, isTrust: Bool = false) {
         guard isTrust || mayWrite() else { return }

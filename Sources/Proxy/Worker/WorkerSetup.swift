@@ -10,6 +10,7 @@ struct WorkerSetup: ~Copyable {
     private(set) var snapshot: Snapshot
     private(set) var metrics: MetricsPage
     private(set) var listeners: [Listener]
+    private(set) var health: [HealthUpdate] = []
     private var accessLog: AccessLog?
     let log: WorkerLog
 
@@ -48,6 +49,7 @@ struct WorkerSetup: ~Copyable {
             case .accessLog:
                 if let descriptor = message.takeDescriptor() { accessLog = AccessLog(descriptor) }
             case .ticketKeys: keys = message.payload
+            case .health: health.append(try HealthUpdate(decoding: message.payload))
             case .addresses: updates.append(try AddressUpdate(decoding: message.payload))
             case .listener:
                 var reader = WireReader(message.payload)
