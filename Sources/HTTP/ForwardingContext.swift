@@ -10,6 +10,16 @@ public struct ForwardingContext: Sendable {
         case https
     }
 
+    /// How the proxy speaks to the server.
+    public enum ServerVersion: Sendable {
+        /// HTTP/1.1
+        case http1
+        /// HTTP/2, for which HTTP/1.1's lines are translated.
+        case http2
+    }
+
+    /// How the proxy speaks to the server.
+    public var serverVersion = ServerVersion.http1
     let clientAddress: [UInt8]
     let isIPv6: Bool
     let scheme: Scheme

@@ -104,7 +104,7 @@ extension RequestHead {
         fields.append(name: name, value: begin..<fields.arena.count)
     }
 
-    private static func check(name: Span<UInt8>, value: Span<UInt8>) throws(RequestError) {
+    static func check(name: Span<UInt8>, value: Span<UInt8>) throws(RequestError) {
         guard !name.isEmpty else { throw .invalidFieldName }
         for index in name.indices {
             let byte = name[index]

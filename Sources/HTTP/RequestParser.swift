@@ -58,6 +58,7 @@ public struct RequestParser: Sendable {
             head.upgrade = upgrade
             head.upgradeRange = name
         }
+        head.acceptsTrailers = head.fields.contains("trailers", in: .te)
         let closes = head.fields.contains("close", in: .connection)
         head.keepAlive =
             head.minorVersion >= 1 ? !closes : !closes && head.fields.contains("keep-alive", in: .connection)

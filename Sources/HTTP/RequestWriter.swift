@@ -28,6 +28,8 @@ public enum RequestWriter {
         case .none, .untilClose: break
         }
         if head.upgrade != nil { writeUpgrade(head, context, into: &queue) }
+        // RFC 9110 §10.1.4: for this hop only, and gRPC does not go without.
+        if head.acceptsTrailers, context.serverVersion == .http2 { queue.append("TE: trailers\r\n") }
         if head.expectsContinue { queue.append("Expect: 100-continue\r\n") }
         writeForwarding(head, context, into: &queue)
         queue.append("\r\n")

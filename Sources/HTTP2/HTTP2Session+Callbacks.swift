@@ -175,7 +175,12 @@ extension HTTP2Session {
             if frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { ended(stream) }
             guard !stream.headIsComplete else { return }
             // An interim response is followed by another head (RFC 9113 §8.1).
-            stream.headIsComplete = role == .server || !Self.isInterim(stream.fields)
+            guard role == .server || !Self.isInterim(stream.fields) else {
+                swap(&stream.interim, &stream.fields)
+                record(.interim(stream))
+                return
+            }
+            stream.headIsComplete = true
             record(.head(stream))
         case NGHTTP2_DATA.rawValue:
             guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return }

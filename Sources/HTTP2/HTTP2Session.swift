@@ -18,8 +18,10 @@ public final class HTTP2Session {
 
     /// What `receive` has found, in order.
     public enum Event {
-        /// A stream's first field section is complete (or an interim one, on a client).
+        /// A stream's first field section is complete.
         case head(HTTP2Stream)
+        /// An interim response (RFC 9110 §15.2) is in the stream's `interim`; of several at once, the last one.
+        case interim(HTTP2Stream)
         /// A stream is over. 0 is a good end; others are RFC 9113 §7 codes.
         case closed(HTTP2Stream, code: UInt32)
         /// The peer takes no streams above this one.
@@ -249,6 +251,13 @@ public final class HTTP2Session {
             failure = nghttp2_submit_headers(session, flags, stream.id, nil, fields, count, nil)
         }
         try check(failure)
+    }
+
+    /// How many streams the peer lets us have at once.
+    public var capacity: Int {
+        let told = nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
+        // Before the peer's SETTINGS have come, and where it sets no limit.
+        return min(Int(told), 256)
     }
 
     /// Begins a request on a new stream.

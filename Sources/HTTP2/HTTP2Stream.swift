@@ -11,6 +11,10 @@ public final class HTTP2Stream {
     public var exchange: Token?
     /// The first complete field section: of the request on a server, of the response on a client.
     public internal(set) var fields = HeaderBlock()
+    /// The last interim response.
+    public internal(set) var interim = HeaderBlock()
+    /// How many of them the owner has seen.
+    public var interimCount = 0
     /// The section after the body.
     public internal(set) var trailers = HeaderBlock()
     /// Body bytes that came and have not been consumed; as many as the window lets come.
@@ -61,6 +65,8 @@ public final class HTTP2Stream {
         exchange = nil
         fields.removeAll()
         trailers.removeAll()
+        interim.removeAll()
+        interimCount = 0
         inbound.removeAll()
         outbound.removeAll()
         trailerLines.removeAll()

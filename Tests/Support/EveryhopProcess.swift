@@ -196,8 +196,10 @@ public final class Nginx {
 
     /// Starts it and waits until it answers.
     ///
-    /// - Parameter more: further directives of the server; PATH stands for its folder.
-    public init(_ trust: TestTrust, more: String = "") throws {
+    /// - Parameters:
+    ///   - more: further directives of the server; PATH stands for its folder.
+    ///   - listen: parameters of its listening socket.
+    public init(_ trust: TestTrust, more: String = "", listen: String = "ssl") throws {
         folder = try TemporaryFolder()
         port = try freePort()
         try trust.write(to: folder)
@@ -215,7 +217,7 @@ public final class Nginx {
               client_body_temp_path \(path)/body; proxy_temp_path \(path)/proxy;
               fastcgi_temp_path \(path)/f; uwsgi_temp_path \(path)/u; scgi_temp_path \(path)/s;
               server {
-                listen 127.0.0.1:\(port) ssl backlog=8192;
+                listen 127.0.0.1:\(port) \(listen) backlog=8192;
                 ssl_certificate \(path)/app.pem; ssl_certificate_key \(path)/app.key;
                 ssl_protocols TLSv1.2 TLSv1.3;
                 \(more.replacingOccurrences(of: "PATH", with: path))

@@ -9,13 +9,7 @@ extension Upstream {
         plaintext = table.boolean("plaintext") ?? false
         trust = table.table("trust", label: "trust").map { Trust($0) }
         clientCertificate = table.string("client_certificate")
-        if let version = table.string("protocol"), version.value != "http/1.1" {
-            table.complain(
-                at: version.position,
-                "protocol \"\(version.value)\" is not spoken to servers",
-                fix: "use \"http/1.1\""
-            )
-        }
+        version = table.word("protocol", HTTPVersion.self) ?? .http11
         balance = table.word("balance", Balance.self) ?? .leastConnections
         hash = Self.hash(table, balance)
         sticky = table.table("sticky", label: "sticky").map { Sticky($0) }

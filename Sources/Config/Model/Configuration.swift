@@ -250,10 +250,22 @@ public struct Upstream: Sendable {
         public internal(set) var total: UInt64?
     }
 
+    /// What is spoken to servers.
+    public enum HTTPVersion: String, Sendable, CaseIterable {
+        /// RFC 9112.
+        case http11 = "http/1.1"
+        /// RFC 9113; servers that do not agree by ALPN are refused.
+        case http2 = "h2"
+        /// HTTP/2 where the server agrees to it by ALPN, otherwise HTTP/1.1.
+        case auto
+    }
+
     /// What sites call it.
     public let name: String
     /// Where it is defined.
     public let position: Position
+    /// What is spoken to servers.
+    public let version: HTTPVersion
     /// The servers, at least one.
     public let servers: [UpstreamServer]
     /// The name that is sent and verified; nil for each server's own.

@@ -218,7 +218,7 @@ final class HTTP2ClientConnection {
                 begin(stream, worker)
             case .closed(let stream, let code): closed(stream, code, worker)
             case .refusedStream: worker.metrics.add(.http2StreamsRefused)
-            case .goAway: break
+            case .goAway, .interim: break
             }
         }
         if session.streams.isEmpty, idleSince == 0 { idleSince = worker.now }
@@ -290,7 +290,7 @@ final class HTTP2ClientConnection {
         guard !full.isEmpty else { return }
         full.removeAll { stream in
             guard stream.outbound.count < Transport.highWater / 2 else { return false }
-            if let place = stream.exchange.flatMap({ worker.exchange($0) })?.server { worker.touch(place) }
+            if let server = stream.exchange.flatMap({ worker.exchange($0) })?.server { worker.touch(server.connection) }
             return true
         }
     }

@@ -18,7 +18,7 @@ final class Exchange {
 
     private(set) var state = ExchangeState()
     private(set) var client: ClientPlace?
-    private(set) var server: Token?
+    private(set) var server: ServerStream?
     private(set) var route: Route?
     /// Which of the pool's servers have been tried, one bit each.
     private(set) var tried: UInt64 = 0
@@ -45,13 +45,15 @@ final class Exchange {
 
     /// Whether the server authenticates the connection: it is this client's then, for as long as both last.
     private(set) var isBound = false
+    /// Whether only a connection in HTTP/1.1 will do: for another protocol, or for authentication.
+    var needsHTTP1 = false
     /// Whether both sides speak another protocol now.
     private(set) var isTunnel = false
 
     /// Whether the server's side takes more of the request's body now.
     func takesBody(_ worker: Worker) -> Bool {
-        guard state.request == .forwarding, let server = upstream(worker) else { return false }
-        return server.transport.outbound.count < Transport.highWater
+        guard state.request == .forwarding else { return false }
+        return serverSide(worker)?.takesBody ?? false
     }
 
     // MARK: what the client's side says
@@ -91,6 +93,7 @@ final class Exchange {
                 }
                 isBound = true
             }
+            needsHTTP1 = isBound || request.upgrade != nil
             worker.metrics.add(.requests, upstream: route.pool)
             seekServer(worker)
         case .misdirected: respond(421, because: "the host is not served on this connection", worker)
@@ -132,7 +135,7 @@ final class Exchange {
 
     /// Hands on a piece of the request's body.
     func forwardBody(_ bytes: Span<UInt8>, _ worker: Worker) {
-        guard let server = upstream(worker), !bytes.isEmpty else { return }
+        guard let server = serverSide(worker), !bytes.isEmpty else { return }
         state.bodyForwarded()
         server.sendBody(bytes, worker)
     }
@@ -140,7 +143,7 @@ final class Exchange {
     /// The request is whole.
     func endRequest(trailers: borrowing HeaderBlock, _ worker: Worker) {
         guard client != nil else { return }
-        upstream(worker)?.sendEnd(trailers: trailers, worker)
+        serverSide(worker)?.sendEnd(trailers: trailers, worker)
         times.requestEnd = worker.nowMicroseconds
         perform(state.requestEnded(), worker)
     }
@@ -169,16 +172,34 @@ final class Exchange {
 
     /// A verified connection is ours: send the head.
     func serverReady(_ connection: UpstreamConnection, _ worker: Worker) {
-        server = connection.token
-        times.connected = worker.nowMicroseconds
-        serverFacts = connection.facts(worker)
-        guard let client, let side = clientSide(worker) else { return }
+        server = ServerStream(connection: connection.token)
+        guard let side = clientSide(worker) else { return }
         connection.sendHead(request, side.identity.forwardingContext(requestID, worker), worker)
+        serverTook(connection.facts(), worker)
+    }
+
+    /// A verified connection that others share takes us too.
+    func serverReady(_ connection: HTTP2UpstreamConnection, _ worker: Worker) {
+        guard let side = clientSide(worker) else { return }
+        let context = side.identity.forwardingContext(requestID, worker)
+        guard let stream = connection.begin(self, context, worker) else {
+            worker.pools[connection.place.pool].exchangeEnded(at: connection.place.endpoint, worker)
+            server = nil
+            worker.seekLater(token)
+            return
+        }
+        server = stream
+        serverTook(connection.facts(), worker)
+    }
+
+    private func serverTook(_ facts: ServerFacts, _ worker: Worker) {
+        times.connected = worker.nowMicroseconds
+        serverFacts = facts
         state.serverTook(
             hasBody: request.framing != .none && request.framing != .length(0),
             upgrades: request.upgrade != nil
         )
-        worker.touch(client.connection)
+        if let client { worker.touch(client.connection) }
     }
 
     /// An interim response (RFC 9110 §15.2) passes through.
@@ -297,11 +318,12 @@ final class Exchange {
         }
         switch worker.pools[route.pool].lease(for: self, worker) {
         case .ready(let connection): connection.resume(for: token, worker)
-        case .pending(let connection): server = connection
+        case .shared(let connection): serverReady(connection, worker)
+        case .pending(let dial): server = ServerStream(connection: dial)
         case .queued: break
         case .failed(let reason):
             // The reason of the last attempt says more than "no server left".
-            if failure == nil { failure = reason.description }
+            if failure == nil || reason.explainsMore { failure = reason.description }
             perform(state.serverFailed(repeatable: false), failureStatus: lastFailureStatus ?? reason.status, worker)
         }
     }
@@ -309,7 +331,7 @@ final class Exchange {
     /// The connection that was authenticated for this client, if it still stands.
     private func boundConnection(_ route: Route, _ worker: Worker) -> UpstreamConnection? {
         guard case .http1(let client)? = clientSide(worker), let bound = client.boundServer,
-            let connection = worker.upstream(bound), connection.isWaitingForOwner, connection.pool == route.pool
+            let connection = worker.upstream(bound), connection.isWaitingForOwner, connection.place.pool == route.pool
         else { return nil }
         isBound = true
         return connection
@@ -356,10 +378,10 @@ final class Exchange {
 
     private func releaseServer(reuse: Bool, _ worker: Worker) {
         if let route { worker.pools[route.pool].forget(token) }
-        guard let connection = upstream(worker) else { return }
+        guard let side = serverSide(worker) else { return }
         server = nil
-        guard isBound else {
-            connection.exchangeEnded(reuse: reuse, worker)
+        guard isBound, case .http1(let connection) = side else {
+            side.exchangeEnded(token, reuse: reuse, worker)
             return
         }
         // Whoever else got this connection would be taken for this client.
@@ -400,6 +422,7 @@ final class Exchange {
         serverFacts = ServerFacts()
         isTunnel = false
         isBound = false
+        needsHTTP1 = false
     }
 
     func clientSide(_ worker: Worker) -> ClientSide? {
@@ -407,9 +430,15 @@ final class Exchange {
         return worker.clientSide(client)
     }
 
-    private func upstream(_ worker: Worker) -> UpstreamConnection? {
+    private func serverSide(_ worker: Worker) -> ServerSide? {
         guard let server else { return nil }
-        return worker.upstream(server)
+        return worker.serverSide(server)
+    }
+
+    /// The connection that was waited for went to another exchange: look again.
+    func seekOther(_ worker: Worker) {
+        server = nil
+        worker.seekLater(token)
     }
 }
 

@@ -67,6 +67,9 @@ struct Transport: ~Copyable {
     /// What the TLS handshake agreed on; nil in plain.
     private(set) var facts: TLSFacts?
 
+    /// How connecting has ended.
+    borrowing func checkConnected() throws(Errno) { try Socket.connectResult(descriptor) }
+
     /// Puts TLS on a socket that has just been connected.
     mutating func start(_ connection: consuming TLSConnection) { tls = consume connection }
 

@@ -5,15 +5,11 @@ import Platform
 import TLS
 import Telemetry
 
-/// One connection to a server: connects, verifies, carries one exchange after another, rests in the pool between them.
+/// One connection to a server in HTTP/1.1: carries one exchange after another, rests in the pool between them.
 ///
 /// *Ownership:* the worker owns it through its slab; the exchange and the pool know it by token.
 final class UpstreamConnection {
     enum Phase: Equatable {
-        /// TCP is connecting. Next: handshaking, or idle in plain.
-        case connecting
-        /// TLS is shaking hands; no byte of a request is sent before it has verified the server.
-        case handshaking
         /// In the pool. Next: head.
         case idle
         /// A request is on its way or sent; the response's head is awaited.
@@ -28,11 +24,9 @@ final class UpstreamConnection {
     private static let mostInterim = 32
 
     let token: Token
-    let pool: Int
-    let endpoint: Int
-    let address: SocketAddress
+    let place: ServerPlace
     var transport: Transport
-    private(set) var phase = Phase.connecting
+    private(set) var phase = Phase.idle
     private var exchange: Token?
     /// The client that the server has authenticated this connection for; nobody else is served.
     private var owner: Token?
@@ -52,41 +46,28 @@ final class UpstreamConnection {
     private var endsWriting = false
     var isTouched = false
 
-    init(token: Token, pool: Int, endpoint: Int, address: SocketAddress, transport: consuming Transport, headLimit: Int)
-    {
+    init(token: Token, place: ServerPlace, transport: consuming Transport, headLimit: Int) {
         self.token = token
-        self.pool = pool
-        self.endpoint = endpoint
-        self.address = address
-        self.transport = transport
+        self.place = place
+        self.transport = consume transport
         parser = ResponseParser(limit: headLimit)
     }
 
-    /// Waits for the connection to stand, on behalf of `exchange`.
-    ///
-    /// Even a socket that is connected already goes on in its own turn: nothing here calls back.
-    func start(for exchange: Token, _ worker: Worker) {
-        self.exchange = exchange
-        setDeadline(worker.pools[pool].settings.timeouts.connect, worker)
-    }
-
-    /// Takes an idle connection out of the pool for `exchange`.
+    /// Begins with `exchange`, on a connection that has just been made or has rested.
     func resume(for exchange: Token, _ worker: Worker) {
         self.exchange = exchange
         beginExchange(worker)
     }
 
     /// What the log says about this connection.
-    func facts(_ worker: Worker) -> ServerFacts {
-        ServerFacts(endpoint: endpoint, address: address, tls: transport.facts, reused: served > 1)
+    func facts() -> ServerFacts {
+        ServerFacts(endpoint: place.endpoint, address: place.address, tls: transport.facts, reused: served > 1)
     }
 
     // MARK: events
 
     func ready(_ readiness: Readiness, _ worker: Worker) {
         switch phase {
-        case .connecting: finishConnecting(worker)
-        case .handshaking: shakeHands(worker)
         case .idle, .head, .body:
             if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
             worker.touch(token)
@@ -114,7 +95,6 @@ final class UpstreamConnection {
     func timedOut(_ worker: Worker) {
         guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
         switch phase {
-        case .connecting, .handshaking: fail(.connectTimeout, worker)
         case .idle: close(worker)
         case .head, .body:
             worker.metrics.add(.upstreamTimeouts)
@@ -132,11 +112,7 @@ final class UpstreamConnection {
         guard phase != .closed else { return }
         let hasRoom = transport.inbound.count < room(worker)
         if hasRoom, transport.holdsMore { worker.readAgain(token) }
-        transport.updateInterest(
-            reading: hasRoom,
-            connecting: phase == .connecting,
-            poller: worker.poller
-        )
+        transport.updateInterest(reading: hasRoom, poller: worker.poller)
     }
 
     /// How much may wait; a head that is longer than allowed has to be read beyond its limit to be refused.
@@ -190,8 +166,8 @@ final class UpstreamConnection {
             // It lasts as long as the client's connection, whose own time limits hold.
             deadline.clear()
         } else {
-            setDeadline(worker.pools[pool].settings.timeouts.idle, worker)
-            worker.pools[pool].rest(self, worker)
+            setDeadline(worker.pools[place.pool].settings.timeouts.idle, worker)
+            worker.pools[place.pool].rest(token, at: place.endpoint, worker)
         }
         worker.touch(token)
     }
@@ -213,58 +189,8 @@ final class UpstreamConnection {
         deadline.clear()
         worker.metrics.add(.upstreamConnectionsActive, -1)
         // One that belongs to a client has never gone back to the pool.
-        worker.pools[pool].closed(self, wasIdle: wasIdle && owner == nil, worker)
+        worker.pools[place.pool].closed(token, at: place.endpoint, wasIdle: wasIdle && owner == nil, worker)
         worker.remove(token)
-    }
-
-    // MARK: connecting
-
-    private func finishConnecting(_ worker: Worker) {
-        do throws(Errno) {
-            try Socket.connectResult(transport.descriptor)
-        } catch {
-            fail(.connect(error), worker)
-            return
-        }
-        beginTLS(worker)
-    }
-
-    private func beginTLS(_ worker: Worker) {
-        guard let context = worker.pools[pool].context(of: endpoint) else {
-            phase = .idle
-            standing(worker)
-            return
-        }
-        do throws(TLSError) {
-            transport.start(
-                try TLSConnection(connecting: context, endpoint: endpoint, descriptor: transport.descriptor.raw)
-            )
-        } catch {
-            fail(.handshake(error), worker)
-            return
-        }
-        phase = .handshaking
-        shakeHands(worker)
-    }
-
-    private func shakeHands(_ worker: Worker) {
-        do throws(TLSError) {
-            guard try transport.handshake() else {
-                transport.updateInterest(reading: true, poller: worker.poller)
-                return
-            }
-        } catch {
-            fail(.handshake(error), worker)
-            return
-        }
-        worker.metrics.add(.upstreamHandshakes)
-        if transport.facts?.resumed == true { worker.metrics.add(.upstreamResumed) }
-        standing(worker)
-    }
-
-    private func standing(_ worker: Worker) {
-        worker.pools[pool].stands(self)
-        beginExchange(worker)
     }
 
     private func beginExchange(_ worker: Worker) {
@@ -274,7 +200,7 @@ final class UpstreamConnection {
         interim = 0
         outBefore = transport.bytesOut
         parser.reset()
-        setDeadline(worker.pools[pool].settings.timeouts.response, worker)
+        setDeadline(worker.pools[place.pool].settings.timeouts.response, worker)
         guard let exchange = currentExchange(worker) else {
             close(worker)
             return
@@ -323,7 +249,7 @@ final class UpstreamConnection {
             return true
         }
         phase = .body
-        worker.pools[pool].answered(self, worker)
+        worker.pools[place.pool].answered(place.endpoint, worker)
         switch exchange.response.framing {
         case .length(let length): remaining = length
         case .chunked: decoder = ChunkedDecoder()
@@ -441,20 +367,19 @@ final class UpstreamConnection {
 
     private func fail(_ reason: UpstreamFailure, _ worker: Worker) {
         guard phase != .closed else { return }
-        let untouched = phase == .connecting || phase == .handshaking
         let stale = served > 1 && !responseBytesSeen
         let exchange = currentExchange(worker)
         self.exchange = nil
         let isFault = exchange != nil && reason.isServerFault(stale: stale)
-        worker.pools[pool].failed(self, reason, untouched: untouched, isFault: isFault, worker)
-        if let exchange { exchange.note(facts(worker)) }
+        worker.pools[place.pool].failed(place, reason, untouched: false, isFault: isFault, worker)
+        if let exchange { exchange.note(facts()) }
         transport.abort()
         close(worker)
         guard let exchange else { return }
         let unseen = transport.bytesOut == outBefore
         exchange.serverFailed(
             reason,
-            repeatable: untouched || (stale && (unseen || exchange.request.method.isIdempotent)),
+            repeatable: stale && (unseen || exchange.request.method.isIdempotent),
             worker
         )
     }
@@ -465,7 +390,7 @@ final class UpstreamConnection {
     }
 
     private func refreshDeadline(_ worker: Worker) {
-        let timeouts = worker.pools[pool].settings.timeouts
+        let timeouts = worker.pools[place.pool].settings.timeouts
         setDeadline(isTunnel ? timeouts.tunnel : timeouts.response, worker)
     }
 

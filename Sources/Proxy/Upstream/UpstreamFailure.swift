@@ -1,4 +1,5 @@
 import HTTP
+import HTTP2
 import Platform
 import TLS
 
@@ -14,6 +15,14 @@ enum UpstreamFailure: Error, CustomStringConvertible {
     case broken(TransportError)
     /// The server ended the connection before the response was whole.
     case closedEarly
+    /// The server does not speak HTTP/2, which the configuration asks for.
+    case noHTTP2
+    /// The exchange needs HTTP/1.1, and the configuration allows HTTP/2 only.
+    case needsHTTP1
+    /// HTTP/2 with the server failed.
+    case http2(HTTP2Error)
+    /// The server broke the stream off; RFC 9113 §7 code.
+    case streamReset(UInt32)
     /// No answer in time.
     case responseTimeout
     /// Nothing went over an upgraded connection for too long.
@@ -38,7 +47,10 @@ enum UpstreamFailure: Error, CustomStringConvertible {
         switch self {
         case .connectTimeout, .responseTimeout, .tunnelTimeout: 504
         case .noServer, .busy, .queueFull, .maintenance: 503
-        case .connect, .handshake, .broken, .closedEarly, .badResponse, .badBody, .unexpectedUpgrade: 502
+        case .connect, .handshake, .broken, .closedEarly, .badResponse, .badBody, .unexpectedUpgrade, .noHTTP2,
+            .needsHTTP1, .http2,
+            .streamReset:
+            502
         }
     }
 
@@ -51,6 +63,11 @@ enum UpstreamFailure: Error, CustomStringConvertible {
         case .closedEarly: "the server closed before its response was whole"
         case .responseTimeout: "no response in time"
         case .tunnelTimeout: "nothing went over the upgraded connection for too long"
+        case .noHTTP2: "the server does not speak HTTP/2 (ALPN), which the upstream's protocol asks for"
+        case .needsHTTP1:
+            "WebSocket, NTLM and Negotiate need HTTP/1.1 to the server: set the upstream's protocol to \"auto\""
+        case .http2(let error): error.description
+        case .streamReset(let code): "the server reset the stream (code \(code))"
         case .badResponse(let error): "invalid response: \(error.reason)"
         case .badBody(let error): "invalid response body: \(error)"
         case .unexpectedUpgrade: "the server switched protocols without being asked to"
@@ -61,15 +78,24 @@ enum UpstreamFailure: Error, CustomStringConvertible {
         }
     }
 
+    /// Whether it tells more than what an earlier attempt failed for.
+    var explainsMore: Bool {
+        if case .needsHTTP1 = self { return true }
+        return false
+    }
+
     /// Whether it speaks against the server.
     ///
     /// - Parameter stale: whether a connection that had rested in the pool broke before it brought anything: a server
     ///   may close such a one at any time (RFC 9112 §9.5).
     func isServerFault(stale: Bool) -> Bool {
         switch self {
-        case .connect, .connectTimeout, .handshake, .responseTimeout, .badResponse, .badBody, .unexpectedUpgrade: true
+        case .connect, .connectTimeout, .handshake, .responseTimeout, .badResponse, .badBody, .unexpectedUpgrade,
+            .noHTTP2, .http2,
+            .streamReset:
+            true
         case .broken, .closedEarly: !stale
-        case .tunnelTimeout, .noServer, .busy, .queueFull, .maintenance: false
+        case .tunnelTimeout, .needsHTTP1, .noServer, .busy, .queueFull, .maintenance: false
         }
     }
 }

@@ -15,6 +15,12 @@ final class UpstreamPool {
         var addresses: [SocketAddress]
         var nextAddress = 0
         var idle: [Token] = []
+        /// Connections in HTTP/2 that may take more exchanges.
+        var shared: [Token] = []
+        /// A connection that is being made and may turn out to be one to share.
+        var dial: Token?
+        /// It has shown that it does not speak HTTP/2.
+        var speaksHTTP1 = false
         /// Connections, resting or not.
         var open = 0
         /// Attempts in a row that reached nobody; a name may have several addresses.
@@ -24,6 +30,8 @@ final class UpstreamPool {
     enum Lease {
         /// An idle connection, taken.
         case ready(UpstreamConnection)
+        /// A connection in HTTP/2 that takes one more.
+        case shared(HTTP2UpstreamConnection)
         /// A connection that is being made.
         case pending(Token)
         /// Every allowed connection is busy; the exchange waits its turn.
@@ -35,6 +43,8 @@ final class UpstreamPool {
     let settings: Config.Upstream
     /// By server; nil when it is spoken to in plain, which the configuration allows on this host only.
     private let contexts: [ClientContext?]
+    /// The same trust with HTTP/1.1 alone on offer.
+    private let http1Contexts: [ClientContext?]
     /// Where the metrics of the first server are counted.
     private let metricsSlot: Int
     /// What keeps clients at their server; nil when nothing does.
@@ -48,6 +58,7 @@ final class UpstreamPool {
         index: Int,
         settings: Config.Upstream,
         contexts: [ClientContext?],
+        http1Contexts: [ClientContext?],
         addresses: [[SocketAddress]],
         metricsSlot: Int,
         sticky: StickyTokens?
@@ -55,6 +66,7 @@ final class UpstreamPool {
         self.index = index
         self.settings = settings
         self.contexts = contexts
+        self.http1Contexts = http1Contexts
         self.metricsSlot = metricsSlot
         self.sticky = sticky
         servers = addresses.map { Server(addresses: $0) }
@@ -64,7 +76,11 @@ final class UpstreamPool {
     }
 
     /// The trust of a server; nil in plain.
-    func context(of server: Int) -> ClientContext? { contexts[server] }
+    ///
+    /// - Parameter needsHTTP1: whether HTTP/2 is not to be offered.
+    func context(of server: Int, needsHTTP1: Bool) -> ClientContext? {
+        needsHTTP1 ? http1Contexts[server] : contexts[server]
+    }
 
     /// New addresses of a server's name; connections that stand are kept.
     func setAddresses(_ addresses: [SocketAddress], of server: Int) {
@@ -78,11 +94,13 @@ final class UpstreamPool {
     /// Finds a connection for `exchange`.
     func lease(for exchange: Exchange, _ worker: Worker) -> Lease {
         if settings.inMaintenance { return .failed(.maintenance) }
+        if exchange.needsHTTP1, settings.version == .http2 { return .failed(.needsHTTP1) }
         let wish = wish(of: exchange, worker)
         switch balancer.choose(wish, now: worker.now) {
         case .none: return .failed(.noServer)
         case .full(let server): return wait(exchange, for: server, worker)
         case .server(let server):
+            if let lease = share(server, exchange, worker) { return lease }
             if !exchange.wantsFreshConnection, let connection = takeIdle(server, worker) {
                 began(server, worker)
                 worker.metrics.add(.poolReuses)
@@ -120,21 +138,60 @@ final class UpstreamPool {
     // MARK: what connections tell
 
     /// A connection is verified.
-    func stands(_ connection: UpstreamConnection) { servers[connection.endpoint].unreached = 0 }
-
-    /// A server has answered.
-    func answered(_ connection: UpstreamConnection, _ worker: Worker) {
-        balancer.servers[connection.endpoint].health.answered(now: worker.now)
+    func stands(_ dial: UpstreamDial) {
+        servers[dial.place.endpoint].unreached = 0
+        forgetDial(dial)
     }
 
+    /// A connection was not made.
+    func dialEnded(_ dial: UpstreamDial, _ worker: Worker) {
+        forgetDial(dial)
+        connections -= 1
+        servers[dial.place.endpoint].open -= 1
+        serveWaiting(worker)
+    }
+
+    private func forgetDial(_ dial: UpstreamDial) {
+        if servers[dial.place.endpoint].dial == dial.token { servers[dial.place.endpoint].dial = nil }
+    }
+
+    /// A server has answered.
+    func answered(_ server: Int, _ worker: Worker) { balancer.servers[server].health.answered(now: worker.now) }
+
     /// A connection has ended its exchange and may serve another.
-    func rest(_ connection: UpstreamConnection, _ worker: Worker) {
-        ended(connection.endpoint, worker)
-        if servers[connection.endpoint].idle.count >= settings.maximumIdle || worker.isDraining {
-            connection.close(worker)
+    func rest(_ connection: Token, at server: Int, _ worker: Worker) {
+        ended(server, worker)
+        servers[server].idle.append(connection)
+        if servers[server].idle.count > settings.maximumIdle || worker.isDraining {
+            worker.upstream(connection)?.close(worker)
             return
         }
-        servers[connection.endpoint].idle.append(connection.token)
+        serveWaiting(worker)
+    }
+
+    /// An exchange has ended on a connection that others share, or before there was one.
+    func exchangeEnded(at server: Int, _ worker: Worker) {
+        ended(server, worker)
+        serveWaiting(worker)
+    }
+
+    /// The server's connection turned out to be HTTP/2.
+    func share(_ connection: Token, at server: Int) {
+        servers[server].speaksHTTP1 = false
+        servers[server].shared.append(connection)
+    }
+
+    /// The server's connection turned out to be HTTP/1.1.
+    func sharesNothing(_ server: Int) { servers[server].speaksHTTP1 = true }
+
+    /// A shared connection takes no more exchanges.
+    func sharedIsFull(_ connection: Token, at server: Int) { servers[server].shared.removeAll { $0 == connection } }
+
+    /// A shared connection is gone; its exchanges have been counted out.
+    func sharedClosed(_ connection: Token, at server: Int, _ worker: Worker) {
+        sharedIsFull(connection, at: server)
+        connections -= 1
+        servers[server].open -= 1
         serveWaiting(worker)
     }
 
@@ -144,24 +201,24 @@ final class UpstreamPool {
     ///   - untouched: whether the server could not even be reached and verified.
     ///   - isFault: whether the failure speaks against the server.
     func failed(
-        _ connection: UpstreamConnection,
+        _ place: ServerPlace,
         _ reason: UpstreamFailure,
         untouched: Bool,
         isFault: Bool,
         _ worker: Worker
     ) {
-        worker.report(reason, of: connection)
-        if isFault { failed(connection.endpoint, untouched: untouched, worker) }
+        worker.report(reason, of: place)
+        if isFault { failed(place.endpoint, untouched: untouched, worker) }
     }
 
     /// A connection is gone.
-    func closed(_ connection: UpstreamConnection, wasIdle: Bool, _ worker: Worker) {
+    func closed(_ connection: Token, at server: Int, wasIdle: Bool, _ worker: Worker) {
         connections -= 1
-        servers[connection.endpoint].open -= 1
+        servers[server].open -= 1
         if wasIdle {
-            servers[connection.endpoint].idle.removeAll { $0 == connection.token }
+            servers[server].idle.removeAll { $0 == connection }
         } else {
-            ended(connection.endpoint, worker)
+            ended(server, worker)
         }
         serveWaiting(worker)
     }
@@ -224,6 +281,22 @@ final class UpstreamPool {
         return nil
     }
 
+    /// A connection in HTTP/2 to the server that takes one more exchange, or one that is being made.
+    private func share(_ server: Int, _ exchange: Exchange, _ worker: Worker) -> Lease? {
+        guard settings.version != .http11, !exchange.needsHTTP1, !servers[server].speaksHTTP1 else { return nil }
+        for token in servers[server].shared {
+            guard let connection = worker.http2Upstream(token), connection.hasRoom else { continue }
+            began(server, worker)
+            worker.metrics.add(.poolReuses)
+            return .shared(connection)
+        }
+        guard let token = servers[server].dial, let dial = worker.dial(token) else { return nil }
+        exchange.markTried(server, addresses: servers[server].addresses.count)
+        began(server, worker)
+        dial.join(exchange.token)
+        return .pending(token)
+    }
+
     /// The limits count resting connections too: one of them goes where a new one is needed more.
     private func makeRoom(at server: Int, _ worker: Worker) {
         if let limit = settings.servers[server].maximumConnections, servers[server].open >= limit {
@@ -246,17 +319,18 @@ final class UpstreamPool {
         let address = addresses[servers[server].nextAddress % addresses.count]
         do throws(Errno) {
             let attempt = try Socket.connect(to: address)
-            let connection = try worker.adopt(
+            let dial = try worker.dial(
                 attempt.takeDescriptor(),
-                pool: index,
-                endpoint: server,
-                address: address
+                ServerPlace(pool: index, endpoint: server, address: address),
+                needsHTTP1: exchange.needsHTTP1 || settings.version == .http11,
+                for: exchange.token
             )
             connections += 1
             servers[server].open += 1
             began(server, worker)
-            connection.start(for: exchange.token, worker)
-            return .pending(connection.token)
+            if !dial.needsHTTP1 { servers[server].dial = dial.token }
+            dial.start(worker)
+            return .pending(dial.token)
         } catch {
             failed(server, untouched: true, worker)
             exchange.noteFailure(.connect(error))

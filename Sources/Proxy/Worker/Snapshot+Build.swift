@@ -36,11 +36,14 @@ extension Snapshot {
     }
 
     /// The trust of an upstream; nil when it is spoken to in plain on this host.
+    ///
+    /// - Parameter version: what is offered by ALPN.
     static func context(
         for upstream: Upstream,
         _ bundle: Bundle,
         _ store: CertificateStore,
-        _ configuration: Configuration
+        _ configuration: Configuration,
+        version: Upstream.HTTPVersion = .http11
     ) throws -> [ClientContext?] {
         guard let trust = upstream.trust else { return upstream.servers.map { _ in nil } }
         let pins = trust.pins.compactMap { PublicKeyPin(digest: $0.digest) }
@@ -52,7 +55,7 @@ extension Snapshot {
                 name: upstream.serverName ?? server.value.hostName,
                 identity: identity,
                 policy: TLSPolicy(configuration.tls.policy),
-                alpn: ["http/1.1"]
+                alpn: version.names
             )
         }
     }
@@ -107,6 +110,17 @@ extension Endpoint {
         switch self {
         case .ip(_, let port), .name(_, let port): port
         case .unix: nil
+        }
+    }
+}
+
+extension Upstream.HTTPVersion {
+    /// The names in ALPN (RFC 7301), the preferred one first.
+    var names: [String] {
+        switch self {
+        case .http11: ["http/1.1"]
+        case .http2: ["h2"]
+        case .auto: ["h2", "http/1.1"]
         }
     }
 }

@@ -34,6 +34,8 @@ final class Snapshot {
     private let tickets: TicketKeys
     /// By upstream, then by server: each server has a name of its own to verify.
     private let contexts: [[ClientContext?]]
+    /// The same with HTTP/1.1 alone on offer.
+    private let http1Contexts: [[ClientContext?]]
     private let addresses: [[[SocketAddress]]]
     private let routes: [Route]
     /// By upstream: what sticky cookies are made with, where a file says.
@@ -58,7 +60,11 @@ final class Snapshot {
         self.routes = routes
         let store = try CertificateStore(bundle, configuration)
         tables = try Self.tables(plan, bindings, store, configuration, tickets)
-        contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, store, configuration) }
+        http1Contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, store, configuration) }
+        contexts = try zip(configuration.upstreams, http1Contexts).map { upstream, http1 in
+            guard upstream.version != .http11 else { return http1 }
+            return try Self.context(for: upstream, bundle, store, configuration, version: upstream.version)
+        }
         stickySecrets = configuration.upstreams.map { bundle.resources[CertificateStore.stickyName($0.name)] }
         databases = try Self.databases(bundle, store, configuration, tickets, updates)
         addresses = configuration.upstreams.enumerated().map { index, upstream in
@@ -84,6 +90,7 @@ final class Snapshot {
                 index: index,
                 settings: settings,
                 contexts: contexts[index],
+                http1Contexts: http1Contexts[index],
                 addresses: addresses[index],
                 metricsSlot: metricsSlot,
                 sticky: stickyTokens(index)

@@ -34,7 +34,7 @@ extension Worker {
     }
 
     /// A server failed; a failure of trust is counted and logged apart.
-    func report(_ reason: UpstreamFailure, of connection: UpstreamConnection) {
+    func report(_ reason: UpstreamFailure, of place: ServerPlace) {
         var isTrust = false
         switch reason {
         case .handshake(.verification(let failure)):
@@ -43,11 +43,12 @@ extension Worker {
             if case .pinMismatch = failure { metrics.add(.pinMismatches) }
         case .connect, .connectTimeout, .handshake: metrics.add(.upstreamConnectFailures)
         case .responseTimeout: metrics.add(.upstreamTimeouts)
-        case .tunnelTimeout, .broken, .closedEarly, .badResponse, .badBody, .unexpectedUpgrade, .noServer, .busy,
+        case .noHTTP2, .needsHTTP1, .http2, .streamReset, .tunnelTimeout, .broken, .closedEarly, .badResponse, .badBody,
+            .unexpectedUpgrade, .noServer, .busy,
             .queueFull, .maintenance:
             break
         }
-        log.server(pools[connection.pool].settings.name, connection.address, reason.description, isTrust: isTrust)
+        log.server(pools[place.pool].settings.name, place.address, reason.description, isTrust: isTrust)
     }
 
     private func count(_ exchange: Exchange) {

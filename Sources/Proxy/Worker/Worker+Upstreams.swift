@@ -1,5 +1,7 @@
 import Bytes
 import Config
+import HTTP2
+import Platform
 import Telemetry
 
 /// What a worker does for its upstreams beside serving exchanges.
@@ -18,5 +20,103 @@ extension Worker {
             let server = pool.settings.servers.firstIndex(where: { $0.value.description == update.server })
         else { return }
         pool.checked(server, isUp: update.isUp, self)
+    }
+
+    // MARK: connections to servers
+
+    func upstream(_ token: Token) -> UpstreamConnection? {
+        guard case .upstream(let connection) = handlers[token] else { return nil }
+        return connection
+    }
+
+    func http2Upstream(_ token: Token) -> HTTP2UpstreamConnection? {
+        guard case .http2Upstream(let connection) = handlers[token] else { return nil }
+        return connection
+    }
+
+    func dial(_ token: Token) -> UpstreamDial? {
+        guard case .dial(let dial) = handlers[token] else { return nil }
+        return dial
+    }
+
+    /// The server's side of an exchange, unless it is gone.
+    func serverSide(_ place: ServerStream) -> ServerSide? {
+        switch handlers[place.connection] {
+        case .dial(let dial): return .dial(dial)
+        case .upstream(let connection): return .http1(connection)
+        case .http2Upstream(let connection):
+            guard let stream = connection.session.stream(place.stream) else { return nil }
+            return .http2(connection, stream)
+        case .handshake, .client, .http2, .database, .listener, .control, nil: return nil
+        }
+    }
+
+    /// Registers a connection that is being made to a server.
+    func dial(
+        _ descriptor: consuming FileDescriptor,
+        _ place: ServerPlace,
+        needsHTTP1: Bool,
+        for exchange: Token
+    ) throws(Errno) -> UpstreamDial {
+        let token = handlers.reserve()
+        do throws(Errno) {
+            try poller.add(descriptor, token, .write)
+        } catch {
+            handlers.remove(token)
+            throw error
+        }
+        let dial = UpstreamDial(
+            token: token,
+            place: place,
+            transport: Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .write),
+            needsHTTP1: needsHTTP1,
+            for: exchange
+        )
+        handlers.fill(token, .dial(dial))
+        metrics.add(.upstreamConnections)
+        metrics.add(.upstreamConnectionsActive)
+        return dial
+    }
+
+    /// A connection stands and speaks HTTP/1.1: the first exchange gets it, the others look again.
+    func beginHTTP1(after dial: UpstreamDial) {
+        guard let transport = dial.takeTransport() else { return }
+        let connection = UpstreamConnection(
+            token: dial.token,
+            place: dial.place,
+            transport: transport,
+            headLimit: headLimit
+        )
+        handlers.fill(dial.token, .upstream(connection))
+        let pool = pools[dial.place.pool]
+        if !dial.needsHTTP1 { pool.sharesNothing(dial.place.endpoint) }
+        for other in dial.exchanges.dropFirst() {
+            pool.exchangeEnded(at: dial.place.endpoint, self)
+            exchange(other)?.seekOther(self)
+        }
+        guard let first = dial.exchanges.first else {
+            connection.close(self)
+            return
+        }
+        connection.resume(for: first, self)
+    }
+
+    /// A connection stands and speaks HTTP/2: all that waited for it share it.
+    func beginHTTP2(after dial: UpstreamDial) {
+        guard let transport = dial.takeTransport() else { return }
+        do throws(HTTP2Error) {
+            let connection = try HTTP2UpstreamConnection(
+                token: dial.token,
+                place: dial.place,
+                transport: transport,
+                headLimit: headLimit,
+                pool: buffers,
+                now: now
+            )
+            handlers.fill(dial.token, .http2Upstream(connection))
+            pools[dial.place.pool].share(dial.token, at: dial.place.endpoint)
+            for token in dial.exchanges { exchange(token)?.serverReady(connection, self) }
+            connection.start(self)
+        } catch { dial.fail(.http2(error), self) }
     }
 }

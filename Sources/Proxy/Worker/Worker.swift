@@ -19,7 +19,9 @@ final class Worker {
         case handshake(ClientHandshake)
         case client(ClientConnection)
         case http2(HTTP2ClientConnection)
+        case dial(UpstreamDial)
         case upstream(UpstreamConnection)
+        case http2Upstream(HTTP2UpstreamConnection)
         case database(DatabaseSession, Side)
     }
 
@@ -126,7 +128,9 @@ final class Worker {
         case .handshake(let handshake): handshake.ready(self)
         case .client(let connection): connection.ready(readiness, self)
         case .http2(let connection): connection.ready(readiness, self)
+        case .dial(let dial): dial.ready(self)
         case .upstream(let connection): connection.ready(readiness, self)
+        case .http2Upstream(let connection): connection.ready(readiness, self)
         case .database(let session, let side): session.ready(side, readiness, self)
         case .listener(let listener): accept(listener)
         case .control: try readControl()
@@ -143,8 +147,9 @@ final class Worker {
             case .client(let connection): connection.read(self)
             case .http2(let connection): connection.read(self)
             case .upstream(let connection): connection.read(self)
+            case .http2Upstream(let connection): connection.read(self)
             case .database(let session, let side): session.read(side, self)
-            case .handshake, .listener, .control, nil: break
+            case .handshake, .dial, .listener, .control, nil: break
             }
         }
     }
@@ -154,7 +159,9 @@ final class Worker {
         case .handshake(let handshake): handshake.timedOut(self)
         case .client(let connection): connection.timedOut(self)
         case .http2(let connection): connection.timedOut(self)
+        case .dial(let dial): dial.timedOut(self)
         case .upstream(let connection): connection.timedOut(self)
+        case .http2Upstream(let connection): connection.timedOut(self)
         case .database(let session, _): session.timedOut(self)
         case .listener, .control, nil: break
         }
@@ -170,8 +177,9 @@ final class Worker {
                 case .client(let connection): connection.settle(self)
                 case .http2(let connection): connection.settle(self)
                 case .upstream(let connection): connection.settle(self)
+                case .http2Upstream(let connection): connection.settle(self)
                 case .database(let session, _): session.settle(self)
-                case .handshake, .listener, .control, nil: break
+                case .handshake, .dial, .listener, .control, nil: break
                 }
             } else {
                 exchanges[seekers.removeFirst()]?.seekAgain(self)
@@ -211,10 +219,13 @@ final class Worker {
         case .upstream(let connection):
             guard !connection.isTouched else { return }
             connection.isTouched = true
+        case .http2Upstream(let connection):
+            guard !connection.isTouched else { return }
+            connection.isTouched = true
         case .database(let session, _):
             guard !session.isTouched else { return }
             session.isTouched = true
-        case .handshake, .listener, .control, nil: return
+        case .handshake, .dial, .listener, .control, nil: return
         }
         touched.append(token)
     }
@@ -232,13 +243,8 @@ final class Worker {
         case .http2(let connection):
             guard let stream = connection.session.stream(place.stream) else { return nil }
             return .http2(connection, stream)
-        case .handshake, .upstream, .database, .listener, .control, nil: return nil
+        case .handshake, .dial, .upstream, .http2Upstream, .database, .listener, .control, nil: return nil
         }
-    }
-
-    func upstream(_ token: Token) -> UpstreamConnection? {
-        guard case .upstream(let connection) = handlers[token] else { return nil }
-        return connection
     }
 
     func exchange(_ token: Token) -> Exchange? { exchanges[token] }
@@ -276,34 +282,6 @@ final class Worker {
         }
         exchange.reset()
         spareExchanges.append(exchange)
-    }
-
-    /// Registers a connection that is being made to a server.
-    func adopt(
-        _ descriptor: consuming FileDescriptor,
-        pool: Int,
-        endpoint: Int,
-        address: SocketAddress
-    ) throws(Errno) -> UpstreamConnection {
-        let token = handlers.reserve()
-        do throws(Errno) {
-            try poller.add(descriptor, token, .write)
-        } catch {
-            handlers.remove(token)
-            throw error
-        }
-        let connection = UpstreamConnection(
-            token: token,
-            pool: pool,
-            endpoint: endpoint,
-            address: address,
-            transport: Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .write),
-            headLimit: headLimit
-        )
-        handlers.fill(token, .upstream(connection))
-        metrics.add(.upstreamConnections)
-        metrics.add(.upstreamConnectionsActive)
-        return connection
     }
 
     /// Registers a connection that is being made to a database's server.
@@ -387,7 +365,7 @@ final class Worker {
             case .client(let connection): connection.drain(self)
             case .http2(let connection): connection.drain(self)
             case .database(let session, .client): session.drain(self)
-            case .handshake, .database, .upstream, .listener, .control, nil: break
+            case .handshake, .dial, .database, .upstream, .http2Upstream, .listener, .control, nil: break
             }
         }
     }
@@ -400,7 +378,7 @@ final class Worker {
             case .handshake(let handshake): handshake.close(self)
             case .client(let connection): if !connection.isTunnel { connection.close(self) }
             case .http2(let connection): if !connection.hasTunnel(self) { connection.close(self) }
-            case .database, .upstream, .listener, .control, nil: break
+            case .dial, .database, .upstream, .http2Upstream, .listener, .control, nil: break
             }
         }
     }

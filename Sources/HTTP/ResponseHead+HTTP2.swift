@@ -1,0 +1,52 @@
+import Bytes
+
+extension ResponseHead {
+    /// Overwrites this head with a response in HTTP/2's form (RFC 9113 §8.3.2), as strictly as one in HTTP/1.1's.
+    ///
+    /// - Parameters:
+    ///   - section: the fields as they came.
+    ///   - requestMethod: what was asked; it decides whether there is a body.
+    ///   - endsStream: whether no body follows.
+    public mutating func assemble(
+        from section: borrowing HeaderBlock,
+        requestMethod: Method,
+        endsStream: Bool
+    ) throws(ResponseError) {
+        removeAll()
+        guard section.count > 0, ASCII.equal(section.name(0), ":status"),
+            section.value(0).count == 3, let status = ASCII.decimal(section.value(0)), (100...599).contains(status),
+            status != 101
+        else { throw .malformedStatusLine }
+        self.status = Int(truncatingIfNeeded: status)
+        for index in 1..<section.count {
+            do throws(RequestError) {
+                try RequestHead.check(name: section.name(index), value: section.value(index))
+            } catch { throw .malformedField }
+            switch section[index].id {
+            case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade: throw .malformedField
+            case .accept, .authorization, .contentLength, .date, .expect, .forwarded, .host, .other,
+                .proxyAuthenticate, .proxyAuthorization, .te, .trailer, .underscored, .via, .wwwAuthenticate,
+                .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRequestID:
+                fields.append(name: section.name(index), value: section.value(index))
+            }
+        }
+        try frame(requestMethod, endsStream: endsStream)
+    }
+
+    private mutating func frame(_ method: Method, endsStream: Bool) throws(ResponseError) {
+        var length: UInt64?
+        if let index = fields.first(.contentLength) {
+            guard fields.count(of: .contentLength) == 1, let told = ASCII.decimal(fields.value(index)),
+                told <= UInt64(Int64.max)
+            else { throw .invalidContentLength }
+            length = told
+        }
+        if method == .head || status < 200 || status == 204 || status == 304 || endsStream {
+            framing = .none
+        } else if let length {
+            framing = .length(length)
+        } else {
+            framing = .chunked
+        }
+    }
+}

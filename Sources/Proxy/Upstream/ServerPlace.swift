@@ -1,0 +1,10 @@
+import Platform
+
+/// Which server a connection leads to: one of an upstream's, by one of its addresses.
+struct ServerPlace {
+    /// The upstream's place among all.
+    let pool: Int
+    /// The server's place in its upstream.
+    let endpoint: Int
+    let address: SocketAddress
+}

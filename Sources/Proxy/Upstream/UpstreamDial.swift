@@ -1,0 +1,156 @@
+import Bytes
+import Config
+import Platform
+import TLS
+import Telemetry
+
+/// A connection to a server that is being made: TCP, then TLS. What it agrees on decides what carries exchanges.
+///
+/// *Ownership:* the worker owns it through its slab; exchanges and the pool know it by token.
+final class UpstreamDial {
+    enum Phase: Equatable {
+        /// TCP is connecting. Next: handshaking, or done in plain.
+        case connecting
+        /// TLS is shaking hands; no byte of a request is sent before it has verified the server. Next: done.
+        case handshaking
+        /// Handed over, failed, or given up.
+        case done
+    }
+
+    let token: Token
+    let place: ServerPlace
+    /// Only HTTP/1.1 is offered.
+    let needsHTTP1: Bool
+    /// On whose behalf, in the order they came; all of them get the connection if it can be shared.
+    private(set) var exchanges: [Token]
+    private(set) var phase = Phase.connecting
+    private var transport: Transport?
+    private var deadline = Deadline()
+
+    init(token: Token, place: ServerPlace, transport: consuming Transport, needsHTTP1: Bool, for exchange: Token) {
+        self.token = token
+        self.place = place
+        self.needsHTTP1 = needsHTTP1
+        self.transport = consume transport
+        exchanges = [exchange]
+    }
+
+    /// Even a socket that is connected already goes on in its own turn: nothing here calls back.
+    func start(_ worker: Worker) {
+        let limit = worker.pools[place.pool].settings.timeouts.connect
+        deadline.set(after: limit, now: worker.now, token: token, wheel: &worker.wheel)
+    }
+
+    /// Another exchange waits for the same connection.
+    func join(_ exchange: Token) { exchanges.append(exchange) }
+
+    /// An exchange does not need the connection any more; without any, it is not made.
+    func leave(_ exchange: Token, _ worker: Worker) {
+        guard phase != .done else { return }
+        exchanges.removeAll { $0 == exchange }
+        worker.pools[place.pool].exchangeEnded(at: place.endpoint, worker)
+        if exchanges.isEmpty { end(worker) }
+    }
+
+    /// Hands the transport over; once.
+    func takeTransport() -> Transport? { transport.take() }
+
+    func ready(_ worker: Worker) {
+        switch phase {
+        case .connecting: finishConnecting(worker)
+        case .handshaking: shakeHands(worker)
+        case .done: break
+        }
+    }
+
+    func timedOut(_ worker: Worker) {
+        guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
+        fail(.connectTimeout, worker)
+    }
+
+    private func finishConnecting(_ worker: Worker) {
+        do throws(Errno) {
+            try checkConnected()
+        } catch {
+            fail(.connect(error), worker)
+            return
+        }
+        guard let context = worker.pools[place.pool].context(of: place.endpoint, needsHTTP1: needsHTTP1) else {
+            stand(worker)
+            return
+        }
+        do throws(TLSError) {
+            try startTLS(context)
+        } catch {
+            fail(.handshake(error), worker)
+            return
+        }
+        phase = .handshaking
+        shakeHands(worker)
+    }
+
+    private func checkConnected() throws(Errno) {
+        if transport != nil { try transport?.checkConnected() }
+    }
+
+    private func startTLS(_ context: ClientContext) throws(TLSError) {
+        guard let raw = transport?.descriptor.raw else { return }
+        transport?.start(try TLSConnection(connecting: context, endpoint: place.endpoint, descriptor: raw))
+    }
+
+    private func shakeHands(_ worker: Worker) {
+        do throws(TLSError) {
+            guard try transport?.handshake() == true else {
+                transport?.updateInterest(reading: true, poller: worker.poller)
+                return
+            }
+        } catch {
+            fail(.handshake(error), worker)
+            return
+        }
+        worker.metrics.add(.upstreamHandshakes)
+        if transport?.facts?.resumed == true { worker.metrics.add(.upstreamResumed) }
+        if worker.pools[place.pool].settings.version == .http2, transport?.facts?.alpn != "h2" {
+            fail(.noHTTP2, worker)
+            return
+        }
+        stand(worker)
+    }
+
+    private func stand(_ worker: Worker) {
+        phase = .done
+        deadline.clear()
+        worker.pools[place.pool].stands(self)
+        if transport?.facts?.alpn == "h2" {
+            worker.beginHTTP2(after: self)
+        } else {
+            worker.beginHTTP1(after: self)
+        }
+    }
+
+    func fail(_ reason: UpstreamFailure, _ worker: Worker) {
+        guard phase != .done else { return }
+        let waiting = exchanges
+        let facts = ServerFacts(endpoint: place.endpoint, address: place.address, tls: transport?.facts, reused: false)
+        exchanges = []
+        let pool = worker.pools[place.pool]
+        pool.failed(place, reason, untouched: true, isFault: true, worker)
+        transport?.abort()
+        for _ in waiting { pool.exchangeEnded(at: place.endpoint, worker) }
+        end(worker)
+        for token in waiting {
+            guard let exchange = worker.exchange(token) else { continue }
+            exchange.note(facts)
+            exchange.serverFailed(reason, repeatable: true, worker)
+        }
+    }
+
+    private func end(_ worker: Worker) {
+        phase = .done
+        deadline.clear()
+        transport = nil
+        worker.metrics.add(.upstreamConnectionsActive, -1)
+        worker.pools[place.pool].dialEnded(self, worker)
+        worker.remove(token)
+    }
+}
