@@ -108,6 +108,7 @@ extension ClientConnection {
         case .length:
             let count = Int(min(UInt64(transport.inbound.count), remaining))
             exchange.forwardBody(transport.inbound.bytes.extracting(first: count), worker)
+            exchange.bytesFromClient += UInt64(count)
             transport.consume(count)
             remaining -= UInt64(count)
             if remaining == 0 { endRequest(exchange, worker) }
@@ -125,6 +126,7 @@ extension ClientConnection {
             exchange.breakRequest(error, worker)
             return false
         }
+        exchange.bytesFromClient += UInt64(offset)
         switch step {
         case .data(let range):
             guard exchange.accepts(bodyBytes: range.count, worker) else { return false }

@@ -88,6 +88,9 @@ final class UpstreamConnection {
         case .connecting: finishConnecting(worker)
         case .handshaking: shakeHands(worker)
         case .idle, .head, .body:
+            if readiness.contains(.hangUp), transport.end != .open || transport.inbound.count >= room(worker) {
+                transport.silence(worker.poller)
+            }
             if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
             worker.touch(token)
         case .closed: break
@@ -117,7 +120,6 @@ final class UpstreamConnection {
         case .connecting, .handshaking: fail(.connectTimeout, worker)
         case .idle: close(worker)
         case .head, .body:
-            worker.metrics.add(.upstreamTimeouts)
             fail(isTunnel ? .tunnelTimeout : .responseTimeout, worker)
         case .closed: break
         }
