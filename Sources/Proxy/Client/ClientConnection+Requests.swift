@@ -92,6 +92,7 @@ extension ClientConnection {
     private func readTunnel(_ exchange: Exchange, _ worker: Worker) -> Bool {
         guard exchange.takesBody(worker) else { return false }
         guard transport.inbound.isEmpty else {
+            exchange.bytesFromClient += UInt64(transport.inbound.count)
             exchange.forwardBody(transport.inbound.bytes, worker)
             transport.consume(transport.inbound.count)
             return true

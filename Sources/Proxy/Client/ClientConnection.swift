@@ -69,10 +69,14 @@ final class ClientConnection {
     // MARK: events
 
     func ready(_ readiness: Readiness, _ worker: Worker) {
-        if readiness.contains(.hangUp), transport.inbound.count >= room(worker) {
+        if readiness.contains(.hangUp) {
             // Nobody is there any more, and epoll would tell of it without end.
-            gone("the client reset its connection", worker)
-            return
+            if transport.end != .open {
+                transport.silence(worker.poller)
+            } else if transport.inbound.count >= room(worker) {
+                gone("the client reset its connection", worker)
+                return
+            }
         }
         if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
         worker.touch(token)
