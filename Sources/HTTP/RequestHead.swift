@@ -93,7 +93,8 @@ public struct RequestHead: Sendable {
         return json && !html
     }
 
-    mutating func removeAll() {
+    /// Forgets the request, keeping the memory.
+    public mutating func removeAll() {
         fields.removeAll()
         method = .get
         minorVersion = 1

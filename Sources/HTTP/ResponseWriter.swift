@@ -27,7 +27,8 @@ public enum ResponseWriter {
         case .none: keepLength(head, into: &queue)
         case .untilClose: break
         }
-        queue.append("Via: 1.1 everyhop\r\nX-Request-ID: ")
+        queue.append(head.minorVersion >= 1 ? "Via: 1.1 everyhop\r\n" : "Via: 1.0 everyhop\r\n")
+        queue.append("X-Request-ID: ")
         requestID.write(into: &queue)
         if !keepAlive {
             queue.append("\r\nConnection: close\r\n\r\n")

@@ -102,6 +102,18 @@ public enum File {
         return FileDescriptor(owning: copy)
     }
 
+    /// A standard stream for writing lines that never wait for its reader.
+    ///
+    /// A pipe is opened anew: the flag belongs to the open file, which others hold as well.
+    public static func withoutWaiting(_ raw: CInt) throws(Errno) -> FileDescriptor {
+        var status = stat()
+        if fstat(raw, &status) == 0, status.st_mode & S_IFMT == S_IFIFO {
+            let own = open("/proc/self/fd/\(raw)", O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
+            if own >= 0 { return FileDescriptor(owning: own) }
+        }
+        return try duplicate(raw)
+    }
+
     /// Memory of `size` bytes that other processes can map by descriptor (memfd_create(2)).
     public static func sharedMemory(_ name: String, size: Int) throws(Errno) -> FileDescriptor {
         let raw = everyhop_memfd(name)

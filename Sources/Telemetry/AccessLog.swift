@@ -10,9 +10,20 @@ public struct AccessLog: ~Copyable {
     /// So many bytes are worth a write of their own.
     private static let worthwhile = 32_768
 
+    private enum Kind {
+        /// A write never waits for a reader.
+        case file
+        /// A stream of its own to the journal, say.
+        case socket
+        /// Shared with other workers: only what is written at once stays together.
+        case pipe
+    }
+
+    /// What a pipe takes without waiting, and without bytes of others in between (pipe(7)).
+    private static let atomic = 4096
+
     private let descriptor: FileDescriptor
-    /// A write to a regular file never waits for a reader.
-    private let isRegular: Bool
+    private let kind: Kind
     private var waiting: [UInt8] = []
     private var sent = 0
     private var line = JSONLine()
@@ -21,7 +32,8 @@ public struct AccessLog: ~Copyable {
     /// Takes over a descriptor.
     public init(_ descriptor: consuming FileDescriptor) {
         var status = stat()
-        isRegular = fstat(descriptor.raw, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        let type = fstat(descriptor.raw, &status) == 0 ? status.st_mode & S_IFMT : 0
+        kind = type == S_IFREG ? .file : type == S_IFSOCK ? .socket : .pipe
         self.descriptor = descriptor
     }
 
@@ -49,16 +61,7 @@ public struct AccessLog: ~Copyable {
 
     private mutating func write() {
         while sent < waiting.count {
-            var count = waiting.count - sent
-            if !isRegular {
-                var entry = pollfd(fd: descriptor.raw, events: CShort(POLLOUT), revents: 0)
-                guard poll(&entry, 1, 0) == 1, entry.revents & CShort(POLLOUT) != 0 else { break }
-                // A pipe that is writable takes this much without waiting (pipe(7)).
-                count = min(count, 4096)
-            }
-            let written = waiting.withUnsafeBytes {
-                Glibc.write(descriptor.raw, $0.baseAddress.map { $0 + sent }, count)
-            }
+            let written = writeOnce()
             guard written > 0 else {
                 if written < 0, errno == EINTR { continue }
                 break
@@ -71,6 +74,24 @@ public struct AccessLog: ~Copyable {
         } else if sent > Self.limit {
             waiting.removeFirst(sent)
             sent = 0
+        }
+    }
+
+    /// As write(2), and 0 when the reader takes nothing now.
+    private func writeOnce() -> Int {
+        waiting.withUnsafeBytes { all in
+            let rest = UnsafeRawBufferPointer(rebasing: all[sent...])
+            switch kind {
+            case .file: return Glibc.write(descriptor.raw, rest.baseAddress, rest.count)
+            case .socket:
+                return send(descriptor.raw, rest.baseAddress, rest.count, CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL))
+            case .pipe:
+                var entry = pollfd(fd: descriptor.raw, events: CShort(POLLOUT), revents: 0)
+                guard poll(&entry, 1, 0) == 1, entry.revents & CShort(POLLOUT) != 0 else { return 0 }
+                var count = min(rest.count, Self.atomic)
+                if count < rest.count, let end = rest.prefix(count).lastIndex(of: 0x0A) { count = end + 1 }
+                return Glibc.write(descriptor.raw, rest.baseAddress, count)
+            }
         }
     }
 }

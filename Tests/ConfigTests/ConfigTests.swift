@@ -50,6 +50,7 @@ import Testing
     @Test(arguments: [
         ("[server]\nworkers = 0\n", "2:11", "workers is not a number of processes"),
         ("[server]\nadmin = \"0.0.0.0:9180\"\n", "2:9", "is not on this host"),
+        ("[server]\nadmin = \"127.0.0.1:443\"\n", "2:9", "admin 127.0.0.1:443 clashes with the binding of line"),
         ("[server]\nadmin = \"9180\"\n", "2:9", "has no port"), ("[server]\ndrain = \"30\"\n", "2:9", "is not a time"),
         ("[server]\ndrain = 30\n", "2:9", "drain has to be a string, not an integer"),
         ("[server]\ntrusted_proxies = [\"10.0.0.0/33\"]\n", "2:20", "is no address and no network"),

@@ -224,6 +224,132 @@ import Testing
         #expect(connection.receiveAll().hasPrefix("HTTP/1.1 421 "))
     }
 
+    @Test func `a host that has a binding of its own is 421 for the default and for a wildcard`() throws {
+        let everyhop = try start(try freePort())
+        let text = String(decoding: try File.read("\(folder.path)/everyhop.toml"), as: UTF8.self)
+        let bindings = """
+            [certificate.other]
+            self_signed = ["own.example.org"]
+            [certificate.wild]
+            self_signed = ["*.example.org"]
+            [[site]]
+            name = "other"
+            upstream = "app"
+            [[site.binding]]
+            ip = "127.0.0.1"
+            port = \(everyhop.port)
+            host = "own.example.org"
+            certificate = "other"
+            [[site]]
+            name = "wild"
+            upstream = "app"
+            [[site.binding]]
+            port = \(everyhop.port)
+            host = "*.example.org"
+            certificate = "wild"
+            [[site.binding]]
+            port = \(everyhop.port)
+            host = "same.example.org"
+            certificate = "wild"
+            """
+        try folder.write("everyhop.toml", text + "\n" + bindings)
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 2)
+        for (host, status) in [
+            ("localhost", "502"), ("own.example.org", "421"), ("any.example.org", "421"), ("example.org", "502"),
+        ] {
+            let get = Self.get.replacingOccurrences(of: "localhost", with: host)
+            #expect(try ask(everyhop, get).hasPrefix("HTTP/1.1 \(status) "), "\(host)")
+        }
+        let pem = try File.read("\(folder.path)/wild.self-signed.pem")
+        for (host, status) in [
+            ("own.example.org", "421"), ("any.example.org", "502"), ("same.example.org", "502"), ("localhost", "421"),
+        ] {
+            let wild = try ClientContext(
+                trust: .init(authoritiesPEM: pem, pins: []),
+                name: "any.example.org",
+                policy: .modern,
+                alpn: []
+            )
+            let connection = try Connection(to: everyhop.port, wild)
+            try connection.send(Self.get.replacingOccurrences(of: "localhost", with: host))
+            #expect(connection.receiveAll().hasPrefix("HTTP/1.1 \(status) "), "\(host)")
+        }
+    }
+
+    @Test func `a head that never ends is neither answered nor logged as an earlier client's request`() throws {
+        let everyhop = try start(try freePort(), server: "timeouts = { head = \"300ms\" }")
+        let other =
+            "HEAD /of-another HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+        #expect(try ask(everyhop, other).hasPrefix("HTTP/1.1 502 "))
+        let answer = try ask(everyhop, "G")
+        #expect(answer.hasPrefix("HTTP/1.1 408 ") && answer.hasSuffix("</html>\n"))
+        try everyhop.waitForAccess("\"status\":408", "\"path\":\"\"")
+        #expect(everyhop.access.filter { $0.contains("of-another") }.count == 1)
+    }
+
+    @Test func `a server that takes nothing of a body is 504, not the client's fault`() throws {
+        let isOver = Shared(false)
+        defer { isOver.with { $0 = true } }
+        let deaf = try server { _ in try waitUntil("the test's end", seconds: 60) { isOver.value } }
+        let everyhop = try start(deaf.port, server: "timeouts = { body = \"500ms\" }")
+        let client = try Connection(to: everyhop.port, try trust.client(), seconds: 1)
+        try client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
+        let piece = [UInt8](repeating: 0x61, count: 1 << 20)
+        while (try? client.send(piece)) != nil {}
+        try everyhop.waitForAccess("\"status\":504", "the server took nothing")
+    }
+
+    /// Waits until the worker has used next to no processor time for a while.
+    private func waitForRest(_ everyhop: EveryhopProcess) throws {
+        let worker = try #require(try everyhop.workers().first)
+        func ticks() throws -> Int {
+            let text = String(decoding: try File.read("/proc/\(worker)/stat"), as: UTF8.self)
+            let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
+            return (Int(fields[11]) ?? 0) + (Int(fields[12]) ?? 0)
+        }
+        try waitUntil("a worker at rest") {
+            let before = try ticks()
+            usleep(400_000)
+            return try ticks() - before <= 4
+        }
+    }
+
+    @Test func `a client that resets while the server takes nothing is gone at once`() throws {
+        let isOver = Shared(false)
+        defer { isOver.with { $0 = true } }
+        let deaf = try server { _ in try waitUntil("the test's end", seconds: 60) { isOver.value } }
+        let everyhop = try start(deaf.port)
+        var client: Connection? = try Connection(to: everyhop.port, try trust.client(), seconds: 1)
+        try client?.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
+        let piece = [UInt8](repeating: 0x61, count: 1 << 20)
+        while (try? client?.send(piece)) != nil {}
+        client?.abort()
+        client = nil
+        try everyhop.waitForAccess("\"status\":499")
+        try waitForRest(everyhop)
+    }
+
+    @Test func `a server that resets while the client reads nothing costs no time, and what it sent arrives`() throws {
+        let size = 100_000_000
+        let isFull = Shared(false)
+        let generous = try ScriptedServer(certificate: trust.app) { connection in
+            _ = try connection.receive(until: "\r\n\r\n")
+            try connection.send("HTTP/1.1 200 OK\r\nContent-Length: \(size)\r\n\r\n")
+            connection.sendUntilFull([UInt8](repeating: 0x61, count: 1 << 20))
+            connection.abort()
+            isFull.with { $0 = true }
+        }
+        let everyhop = try start(generous.port)
+        let client = try Connection(to: everyhop.port, try trust.client())
+        try client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        try waitUntil("the server's reset") { isFull.value }
+        try waitForRest(everyhop)
+        let answer = client.receiveAll()
+        #expect(answer.hasPrefix("HTTP/1.1 200 ") && answer.utf8.count > 1 << 20 && answer.utf8.count < size)
+        try everyhop.waitForAccess("\"status\":200", "\"error\":")
+    }
+
     @Test func `plain HTTP on the TLS port is logged as such`() throws {
         let everyhop = try start(1)
         let connection = try Connection(to: everyhop.port, nil)
@@ -251,6 +377,20 @@ import Testing
         try client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi")
         #expect(try client.receive(until: "</html>").hasPrefix("HTTP/1.1 502 "))
         #expect(connections.value == 3)
+    }
+
+    @Test func `a chunked request whose end went to a stale connection is not sent again without its end`() throws {
+        let fickle = try server { connection in
+            _ = try connection.receive(until: "\r\n\r\n")
+            try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            _ = try connection.receive(until: "0\r\n\r\n")
+        }
+        let everyhop = try start(fickle.port)
+        let client = try Connection(to: everyhop.port, try trust.client())
+        try client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        #expect(try client.receive(until: "ok").hasPrefix("HTTP/1.1 200 "))
+        try client.send("PUT / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        #expect(try client.receive(until: "</html>").hasPrefix("HTTP/1.1 502 "))
     }
 
     @Test func `a server that sends interim responses without end is 502`() throws {

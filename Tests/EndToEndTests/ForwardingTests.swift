@@ -135,6 +135,47 @@ import Testing
         }
     }
 
+    @Test func `a limit of connections that rest with another server keeps nobody waiting`() throws {
+        let first = try server { connection in
+            while try !connection.receive(until: "\r\n\r\n").isEmpty { try connection.send(Self.ok) }
+        }
+        let second = try server { connection in
+            while try !connection.receive(until: "\r\n\r\n").isEmpty { try connection.send(Self.ok) }
+        }
+        let everyhop = try start(second.port) {
+            $0.replacingOccurrences(
+                of: "servers = [",
+                with: "maximum_connections = 1\nbalance = \"round-robin\"\nservers = [\"127.0.0.1:\(first.port)\", "
+            )
+        }
+        for _ in 0..<4 {
+            let client = try Connection(to: everyhop.port, try trust.client())
+            try client.send(Self.get)
+            #expect(client.receiveAll().hasPrefix("HTTP/1.1 200"))
+        }
+    }
+
+    @Test(arguments: [
+        "Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ])
+    func `the log tells the bytes of head and body, in one piece or in several`(_ rest: String) throws {
+        let answering = try server { connection in
+            while try !connection.receive(until: "hello").isEmpty { try connection.send(Self.ok) }
+        }
+        let everyhop = try start(answering.port)
+        let request = "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + rest
+        let whole = try Connection(to: everyhop.port, try trust.client())
+        try whole.send(request)
+        #expect(whole.receiveAll().hasPrefix("HTTP/1.1 200"))
+        let split = try Connection(to: everyhop.port, try trust.client())
+        for byte in request.utf8 { try split.send([byte]) }
+        #expect(split.receiveAll().hasPrefix("HTTP/1.1 200"))
+        let count = "\"bytes_in\":\(request.utf8.count),"
+        try waitUntil("two lines with \(count):\n\(everyhop.access)") {
+            everyhop.access.filter { $0.contains(count) }.count == 2
+        }
+    }
+
     @Test func `a unix socket on this host may be spoken to in plain`() throws {
         let path = "\(folder.path)/app.sock"
         let ready = Shared(false)

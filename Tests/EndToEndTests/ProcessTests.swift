@@ -122,6 +122,56 @@ import Testing
         try waitUntil("the end of the old generations") { try everyhop.workers().count == 1 }
     }
 
+    @Test func `a reload to fewer workers leaves no socket without one`() throws {
+        let everyhop = try start(upstream: try server().port, workers: 4)
+        let text = String(decoding: try File.read("\(folder.path)/everyhop.toml"), as: UTF8.self)
+        try folder.write("everyhop.toml", text.replacingOccurrences(of: "workers = 4", with: "workers = 1"))
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 2)
+        try waitUntil("the end of the old workers") { try everyhop.workers().count == 1 }
+        // The kernel spreads these over all sockets that there are.
+        for _ in 0..<24 { #expect(try ask(everyhop).text.hasPrefix("HTTP/1.1 200")) }
+    }
+
+    @Test func `a reload that is asked for during another one follows it`() throws {
+        let everyhop = try start(upstream: try server().port)
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("reloading")
+        try folder.write("everyhop.toml", "[server]\nworkerz = 1\n")
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("reload refused")
+        try everyhop.waitForLog("ready", count: 2)
+        #expect(try ask(everyhop).text.hasPrefix("HTTP/1.1 200"))
+    }
+
+    @Test func `a worker that dies after a reload does not bring the old configuration back`() throws {
+        let isOver = Shared(false)
+        let slow = try ScriptedServer(certificate: trust.app) { connection in
+            let request = try connection.receive(until: "\r\n\r\n")
+            if request.contains("/slow") { try waitUntil("the test's end", seconds: 60) { isOver.value } }
+            try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        }
+        defer { isOver.with { $0 = true } }
+        let everyhop = try start(upstream: slow.port)
+        let old = try everyhop.workers()
+        // Keeps the old worker draining.
+        let waiting = try Connection(to: everyhop.port, try trust.client())
+        try waiting.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        try waitUntil("the slow request") { try ask(everyhop).text.hasPrefix("HTTP/1.1 200") }
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 2)
+        // Killed as soon as they are there, most of them have not begun to serve.
+        var killed: Set<Int32> = []
+        try waitUntil("five deaths", seconds: 10) {
+            for worker in try everyhop.workers() where !old.contains(worker) && killed.insert(worker).inserted {
+                kill(worker, SIGKILL)
+            }
+            return killed.count >= 5
+        }
+        try waitUntil("an answer") { (try? ask(everyhop).text.hasPrefix("HTTP/1.1 200")) == true }
+        #expect(!everyhop.log.contains("the present one stays"))
+    }
+
     @Test func `the admin address tells metrics and health`() throws {
         let admin = try freePort()
         let everyhop = try start(server: "admin = \"127.0.0.1:\(admin)\"", upstream: try server().port)

@@ -1,4 +1,5 @@
 import Bytes
+import Glibc
 import Platform
 import Testing
 
@@ -23,6 +24,36 @@ import Testing
     @Test(arguments: ["", "localhost", "1.2.3", "256.0.0.1", ":::", "1.2.3.4/8"])
     func `what is no address is refused`(_ text: String) {
         #expect(SocketAddress(ip: text, port: 1) == nil)
+    }
+}
+
+@Suite("Service manager") struct ServiceManagerTests {
+    @Test(arguments: ["/tmp/everyhop-notify-", "@everyhop-notify-"])
+    func `a state arrives at the socket that is named`(_ prefix: String) throws {
+        let name = prefix + "\(getpid())"
+        let raw = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+        let manager = FileDescriptor(owning: raw)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let path = Array(name.utf8)
+        withUnsafeMutableBytes(of: &address.sun_path) {
+            $0.copyBytes(from: path)
+            if path[0] == 0x40 { $0[0] = 0 }
+        }
+        let length = socklen_t(MemoryLayout<sa_family_t>.size + path.count)
+        let bound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(manager.raw, $0, length) }
+        }
+        defer { File.remove(name) }
+        #expect(bound == 0)
+        ServiceManager.notify("READY=1", to: name)
+        var bytes = [UInt8](repeating: 0, count: 100)
+        let count = recv(manager.raw, &bytes, bytes.count, Int32(MSG_DONTWAIT))
+        #expect(String(decoding: bytes.prefix(max(0, count)), as: UTF8.self) == "READY=1")
+        // Nobody there, or no name at all: nothing happens.
+        ServiceManager.notify("READY=1", to: nil)
+        ServiceManager.notify("READY=1", to: "/nowhere/\(name)")
+        ServiceManager.notify("READY=1", to: String(repeating: "x", count: 200))
     }
 }
 

@@ -8,7 +8,7 @@ public final class Connection {
     private let descriptor: FileDescriptor
     private var tls: TLSConnection?
     private var queue = ByteQueue(pool: BufferPool())
-    private let milliseconds: Int32
+    private var milliseconds: Int32
 
     /// Dials and, with a context, shakes hands.
     public init(to port: UInt16, _ context: ClientContext?, seconds: Int32 = 20) throws {
@@ -53,6 +53,12 @@ public final class Connection {
                 try wait(Int16(POLLOUT))
             }
         }
+    }
+
+    /// Sends the bytes again and again until nobody has taken any for a second.
+    public func sendUntilFull(_ bytes: [UInt8]) {
+        milliseconds = 1000
+        while (try? send(bytes)) != nil {}
     }
 
     /// Reads what comes next; nil at the end of the stream.

@@ -72,6 +72,47 @@ import Testing
         #expect(json?["text"] as? String == "\"\n\u{1F}é" && json?["flag"] as? Bool == true)
     }
 
+    @Test func `a pipe that is nearly full takes whole lines only, so that workers that share it do not mix theirs`()
+        throws
+    {
+        var pipe = try File.pipe()
+        let reading = pipe.takeFirst()
+        let writing = pipe.takeSecond()
+        try File.writeAll([UInt8](repeating: 0x0A, count: 65_536 - 4096), to: writing.raw)
+        var log = AccessLog(writing)
+        let filler = String(repeating: "x", count: 1500)
+        for _ in 0..<3 { log.append { $0.field("filler", filler) } }
+        #expect(log.flush() == 0)
+        _ = consume log
+        let text = try File.readAll(reading, limit: 100_000)
+        #expect(text.filter { $0 == 0x78 }.count == 3000)
+        #expect(text.last == 0x0A)
+    }
+
+    @Test func `a pipe is opened anew for writing without waiting, and others keep theirs as it was`() throws {
+        var pipe = try File.pipe()
+        let reading = pipe.takeFirst()
+        let writing = pipe.takeSecond()
+        let own = try File.withoutWaiting(writing.raw)
+        #expect(fcntl(own.raw, F_GETFL) & O_NONBLOCK != 0)
+        #expect(fcntl(writing.raw, F_GETFL) & O_NONBLOCK == 0)
+        try File.writeAll([0x78], to: own.raw)
+        var byte: UInt8 = 0
+        #expect(read(reading.raw, &byte, 1) == 1 && byte == 0x78)
+    }
+
+    @Test func `a journal that does not read makes lines drop, not the writer wait`() throws {
+        var ends: [Int32] = [0, 0]
+        #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+        let reader = FileDescriptor(owning: ends[0])
+        var log = AccessLog(FileDescriptor(owning: ends[1]))
+        let filler = String(repeating: "x", count: 1000)
+        for _ in 0..<3000 { log.append { $0.field("filler", filler) } }
+        #expect(log.flush() > 500)
+        _ = consume reader
+        #expect(log.flush() == 0)
+    }
+
     @Test func `a reader that does not read makes lines drop, not the writer wait`() throws {
         var pipe = try File.pipe()
         let reading = pipe.takeFirst()

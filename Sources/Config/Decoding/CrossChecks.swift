@@ -12,6 +12,7 @@ struct CrossChecks {
         checks.bindings()
         checks.databaseBindings()
         checks.cookies()
+        checks.admin()
         return checks.list
     }
 
@@ -160,11 +161,43 @@ struct CrossChecks {
         }
     }
 
-    private mutating func clash(_ address: String, at position: Position, with other: Position) {
+    /// The admin address would take clients of a binding, or not open at all.
+    private mutating func admin() {
+        guard let admin = configuration.server.admin else { return }
+        let sites = configuration.sites.flatMap { site in
+            site.bindings.map { ($0.listen, $0.position) } + site.redirects.map { ($0.value, $0.position) }
+        }
+        let databases = configuration.databases.flatMap(\.bindings)
+        switch admin.value {
+        case .ip(let address, let port):
+            let listen = ListenAddress(address: .ip(address), port: port)
+            let others = databases.compactMap { binding -> (ListenAddress, Position)? in
+                guard case .tcp(let other) = binding.address else { return nil }
+                return (other, binding.position)
+            }
+            if let other = (sites + others).first(where: { Self.overlap($0.0, listen) }) {
+                clash(admin.value.description, "admin", at: admin.position, with: other.1)
+            }
+        case .unix(let path):
+            let other = databases.first { binding in
+                guard case .unix(let other, _) = binding.address else { return false }
+                return other == path
+            }
+            if let other { clash(path, "admin", at: admin.position, with: other.position) }
+        case .name: break
+        }
+    }
+
+    private mutating func clash(
+        _ address: String,
+        _ kind: String = "binding",
+        at position: Position,
+        with other: Position
+    ) {
         list.append(
             Diagnostic(
                 at: position,
-                "binding \(address) clashes with the one of line \(other.line)",
+                "\(kind) \(address) clashes with the \(kind == "binding" ? "one" : "binding") of line \(other.line)",
                 fix: "give one of them another ip or port"
             )
         )

@@ -92,6 +92,7 @@ extension ClientConnection {
     private func readTunnel(_ exchange: Exchange, _ worker: Worker) -> Bool {
         guard exchange.takesBody(worker) else { return false }
         guard transport.inbound.isEmpty else {
+            exchange.bytesFromClient += UInt64(transport.inbound.count)
             exchange.forwardBody(transport.inbound.bytes, worker)
             transport.consume(transport.inbound.count)
             return true
@@ -108,6 +109,7 @@ extension ClientConnection {
         case .length:
             let count = Int(min(UInt64(transport.inbound.count), remaining))
             exchange.forwardBody(transport.inbound.bytes.extracting(first: count), worker)
+            exchange.bytesFromClient += UInt64(count)
             transport.consume(count)
             remaining -= UInt64(count)
             if remaining == 0 { endRequest(exchange, worker) }
@@ -125,6 +127,7 @@ extension ClientConnection {
             exchange.breakRequest(error, worker)
             return false
         }
+        exchange.bytesFromClient += UInt64(offset)
         switch step {
         case .data(let range):
             guard exchange.accepts(bodyBytes: range.count, worker) else { return false }

@@ -69,6 +69,15 @@ final class ClientConnection {
     // MARK: events
 
     func ready(_ readiness: Readiness, _ worker: Worker) {
+        if readiness.contains(.hangUp) {
+            // Nobody is there any more, and epoll would tell of it without end.
+            if transport.end != .open {
+                transport.silence(worker.poller)
+            } else if transport.inbound.count >= room(worker) {
+                gone("the client reset its connection", worker)
+                return
+            }
+        }
         if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
         worker.touch(token)
     }
@@ -81,7 +90,6 @@ final class ClientConnection {
         do throws(TransportError) {
             switch try transport.fill() {
             case .bytes:
-                exchange?.bytesFromClient += transport.bytesIn - before
                 worker.metrics.add(.bytesFromClients, Int(truncatingIfNeeded: transport.bytesIn - before))
             case .nothing: break
             case .ended: endOfStream(worker)
@@ -99,7 +107,7 @@ final class ClientConnection {
         case .head: refuse(408, "the request's head did not come in time", worker)
         case .exchanging:
             if transport.outbound.isEmpty, !isTunnel {
-                exchange?.requestTimedOut(worker)
+                exchange?.requestTimedOut(isServersFault: !transport.inbound.isEmpty, worker)
             } else {
                 gone("the client took nothing for too long", worker)
             }

@@ -10,6 +10,7 @@ struct RunCommand: ParsableCommand {
             SIGHUP loads the configuration again; a bad one never replaces a good one.
             SIGTERM stops accepting, finishes what is under way, and ends.
             SIGUSR1 opens the access log again, after a rotation.
+            systemd (Type=notify) is told when it serves, reloads and stops.
 
             Example:
               everyhop run --config /etc/everyhop/everyhop.toml

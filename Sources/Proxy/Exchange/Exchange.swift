@@ -143,6 +143,8 @@ final class Exchange {
     /// The request is whole.
     func endRequest(trailers: borrowing HeaderBlock, _ worker: Worker) {
         guard client != nil else { return }
+        // The last chunk is a piece of the body, too: it is not at hand for a second time.
+        if request.framing == .chunked { state.bodyForwarded() }
         serverSide(worker)?.sendEnd(trailers: trailers, worker)
         times.requestEnd = worker.nowMicroseconds
         perform(state.requestEnded(), worker)
@@ -156,7 +158,14 @@ final class Exchange {
     }
 
     /// The client sent nothing of its body for too long.
-    func requestTimedOut(_ worker: Worker) {
+    ///
+    /// - Parameter isServersFault: some of it waits here, and the server takes nothing.
+    func requestTimedOut(isServersFault: Bool = false, _ worker: Worker) {
+        if isServersFault {
+            failure = "the server took nothing of the request's body in time"
+            perform(state.requestBroken(), failureStatus: 504, worker)
+            return
+        }
         failure = "the request's body did not come in time"
         perform(state.requestBroken(), failureStatus: 408, worker)
     }
@@ -404,6 +413,8 @@ final class Exchange {
 
     /// Makes the exchange as new, keeping its memory.
     func reset() {
+        // A client that never completes its head must not be answered, nor logged, by what another one asked.
+        request.removeAll()
         state = ExchangeState()
         client = nil
         server = nil

@@ -59,12 +59,17 @@ final class ListeningSockets {
         for entry in sockets.keys { if let path = entry.address.path { File.remove(path) } }
     }
 
-    /// The sockets of one worker slot, by their place in the plan.
-    func descriptors(_ plan: ListenPlan, slot: Int) -> [(index: Int, raw: Int32)] {
-        plan.entries.enumerated().compactMap { index, entry in
-            guard let list = sockets[entry] else { return nil }
-            let place = entry.address.path == nil ? slot : 0
-            return place < list.count ? (index, list[place].descriptor.raw) : nil
+    /// The sockets of one worker slot of `slots`, by their place in the plan.
+    ///
+    /// Sockets of an earlier configuration with more workers are shared out: the kernel goes on to give them clients,
+    /// and closing them would refuse those that wait in them.
+    func descriptors(_ plan: ListenPlan, slot: Int, of slots: Int) -> [(index: Int, raw: Int32)] {
+        plan.entries.enumerated().flatMap { index, entry -> [(index: Int, raw: Int32)] in
+            let list = sockets[entry] ?? []
+            let places =
+                entry.address.path == nil
+                ? stride(from: slot, to: list.count, by: slots) : stride(from: 0, to: list.count, by: 1)
+            return places.map { (index, list[$0].descriptor.raw) }
         }
     }
 }

@@ -50,7 +50,7 @@ extension Master {
         worker.tell(.metrics, copyOf: worker.pageDescriptor.raw)
         worker.tell(.ticketKeys, tickets.encoded())
         if let raw = accessLog?.raw { worker.tell(.accessLog, copyOf: raw) }
-        for socket in sockets.descriptors(plan, slot: slot) {
+        for socket in sockets.descriptors(plan, slot: slot, of: configuration.workerCount) {
             var writer = WireWriter()
             writer.put(socket.index)
             worker.tell(.listener, writer.bytes, copyOf: socket.raw)
@@ -67,7 +67,7 @@ extension Master {
     private func connectionLimit(_ configuration: Configuration) -> Int {
         let byDescriptors = max(16, (descriptorLimit - 64) / 2)
         guard let asked = configuration.server.maximumConnections else { return byDescriptors }
-        let workers = configuration.server.workers ?? Privileges.processorCount()
+        let workers = configuration.workerCount
         let share = (asked + workers - 1) / workers
         if share > byDescriptors {
             log.warning(
@@ -106,9 +106,11 @@ extension Master {
         )
         guard worker.generation == generation, count == slots else { return }
         log.notice("ready", metadata: ["generation": "\(generation)", "workers": "\(count)"])
+        ServiceManager.notify("READY=1")
         let old = workers.filter { $0.generation < generation && $0.state != .draining }
         if !old.isEmpty { drain(old) }
         sockets.close(except: plan)
+        reloadIsOver()
     }
 
     /// Collects children that have ended.
@@ -139,7 +141,7 @@ extension Master {
             metadata: ["how": "\(how)", "pid": "\(worker.process)"]
         )
         guard worker.generation == generation else { return }
-        if worker.state == .starting, workers.contains(where: { $0.generation < generation }) {
+        if worker.state == .starting, previous != nil {
             abandonGeneration()
             return
         }
@@ -153,15 +155,22 @@ extension Master {
     /// Loads the configuration again; on any error the present one stays (law 4).
     func reload() {
         guard !isStopping else { return }
+        guard previous == nil else {
+            log.notice("a reload is under way: the next one follows it")
+            wantsReload = true
+            return
+        }
+        ServiceManager.notifyReloading()
+        // After a reload that is refused, the present configuration goes on to serve.
+        defer { if previous == nil { ServiceManager.notify("READY=1") } }
         let report = Loader.load(file, keepsCertificates: true)
         guard let next = report.bundle, let configuration = try? next.configuration() else {
             log.error("reload refused, the present configuration stays:\n\(report.findings)")
             return
         }
         let plan = ListenPlan(configuration)
-        let workers = configuration.server.workers ?? Privileges.processorCount()
         do {
-            try sockets.open(plan, slots: workers)
+            try sockets.open(plan, slots: configuration.workerCount)
             accessLog = try Self.openAccessLog(configuration)
         } catch {
             log.error("reload refused, the present configuration stays: \(error)")
@@ -169,12 +178,8 @@ extension Master {
             return
         }
         previous = Previous(bundle: bundle, configuration: self.configuration, plan: self.plan)
-        bundle = next
-        self.configuration = configuration
-        self.plan = plan
         if let keys = next.resources[CertificateStore.ticketKeysName] { _ = tickets.replace(decoding: keys) }
-        addresses = []
-        forgetHealth()
+        use(next, configuration, plan)
         generation += 1
         respawns = []
         log.notice("reloading", metadata: ["generation": "\(generation)"])
@@ -188,23 +193,41 @@ extension Master {
         restartHelpers()
     }
 
+    private func use(_ bundle: Bundle, _ configuration: Configuration, _ plan: ListenPlan) {
+        addresses = ResolverTask.carry(addresses, from: self.configuration, to: configuration)
+        self.bundle = bundle
+        self.configuration = configuration
+        self.plan = plan
+        forgetHealth()
+    }
+
+    /// The new generation serves, or has been given up.
+    private func reloadIsOver() {
+        previous = nil
+        guard wantsReload else { return }
+        wantsReload = false
+        reload()
+    }
+
     /// The new generation cannot serve: the old one goes on.
     private func abandonGeneration() {
         guard let old = previous else { return }
         log.error("the new configuration cannot be served, the present one stays")
         let failed = workers.filter { $0.generation == generation }
-        for worker in failed {
+        // Those that serve already have clients.
+        drain(failed.filter { $0.state == .serving })
+        for worker in failed where worker.state == .starting {
             worker.state = .draining
             ChildProcess.end(worker.process)
         }
-        bundle = old.bundle
-        configuration = old.configuration
-        plan = old.plan
-        previous = nil
+        use(old.bundle, old.configuration, old.plan)
+        do { accessLog = try Self.openAccessLog(configuration) } catch { log.error("\(error)") }
         // Workers that live still carry the old generation's number; those that follow carry the next.
         generation = workers.filter { $0.state != .draining }.map(\.generation).max() ?? generation
         sockets.close(except: plan)
         restartHelpers()
+        ServiceManager.notify("READY=1")
+        reloadIsOver()
     }
 }
 

@@ -44,6 +44,8 @@ final class Master {
     var isStopping = false
     /// The configuration before a reload that is not complete.
     var previous: Previous?
+    /// Whether another reload was asked for meanwhile.
+    var wantsReload = false
     /// Helpers to start again, and when.
     var lateHelpers: [(kind: HelperProcess.Kind, at: UInt64)] = []
     private let signals: SignalDescriptor
@@ -97,7 +99,7 @@ final class Master {
     }
 
     /// How many workers serve at a time.
-    var slots: Int { configuration.server.workers ?? Privileges.processorCount() }
+    var slots: Int { configuration.workerCount }
 
     static var now: UInt64 { Clock.monotonicMicroseconds() / 1000 }
 
@@ -175,6 +177,7 @@ final class Master {
         }
         isStopping = true
         respawns = []
+        ServiceManager.notify("STOPPING=1")
         log.notice("stopping: finishing what is under way", metadata: ["at most": "\(configuration.server.drain) ms"])
         for helper in helpers where helper.kind == .monitor { helper.tell(.drain) }
         drain(workers)
@@ -202,13 +205,18 @@ final class Master {
     static func openAccessLog(_ configuration: Configuration) throws -> FileDescriptor? {
         switch configuration.log.access {
         case .off: return nil
-        case .stdout: return try File.duplicate(1)
+        case .stdout: return try File.withoutWaiting(1)
         case .file(let path):
             do { return try File.openForAppending(path) } catch {
                 throw Failure.system("the access log \(path) cannot be opened: \(error.message)")
             }
         }
     }
+}
+
+extension Configuration {
+    /// How many workers serve at a time.
+    var workerCount: Int { server.workers ?? Privileges.processorCount() }
 }
 
 /// The signals that a master acts on.

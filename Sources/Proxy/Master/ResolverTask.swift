@@ -22,6 +22,21 @@ struct ResolverTask {
         }
     }
 
+    /// What is known already of another configuration's names, so that its first requests need not wait for a look-up.
+    static func carry(
+        _ updates: [AddressUpdate],
+        from old: Configuration,
+        to new: Configuration
+    ) -> [AddressUpdate] {
+        let known = names(in: old)
+        return names(in: new).compactMap { entry in
+            guard let same = known.first(where: { $0.name == entry.name }),
+                let update = updates.last(where: { $0.upstream == same.upstream && $0.server == same.server })
+            else { return nil }
+            return AddressUpdate(upstream: entry.upstream, server: entry.server, addresses: update.addresses)
+        }
+    }
+
     /// Serves until the master is gone.
     static func run(_ setup: consuming HelperSetup) throws {
         var channel = setup.takeChannel()

@@ -103,6 +103,11 @@ final class DatabaseSession {
         case (.connecting, _), (.securing, _):
             if readiness.contains(.hangUp) { lost(side, worker) }
         default:
+            if readiness.contains(.hangUp), let end = side == .client ? client : server,
+                end.transport.end != .open || end.transport.inbound.count >= room
+            {
+                end.transport.silence(worker.poller)
+            }
             if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(side, worker) }
         }
         worker.touch(client.token)

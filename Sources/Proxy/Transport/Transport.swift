@@ -36,6 +36,8 @@ struct Transport: ~Copyable {
     /// TLS may hold bytes that epoll does not tell of, or the end of the stream is still to be told: `fill` wants to be
     /// called again once there is room.
     private(set) var holdsMore = false
+    /// epoll is told to say nothing more about the socket.
+    private var isSilenced = false
 
     enum Filled {
         /// So many new bytes wait in `inbound`.
@@ -107,7 +109,11 @@ struct Transport: ~Copyable {
                 bytesIn &+= UInt64(truncatingIfNeeded: count)
                 // A short read has emptied the socket: asking again would cost a call for nothing.
                 let pending = tls?.hasPending ?? (count == BufferPool.blockSize)
-                if !pending || total >= limit { return .bytes(total) }
+                if !pending || total >= limit {
+                    // Nothing but `fill` tells what else a dead socket holds.
+                    holdsMore = isSilenced
+                    return .bytes(total)
+                }
             case .wantsRead:
                 return total > 0 ? .bytes(total) : .nothing
             case .wantsWrite:
@@ -213,10 +219,18 @@ struct Transport: ~Copyable {
         if connecting || readNeedsWrite || ((relaying || !outbound.isEmpty) && !writeNeedsRead) {
             wanted.insert(.write)
         }
-        guard wanted != interest else { return }
+        guard wanted != interest, !isSilenced else { return }
         interest = wanted
         // The descriptor is open and registered, so this can only fail for want of kernel memory; the deadline ends it.
         try? poller.change(descriptor, token, wanted)
+    }
+
+    /// Has `holdsMore` tell of what a dead socket still holds and has no room here: epoll would do so without end.
+    mutating func silence(_ poller: Poller) {
+        guard !isSilenced else { return }
+        isSilenced = true
+        holdsMore = end == .open
+        poller.remove(descriptor)
     }
 
     private mutating func readOnce(limit: Int) throws(TransportError) -> ReadOutcome {

@@ -377,7 +377,6 @@ final class HTTP2UpstreamConnection {
         if exchange.requestIsOpen, stream.outbound.isEmpty, !exchange.isTunnel { stream.waitingSince = worker.now }
         stream.bytesOutSeen = stream.bytesOut
         guard worker.now &- stream.waitingSince > timeouts.response else { return }
-        worker.metrics.add(.upstreamTimeouts)
         breakOff(stream, .responseTimeout, worker)
     }
 

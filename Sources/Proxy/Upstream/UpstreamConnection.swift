@@ -69,6 +69,9 @@ final class UpstreamConnection {
     func ready(_ readiness: Readiness, _ worker: Worker) {
         switch phase {
         case .idle, .head, .body:
+            if readiness.contains(.hangUp), transport.end != .open || transport.inbound.count >= room(worker) {
+                transport.silence(worker.poller)
+            }
             if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
             worker.touch(token)
         case .closed: break
@@ -97,7 +100,6 @@ final class UpstreamConnection {
         switch phase {
         case .idle: close(worker)
         case .head, .body:
-            worker.metrics.add(.upstreamTimeouts)
             fail(isTunnel ? .tunnelTimeout : .responseTimeout, worker)
         case .closed: break
         }

@@ -4,9 +4,22 @@ import TLS
 
 /// From a configuration to TLS contexts.
 extension Snapshot {
-    /// The table of every listening address: its own bindings first, then those of the wider addresses that cover it.
+    /// The bindings of every listening address: its own first, then those of the wider addresses that cover it.
+    static func bindings(of plan: ListenPlan, among bindings: [BindingRecord]) -> [ListenEntry: [Int]] {
+        var found: [ListenEntry: [Int]] = [:]
+        for entry in plan.entries where entry.kind == .https {
+            for closeness in Closeness.allCases {
+                found[entry, default: []] += bindings.indices.filter {
+                    closeness == Closeness(bindings[$0].binding, entry)
+                }
+            }
+        }
+        return found
+    }
+
+    /// The table of every listening address.
     static func tables(
-        _ plan: ListenPlan,
+        _ places: [ListenEntry: [Int]],
         _ bindings: [BindingRecord],
         _ store: CertificateStore,
         _ configuration: Configuration,
@@ -23,13 +36,9 @@ extension Snapshot {
             )
         }
         var tables: [ListenEntry: ServerNameTable] = [:]
-        for entry in plan.entries where entry.kind == .https {
+        for (entry, tags) in places {
             let table = try ServerNameTable(policy: policy)
-            for closeness in Closeness.allCases {
-                for (tag, record) in bindings.enumerated() where closeness == Closeness(record.binding, entry) {
-                    table.add(contexts[tag], host: record.binding.host?.value.description)
-                }
-            }
+            for tag in tags { table.add(contexts[tag], host: bindings[tag].binding.host?.value.description) }
             tables[entry] = table
         }
         return tables

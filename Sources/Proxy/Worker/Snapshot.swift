@@ -30,6 +30,8 @@ final class Snapshot {
     let configuration: Configuration
     let plan: ListenPlan
     let bindings: [BindingRecord]
+    /// By address, the closest first.
+    private let places: [ListenEntry: [Int]]
     private let tables: [ListenEntry: ServerNameTable]
     private let tickets: TicketKeys
     /// By upstream, then by server: each server has a name of its own to verify.
@@ -59,7 +61,8 @@ final class Snapshot {
         self.bindings = bindings
         self.routes = routes
         let store = try CertificateStore(bundle, configuration)
-        tables = try Self.tables(plan, bindings, store, configuration, tickets)
+        places = Self.bindings(of: plan, among: bindings)
+        tables = try Self.tables(places, bindings, store, configuration, tickets)
         http1Contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, store, configuration) }
         contexts = try zip(configuration.upstreams, http1Contexts).map { upstream, http1 in
             guard upstream.version != .http11 else { return http1 }
@@ -109,17 +112,28 @@ final class Snapshot {
         guard let tag = client.facts?.bindingTag, bindings.indices.contains(tag) else {
             return .refused(400, "no binding")
         }
-        let host = request.hostName
-        if Self.covers(bindings[tag].binding, host) { return .upstream(routes[tag]) }
-        // Another site may share address and certificate: the connection proves just as much for it.
-        for (index, record) in bindings.enumerated()
-        where record.binding.listen == bindings[tag].binding.listen
-            && record.binding.certificates.map(\.value) == bindings[tag].binding.certificates.map(\.value)
-            && record.binding.host != nil && Self.covers(record.binding, host)
-        {
-            return .upstream(routes[index])
+        guard let wanted = binding(for: request.hostName, at: client.entry) else { return .misdirected }
+        // Another site may share the certificate: the connection proves just as much for it.
+        let isProven =
+            wanted == tag
+            || bindings[wanted].binding.certificates.map(\.value) == bindings[tag].binding.certificates.map(\.value)
+        return isProven ? .upstream(routes[wanted]) : .misdirected
+    }
+
+    /// The binding that TLS would choose for a host: exact, then wildcard, then the address's default.
+    private func binding(for host: Span<UInt8>, at entry: ListenEntry) -> Int? {
+        var wildcard: Int?
+        var fallback: Int?
+        for tag in places[entry] ?? [] {
+            guard let pattern = bindings[tag].binding.host?.value else {
+                fallback = fallback ?? tag
+                continue
+            }
+            guard pattern.matches(host) else { continue }
+            if !pattern.isWildcard { return tag }
+            wildcard = wildcard ?? tag
         }
-        return .misdirected
+        return wildcard ?? fallback
     }
 
     /// Whether a site lets a request change to the protocol that it names.
@@ -138,7 +152,7 @@ final class Snapshot {
     /// The port that a plain request is sent on to: of the binding for its host, or else of the first binding.
     func httpsPort(for request: borrowing RequestHead) -> UInt16 {
         let host = request.hostName
-        for record in bindings where record.binding.host != nil && Self.covers(record.binding, host) {
+        for record in bindings where record.binding.host?.value.matches(host) == true {
             return record.binding.listen.port
         }
         return bindings.first { $0.binding.host == nil }?.binding.listen.port ?? bindings.first?.binding.listen.port
@@ -165,11 +179,6 @@ final class Snapshot {
     func apply(_ update: AddressUpdate, to pool: UpstreamPool) {
         guard pool.settings.servers.indices.contains(update.server) else { return }
         pool.setAddresses(Self.addresses(of: pool.settings.servers[update.server].value, update), of: update.server)
-    }
-
-    private static func covers(_ binding: Config.Binding, _ host: Span<UInt8>) -> Bool {
-        guard let pattern = binding.host else { return true }
-        return pattern.value.matches(host)
     }
 
     /// New addresses of a database's server.
