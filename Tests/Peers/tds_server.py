@@ -183,6 +183,8 @@ class Session:
             self.tls = None
         if die == "login":
             return
+        if self.options.hang:
+            self.receive_message()
         if self.options.sspi:
             self.send_message(b"\xed" + struct.pack("<H", 4) + b"ping")
             kind, payload = self.receive_message()
@@ -229,6 +231,10 @@ class Session:
             raise Closed("the client cannot encrypt")
         return encrypts
 
+    def wide(self):
+        """Whether counts have eight bytes: from TDS 7.2 on, and TDS 8.0, which calls itself 8."""
+        return self.version >= 0x72 or self.version == 8
+
     def take_login(self, kind, payload):
         if kind != 0x10:
             raise Closed("message %d instead of LOGIN7" % kind)
@@ -249,10 +255,10 @@ class Session:
 
     def done(self, status=0, rows=0):
         return struct.pack("<BHH", 0xFD, status, 0) + (
-            struct.pack("<Q", rows) if self.version >= 0x72 else struct.pack("<I", rows))
+            struct.pack("<Q", rows) if self.wide() else struct.pack("<I", rows))
 
     def error(self, text, number=18456):
-        line = struct.pack("<I", 1) if self.version >= 0x72 else struct.pack("<H", 1)
+        line = struct.pack("<I", 1) if self.wide() else struct.pack("<H", 1)
         body = struct.pack("<iBB", number, 1, 14) + us_varchar(text) + b_varchar("test") + b_varchar("") + line
         return b"\xaa" + struct.pack("<H", len(body)) + body
 
@@ -272,7 +278,7 @@ class Session:
             payload += self.change(13, b_varchar(self.options.partner))
         name = "Test SQL Server"
         version = {0x70: b"\x07\x00\x00\x00", 0x71: b"\x71\x00\x00\x01", 0x72: b"\x72\x09\x00\x02",
-                   0x73: b"\x73\x0b\x00\x03"}.get(self.version, b"\x74\x00\x00\x04")
+                   0x73: b"\x73\x0b\x00\x03", 0x08: b"\x08\x00\x00\x00"}.get(self.version, b"\x74\x00\x00\x04")
         body = b"\x01" + version + b_varchar(name) + bytes([15, 0, 7, 208])
         payload += b"\xad" + struct.pack("<H", len(body)) + body
         payload += self.change(4, b_varchar("4096"), b_varchar("4096"))
@@ -289,7 +295,7 @@ class Session:
         if kind != 1:
             self.send_message(self.done())
             return
-        start = struct.unpack("<I", payload[:4])[0] if self.version >= 0x72 else 0
+        start = struct.unpack("<I", payload[:4])[0] if self.wide() else 0
         query = payload[start:].decode("utf-16-le")
         words = query.lower().split()
         self.seen(query=query, tls=self.tls.version() if self.tls else None)
@@ -304,8 +310,8 @@ class Session:
             self.send_message(self.done())
 
     def rows(self, values):
-        user_type = struct.pack("<I", 0) if self.version >= 0x72 else struct.pack("<H", 0)
-        collation = b"\x09\x04\xd0\x00\x34" if self.version >= 0x71 else b""
+        user_type = struct.pack("<I", 0) if self.wide() else struct.pack("<H", 0)
+        collation = b"\x09\x04\xd0\x00\x34" if self.version >= 0x71 or self.version == 8 else b""
         column = user_type + struct.pack("<HBH", 9, 0xE7, 8000) + collation + b_varchar("value")
         payload = b"\x81" + struct.pack("<H", 1) + column
         for value in values:
@@ -337,6 +343,7 @@ def main():
     parser.add_argument("--partner")
     parser.add_argument("--sspi", action="store_true")
     parser.add_argument("--garbage")
+    parser.add_argument("--hang", action="store_true")
     parser.add_argument("--flight", type=int, default=4088)
     parser.add_argument("--die", choices=["accept", "prelogin", "answer", "handshake", "login"])
     options = parser.parse_args()

@@ -226,12 +226,14 @@ import Testing
                 alpn: alpn
             )
             let client = try Connection(to: encrypted, context)
-            try? client.send(TDSBytes.prelogin(encryption: 2))
+            // As drivers do: "strict", to be heard again, and version 8 in the login.
+            try? client.send(TDSBytes.prelogin(encryption: 4))
             let answer = try client.receive()
             #expect(answer?.first == (works ? 0x04 : nil))
             guard works else { continue }
-            try client.send(TDSBytes.login(user: "sa", password: "s3cret-Password"))
-            #expect(try client.receive()?.first == 0x04)
+            #expect(answer?.contains(4) == true)
+            try client.send(TDSBytes.login(user: "sa", password: "s3cret-Password", version: 8))
+            #expect(try client.receive()?.contains(0xAD) == true)
             try client.send(TDSBytes.batch("SELECT encrypt_option"))
             let rows = String(decoding: try #require(try client.receive()), as: UTF8.self)
             #expect(rows.contains("T\0R\0U\0E\0"))
@@ -396,10 +398,10 @@ enum TDSBytes {
         packet(0x12, [0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xFF] + [9, 0, 0, 0, 0, 0] + [encryption])
     }
 
-    static func login(user: String, password: String) -> [UInt8] {
+    static func login(user: String, password: String, version: UInt8 = 0x74) -> [UInt8] {
         let name = wide(user)
         let secret = wide(password).map { (($0 << 4) | ($0 >> 4)) ^ 0xA5 }
-        var payload: [UInt8] = [0, 0, 0, 0, 4, 0, 0, 0x74, 0, 0x10, 0, 0] + [UInt8](repeating: 0, count: 24)
+        var payload: [UInt8] = [0, 0, 0, 0, 4, 0, 0, version, 0, 0x10, 0, 0] + [UInt8](repeating: 0, count: 24)
         var offset = 94
         for (index, text) in [[], name, secret, [], [], [], [], [], []].enumerated() {
             payload += [UInt8(offset), 0, UInt8(text.count / 2), 0]
