@@ -44,6 +44,10 @@ class Session:
         self.buffer = b""
         self.version = 0x74
         self.packet_size = 4096
+        self.mars = False
+        # With MARS: the session that is answered, and for each one how many packets were received and sent.
+        self.smp = None
+        self.counts = {}
 
     # MARK: bytes
 
@@ -101,8 +105,15 @@ class Session:
         data = b""
         for number, piece in enumerate(pieces):
             last = 1 if number == len(pieces) - 1 else 0
-            data += struct.pack(">BBHHBB", kind, last, len(piece) + 8, 0, (number + 1) & 255, 0) + piece
+            packet = struct.pack(">BBHHBB", kind, last, len(piece) + 8, 0, (number + 1) & 255, 0) + piece
+            data += packet if self.smp is None else self.in_smp(8, packet)
         self.send(data)
+
+    def in_smp(self, flags, data=b""):
+        """A packet of MC-SMP 2.2.1 for the present session."""
+        counts = self.counts[self.smp]
+        counts[1] += 1 if flags == 8 else 0
+        return struct.pack("<BBHIII", 0x53, flags, self.smp, 16 + len(data), counts[1], counts[0] + 4) + data
 
     # MARK: TLS
 
@@ -166,6 +177,7 @@ class Session:
         if self.options.garbage:
             self.socket.sendall(bytes.fromhex(self.options.garbage))
             raise Closed("garbage was sent")
+        self.mars = self.prelogin_option(payload, 4) == b"\1"
         encrypts = self.answer_prelogin(wish[0] if wish else NOT_SUP)
         if die == "answer":
             return
@@ -194,9 +206,30 @@ class Session:
         self.carry_on()
 
     def carry_on(self):
+        if self.mars:
+            self.multiplex()
         while True:
             kind, payload = self.receive_message()
             self.answer(kind, payload)
+
+    def multiplex(self):
+        waiting = {}
+        while True:
+            _, flags, self.smp, length, _, _ = struct.unpack("<BBHIII", self.take(16))
+            data = self.take(length - 16)
+            if flags == 1:
+                waiting[self.smp], self.counts[self.smp] = b"", [0, 0]
+                self.seen(smp=self.smp)
+            elif flags == 4:
+                self.send(self.in_smp(4))
+            elif flags == 8:
+                self.counts[self.smp][0] += 1
+                waiting[self.smp] += data
+                # Whoever asks here asks in one packet.
+                if data[1] & 1:
+                    kind, payload = waiting[self.smp][0], waiting[self.smp][8:]
+                    waiting[self.smp] = b""
+                    self.answer(kind, payload)
 
     @staticmethod
     def prelogin_option(payload, wanted):
@@ -221,7 +254,7 @@ class Session:
         else:
             answer = ON if wish in (ON, REQ) else REQ
             encrypts = "always"
-        options = [(0, bytes([15, 0, 7, 208, 0, 0])), (1, bytes([answer])), (2, b"\0"), (4, b"\0")]
+        options = [(0, bytes([15, 0, 7, 208, 0, 0])), (1, bytes([answer])), (2, b"\0"), (4, bytes([self.mars]))]
         head, data = b"", b""
         for token, value in options:
             head += struct.pack(">BHH", token, 5 * len(options) + 1 + len(data), len(value))

@@ -286,10 +286,34 @@ import Testing
         withExtendedLifetime(everyhop) {}
     }
 
+    @Test func `several results at a time (MARS) pass, in plain, over TLS and with the login alone encrypted`() throws {
+        let server = try server()
+        let everyhop = try start(server.port)
+        for port in [server.port, plain, encrypted, loginOnly] {
+            let tls = port == plain ? "" : "cafile=\"\(folder.path)/authority.pem\", validate_host=False"
+            let text = try python(
+                """
+                import pytds
+                c = pytds.connect(dsn="127.0.0.1", port=\(port), user="sa", password="s3cret-Password", timeout=20,
+                                  use_mars=True, autocommit=True, \(tls))
+                cursors = [c.cursor() for _ in range(5)]
+                for i, k in enumerate(cursors): k.execute("SELECT %d" % i)
+                print([k.fetchone()[0] for k in reversed(cursors)])
+                for k in cursors: k.close()
+                """
+            )
+            #expect(text == "['SELECT 4', 'SELECT 3', 'SELECT 2', 'SELECT 1', 'SELECT 0']\n")
+        }
+        #expect(server.log.contains("\"smp\": 4"))
+        #expect(!server.log.contains("\"tls\": null"))
+        withExtendedLifetime(everyhop) {}
+    }
+
     @Test func `a redirect leads to a configured database, or nowhere; a mirror is not told of`() throws {
         let second = try server("--encryption", "on")
         let first = try server("--encryption", "on", "--redirect", "localhost:\(second.port)")
         let third = try freePort()
+        let fourth = try freePort()
         let everyhop = try start(
             first.port,
             others: """
@@ -298,6 +322,9 @@ import Testing
                 protocol = "tds"
                 server = "localhost:\(second.port)"
                 trust = { pins = ["\(try trust.pin())"] }
+                [[database.binding]]
+                port = \(fourth)
+                certificate = "portal"
                 [[database.binding]]
                 port = \(third)
                 """
@@ -313,6 +340,9 @@ import Testing
         #expect(Data(answer).range(of: Data([20, UInt8(route.count - 2), 0] + route)) != nil)
         try everyhop.waitForLog("was led to 127.0.0.1:\(third)")
         #expect(try tsql(third, "off") == "TRUE")
+        // Who came in by TLS is led to where TLS is spoken.
+        _ = try tsql(encrypted, "require")
+        try everyhop.waitForLog("was led to 127.0.0.1:\(fourth)")
     }
 
     @Test func `a redirect to a stranger is refused with his name, and a mirroring partner is kept back`() throws {
