@@ -199,7 +199,7 @@ import Testing
     }
 
     /// PRELOGIN packets, the later ones with records inside, then nothing but records; in TDS 8.0, records alone.
-    private static func isEncrypted(_ sent: [UInt8]) -> Bool {
+    static func isEncrypted(_ sent: [UInt8]) -> Bool {
         var rest = sent[...]
         var isFirst = true
         while rest.first == 0x12 {
