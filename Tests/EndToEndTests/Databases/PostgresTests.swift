@@ -168,6 +168,22 @@ import Testing
         }
     }
 
+    @Test func `a cancel request reaches the server although its sender hangs up at once`() throws {
+        let server = try PostgresServer(trust)
+        let tap = try Tap(to: server.port)
+        let everyhop = try start(tap.port)
+        do {
+            let client = try Connection(to: plain, nil)
+            try client.send([0, 0, 0, 16, 0x04, 0xD2, 0x16, 0x2E, 0, 0, 0, 1, 0, 0, 0, 2])
+        }
+        try everyhop.waitForAccess("\"established\":true", "\"bytes_in\":16")
+        let sent = try #require(tap.connections.first)
+        let records = try #require(Tap.records(in: sent, after: 8))
+        // The message, and the end of the stream, behind the handshake's own.
+        #expect(records.filter { $0.first == 0x17 }.count >= 3)
+        #expect(server.output.contains("process 1") || server.output.contains("PID 1"), "\(server.output)")
+    }
+
     @Test func `a gibibyte of COPY has an equal checksum, in flat memory; a table comes in whole`() throws {
         let server = try PostgresServer(trust)
         let everyhop = try start(server.port)
