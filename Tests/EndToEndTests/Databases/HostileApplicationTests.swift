@@ -186,6 +186,57 @@ import Testing
         #expect(!everyhop.access.joined().contains("\"error\""))
     }
 
+    @Test func `metrics tell of each database apart`() throws {
+        let server = try PeerServer(trust, script: "tds_server.py")
+        let admin = try freePort()
+        let port = try freePort()
+        let stranger = try freePort()
+        let everyhop = try EveryhopProcess(
+            folder,
+            port: port,
+            configuration: trust.configuration(
+                databases: """
+                    [[database]]
+                    name = "ehr"
+                    protocol = "tds"
+                    server = "127.0.0.1:\(server.port)"
+                    trust = { pins = ["\(try trust.pin())"] }
+                    legacy = true
+                    [[database.binding]]
+                    port = \(port)
+                    [[database]]
+                    name = "stranger"
+                    protocol = "tds"
+                    server = "127.0.0.1:\(server.port)"
+                    trust = { pins = ["sha256/AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="] }
+                    [[database.binding]]
+                    port = \(stranger)
+                    """
+            ).replacing("[server]\n", with: "[server]\nadmin = \"127.0.0.1:\(admin)\"\n")
+        )
+        for place in [port, stranger] {
+            let client = try Connection(to: place, nil)
+            try client.send(TDSBytes.prelogin(encryption: 2))
+            _ = try client.receive()
+            try client.send(TDSBytes.login(user: "sa", password: "s3cret-Password"))
+            _ = try client.receive()
+            client.endWriting()
+            _ = client.receiveAll()
+        }
+        try everyhop.waitForAccess("\"established\":true", "\"server_legacy\":true")
+        try everyhop.waitForAccess("pin mismatch")
+        let wanted = [
+            "sessions_total{database=\"ehr\"} 1", "sessions_established_total{database=\"ehr\"} 1",
+            "failures_total{database=\"ehr\"} 0", "legacy{database=\"ehr\"} 1", "sessions{database=\"ehr\"} 0",
+            "sessions_established_total{database=\"stranger\"} 0", "failures_total{database=\"stranger\"} 1",
+            "verification_failures_total{database=\"stranger\"} 1", "legacy{database=\"stranger\"} 0",
+        ]
+        try waitUntil("metrics of both databases") {
+            let text = try Shell.run(["curl", "-sS", "http://127.0.0.1:\(admin)/metrics"]).text
+            return wanted.allSatisfy { text.contains("everyhop_database_\($0)\n") }
+        }
+    }
+
     @Test func `an established session that idles is ended when the configuration says so, and not before`() throws {
         let server = try PeerServer(trust, script: "tds_server.py")
         let everyhop = try start("tds", server.port, connect: "5s\"\nidle = \"700ms")
