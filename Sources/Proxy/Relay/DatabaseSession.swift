@@ -180,6 +180,12 @@ final class DatabaseSession {
         if phase == .negotiating, client.transport.bytesIn == 0, target.settings.kind != .mysql { close(worker) }
     }
 
+    /// The worker has drained for as long as it may.
+    func drained(_ worker: Worker) {
+        failure = failure ?? "the session outlived its worker, after a reload or a stop"
+        close(worker)
+    }
+
     /// Closes for good; safe in every phase.
     func close(_ worker: Worker) {
         guard phase != .closed else { return }

@@ -88,6 +88,7 @@ final class Worker {
         // What came together with the order to start lies in the channel already: epoll would not tell of it.
         try readControl()
         while !isDrained { try turn() }
+        endSessions()
         flushAccessLog()
     }
 
@@ -374,6 +375,13 @@ final class Worker {
             case .database(let session, .client): session.drain(self)
             case .handshake, .database, .upstream, .listener, .control, nil: break
             }
+        }
+    }
+
+    /// Sessions that nobody has ended in time are told of like all others.
+    private func endSessions() {
+        for token in handlers.tokens {
+            if case .database(let session, .client) = handlers[token] { session.drained(self) }
         }
     }
 

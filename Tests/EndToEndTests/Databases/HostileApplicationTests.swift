@@ -289,6 +289,7 @@ import Testing
         // The drain of this configuration is five seconds.
         #expect(client.receiveAll().isEmpty)
         #expect(try everyhop.waitForEnd() == 0)
+        try everyhop.waitForAccess("outlived its worker", "\"user\":\"sa\"", "\"established\":true")
     }
 
     @Test(arguments: ["tds", "tds-strict", "postgres", "mysql"])
