@@ -19,9 +19,10 @@ test: deps
 	swift build --build-tests
 	swift test --skip-build
 
-# Beside nginx in one run; see docs/benchmarks.md.
+# Beside nginx, then beside stunnel and HAProxy; see docs/benchmarks.md.
 bench: build
 	./Scripts/bench.sh
+	./Scripts/bench-database.sh
 
 # Ten million mutated inputs for every parser.
 fuzz: deps

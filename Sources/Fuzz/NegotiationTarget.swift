@@ -26,6 +26,12 @@ struct NegotiationTarget {
             + [0x04, 1, 0, 15, 0, 0, 1, 0, 1, 0, 6, 0, 1, 0xFF, 1]
             + [0x04, 1, 0, 35, 0, 0, 1, 0, 0xE3, 11, 0, 20, 7, 0, 0, 1, 0, 1, 0, 0x61, 0, 0, 0]
             + [0xED, 1, 0, 1, 0xFD, 0, 0, 0, 0, 0, 0, 0],
+        [0x16, 0x12, 1, 0, 20, 0, 0, 1, 0, 0, 0, 6, 0, 5, 1, 0, 11, 0, 1, 0xFF, 4]
+            + [0x10, 1, 0, 102, 0, 0, 1, 0, 94, 0, 0, 0, 0, 0, 0, 8] + [UInt8](repeating: 0, count: 86) + separator
+            + [0x04, 1, 0, 20, 0, 0, 1, 0, 1, 0, 6, 0, 1, 0xFF, 1, 0, 0, 0, 0, 0]
+            + [0x04, 1, 0, 31, 0, 0, 1, 0, 0xAD, 7, 0, 1, 8, 0, 0, 0, 0, 0]
+            + [0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        [1, 2, 3] + separator + [9, 0, 0, 0, 0xFF, 0x10, 4] + Array("Too ma".utf8),
     ]
 
     /// What is wrong with how a negotiation dealt with `input`, or nil.
@@ -102,18 +108,28 @@ struct NegotiationTarget {
                     guard serverIsDialled, !hasFailed else { return "a server secured that is not there" }
                     serverIsSecured = true
                 }
-                negotiation.secured(side, alpn: "postgresql")
+                // What was only looked at belongs to TLS.
+                if side == .client, client.first == 0x16 { client.removeFirst() }
+                negotiation.secured(side, alpn: alpn)
             case .send(.server, let bytes):
                 if let failure = checkSent(bytes, hasFailed) { return failure }
             case .send(.client, _), .unsecureClient: continue
             case .decrypt(let sealed): negotiation.decrypted(sealed.isEmpty ? nil : sealed)
             case .relay:
                 isRelaying = true
-                return hasFailed ? "relaying after a failure" : serverIsSecured ? nil : checkRelay()
+                return hasFailed ? "relaying after a failure" : serverIsSecured ? nil : "relaying in plain"
             case .refuse: return nil
             }
         }
         return "steps without end"
+    }
+
+    private var alpn: String? {
+        switch negotiation {
+        case .tds: "tds/8.0"
+        case .postgres: "postgresql"
+        case .mysql: nil
+        }
     }
 
     /// Before TLS, a server is sent a request for it, of which the client may have chosen some options.
@@ -126,11 +142,5 @@ struct NegotiationTarget {
         case .mysql: return bytes.count == 36 && bytes[5] & 0x08 != 0 ? nil : "more than SSLRequest in plain"
         case .tds: return bytes.first == 0x12 ? nil : "something else than PRELOGIN in plain"
         }
-    }
-
-    /// Without TLS, only a server's refusal to speak at all may pass.
-    private func checkRelay() -> String? {
-        if case .mysql = negotiation { return nil }
-        return "relaying in plain"
     }
 }

@@ -137,10 +137,22 @@ public enum Socket {
         try? set(descriptor, CInt(IPPROTO_TCP), TCP_KEEPCNT, 4)
     }
 
-    /// The first byte that waits, left where it is; nil when none does.
-    public static func peek(_ descriptor: borrowing FileDescriptor) -> UInt8? {
+    /// What waits to be read.
+    public enum Waiting: Equatable, Sendable {
+        /// Bytes, of which this is the first.
+        case byte(UInt8)
+        /// Nothing yet.
+        case nothing
+        /// The end, or an error: reading tells which.
+        case end
+    }
+
+    /// Looks at the first byte that waits, and leaves it there.
+    public static func peek(_ descriptor: borrowing FileDescriptor) -> Waiting {
         var byte: UInt8 = 0
-        return recv(descriptor.raw, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT)) == 1 ? byte : nil
+        let count = recv(descriptor.raw, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT))
+        if count == 1 { return .byte(byte) }
+        return count < 0 && (errno == EAGAIN || errno == EINTR) ? .nothing : .end
     }
 
     /// Says that nothing more is written; the other direction stays open.

@@ -117,12 +117,15 @@ import Testing
         #expect(play.refusal?.dropFirst(3).prefix(4).elementsEqual([0, 0xFF, 0x13, 0x04]) == true)
     }
 
-    @Test func `an error instead of a greeting passes on in the server's words`() {
+    @Test func `an error instead of a greeting passes on in the server's words, and is the end`() {
         let error = Self.packet(0, [0xFF, 0x10, 0x04] + "Too many connections".utf8)
         var play = begin()
         play.server(error)
-        #expect(play.told == error)
-        #expect(play.isRelaying)
+        #expect(play.refusal == error)
+        #expect(play.negotiation.failure?.reason.contains("Too many connections") == true)
+        // TLS has not begun: whatever the client says goes nowhere.
+        play.client(Self.response())
+        #expect(!play.isRelaying && play.sentInPlain.isEmpty)
     }
 
     @Test(arguments: ["", "0a", "00000000", "010000000b", "ffffff000a", "05000000 0a38000000"])

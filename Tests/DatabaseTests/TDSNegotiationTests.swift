@@ -31,11 +31,14 @@ import Testing
         return packet(0x10, payload + .wide("sa") + [UInt8](repeating: 0xA5, count: 12))
     }
 
-    static let acknowledged: [UInt8] = {
+    static let acknowledged = acknowledgement(0x74)
+
+    static func acknowledgement(_ version: UInt8) -> [UInt8] {
         let name = [UInt8].wide("SQL")
-        let body: [UInt8] = [1, 0x74, 0, 0, 4, 3] + name + [15, 0, 0, 0]
+        let body: [UInt8] = [1, version, 0, 0, 4, 3] + name + [15, 0, 0, 0]
         return [0xAD, UInt8(body.count), 0] + body
-    }()
+    }
+
     static let done: [UInt8] = [0xFD, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 8)
 
     static func change(_ kind: UInt8, _ value: [UInt8], old: [UInt8] = [0]) -> [UInt8] {
@@ -204,10 +207,42 @@ import Testing
         play.client(Self.prelogin(0))
         #expect(Array(play.done.prefix(3)) == ["dial", "secure server direct", "send"])
         #expect(play.sentInPlain.isEmpty)
-        #expect(play.sentSecured == Self.prelogin(2))
-        play.server(Self.answer(2))
+        #expect(play.sentSecured == Self.prelogin(4))
+        play.server(Self.answer(4))
         play.client(Self.login())
-        #expect(play.sentSecured == Self.prelogin(2) + Self.login())
+        #expect(play.sentSecured == Self.prelogin(4) + Self.login())
+    }
+
+    /// Drivers differ in what they say inside TLS, and some insist on hearing it again.
+    @Test(arguments: [UInt8(0), 1, 2, 4])
+    func `a client of TDS 8_0 hears its own word on encryption`(_ said: UInt8) {
+        var play = begin(certificate: true, alpn: "tds/8.0")
+        play.client([0x16])
+        play.client(Self.prelogin(said))
+        play.server(Self.answer(1))
+        #expect(answered(play) == said)
+        play.client(Self.login(version: 0x08))
+        #expect(play.sentSecured == Self.login(version: 0x08))
+        play.server(Self.packet(4, Self.acknowledgement(0x08) + Self.done))
+        #expect(play.isRelaying)
+    }
+
+    @Test func `outside TLS no client speaks TDS 8_0`() {
+        for certificate in [false, true] {
+            var play = begin(certificate: certificate)
+            play.client(Self.prelogin(4))
+            #expect(play.refusal == [])
+            #expect(!play.done.contains("dial"))
+        }
+    }
+
+    @Test func `the counts of DONE are as long as the acknowledged version has them`() {
+        for (version, count) in [(UInt8(0x08), 8), (0x74, 8), (0x72, 8), (0x71, 4), (0x07, 4)] {
+            var play = loggedIn()
+            let done: [UInt8] = [0xFD, 0, 0, 0, 0] + [UInt8](repeating: 0, count: count)
+            play.server(Self.packet(4, Self.acknowledgement(version) + done + done))
+            #expect(play.isRelaying, "version \(version)")
+        }
     }
 
     @Test func `TDS 8_0 from the client has TLS first and its ALPN`() {
@@ -307,7 +342,7 @@ import Testing
     }
 
     @Test func `a failure is an ERROR token in the client's version`() {
-        for (version, line, done) in [(UInt8(0x74), 4, 8), (0x71, 2, 4)] {
+        for (version, line, done) in [(UInt8(0x74), 4, 8), (0x71, 2, 4), (0x08, 4, 8)] {
             var play = begin()
             play.client(Self.prelogin(0))
             play.fail("x")

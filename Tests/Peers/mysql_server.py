@@ -71,6 +71,8 @@ class Session:
         user = response[32:response.index(b"\0", 32)].decode()
         if options.die == "response":
             return
+        if options.hang:
+            self.receive()
         if options.switch:
             self.send(b"\xfe" + plugin + b"\0" + salt + b"\0")
             self.receive()
@@ -114,6 +116,7 @@ def main():
     parser.add_argument("--plugin", default="caching_sha2_password")
     parser.add_argument("--switch", action="store_true")
     parser.add_argument("--no-tls", action="store_true")
+    parser.add_argument("--hang", action="store_true")
     parser.add_argument("--die", choices=["accept", "greeting", "request", "response"])
     options = parser.parse_args()
     output = open(options.log, "a")

@@ -44,6 +44,10 @@ class Session:
         self.buffer = b""
         self.version = 0x74
         self.packet_size = 4096
+        self.mars = False
+        # With MARS: the session that is answered, and for each one how many packets were received and sent.
+        self.smp = None
+        self.counts = {}
 
     # MARK: bytes
 
@@ -101,8 +105,15 @@ class Session:
         data = b""
         for number, piece in enumerate(pieces):
             last = 1 if number == len(pieces) - 1 else 0
-            data += struct.pack(">BBHHBB", kind, last, len(piece) + 8, 0, (number + 1) & 255, 0) + piece
+            packet = struct.pack(">BBHHBB", kind, last, len(piece) + 8, 0, (number + 1) & 255, 0) + piece
+            data += packet if self.smp is None else self.in_smp(8, packet)
         self.send(data)
+
+    def in_smp(self, flags, data=b""):
+        """A packet of MC-SMP 2.2.1 for the present session."""
+        counts = self.counts[self.smp]
+        counts[1] += 1 if flags == 8 else 0
+        return struct.pack("<BBHIII", 0x53, flags, self.smp, 16 + len(data), counts[1], counts[0] + 4) + data
 
     # MARK: TLS
 
@@ -166,6 +177,7 @@ class Session:
         if self.options.garbage:
             self.socket.sendall(bytes.fromhex(self.options.garbage))
             raise Closed("garbage was sent")
+        self.mars = self.prelogin_option(payload, 4) == b"\1"
         encrypts = self.answer_prelogin(wish[0] if wish else NOT_SUP)
         if die == "answer":
             return
@@ -183,6 +195,8 @@ class Session:
             self.tls = None
         if die == "login":
             return
+        if self.options.hang:
+            self.receive_message()
         if self.options.sspi:
             self.send_message(b"\xed" + struct.pack("<H", 4) + b"ping")
             kind, payload = self.receive_message()
@@ -192,9 +206,30 @@ class Session:
         self.carry_on()
 
     def carry_on(self):
+        if self.mars:
+            self.multiplex()
         while True:
             kind, payload = self.receive_message()
             self.answer(kind, payload)
+
+    def multiplex(self):
+        waiting = {}
+        while True:
+            _, flags, self.smp, length, _, _ = struct.unpack("<BBHIII", self.take(16))
+            data = self.take(length - 16)
+            if flags == 1:
+                waiting[self.smp], self.counts[self.smp] = b"", [0, 0]
+                self.seen(smp=self.smp)
+            elif flags == 4:
+                self.send(self.in_smp(4))
+            elif flags == 8:
+                self.counts[self.smp][0] += 1
+                waiting[self.smp] += data
+                # Whoever asks here asks in one packet.
+                if data[1] & 1:
+                    kind, payload = waiting[self.smp][0], waiting[self.smp][8:]
+                    waiting[self.smp] = b""
+                    self.answer(kind, payload)
 
     @staticmethod
     def prelogin_option(payload, wanted):
@@ -219,7 +254,7 @@ class Session:
         else:
             answer = ON if wish in (ON, REQ) else REQ
             encrypts = "always"
-        options = [(0, bytes([15, 0, 7, 208, 0, 0])), (1, bytes([answer])), (2, b"\0"), (4, b"\0")]
+        options = [(0, bytes([15, 0, 7, 208, 0, 0])), (1, bytes([answer])), (2, b"\0"), (4, bytes([self.mars]))]
         head, data = b"", b""
         for token, value in options:
             head += struct.pack(">BHH", token, 5 * len(options) + 1 + len(data), len(value))
@@ -228,6 +263,10 @@ class Session:
         if answer == REQ and wish == NOT_SUP:
             raise Closed("the client cannot encrypt")
         return encrypts
+
+    def wide(self):
+        """Whether counts have eight bytes: from TDS 7.2 on, and TDS 8.0, which calls itself 8."""
+        return self.version >= 0x72 or self.version == 8
 
     def take_login(self, kind, payload):
         if kind != 0x10:
@@ -249,10 +288,10 @@ class Session:
 
     def done(self, status=0, rows=0):
         return struct.pack("<BHH", 0xFD, status, 0) + (
-            struct.pack("<Q", rows) if self.version >= 0x72 else struct.pack("<I", rows))
+            struct.pack("<Q", rows) if self.wide() else struct.pack("<I", rows))
 
     def error(self, text, number=18456):
-        line = struct.pack("<I", 1) if self.version >= 0x72 else struct.pack("<H", 1)
+        line = struct.pack("<I", 1) if self.wide() else struct.pack("<H", 1)
         body = struct.pack("<iBB", number, 1, 14) + us_varchar(text) + b_varchar("test") + b_varchar("") + line
         return b"\xaa" + struct.pack("<H", len(body)) + body
 
@@ -272,7 +311,7 @@ class Session:
             payload += self.change(13, b_varchar(self.options.partner))
         name = "Test SQL Server"
         version = {0x70: b"\x07\x00\x00\x00", 0x71: b"\x71\x00\x00\x01", 0x72: b"\x72\x09\x00\x02",
-                   0x73: b"\x73\x0b\x00\x03"}.get(self.version, b"\x74\x00\x00\x04")
+                   0x73: b"\x73\x0b\x00\x03", 0x08: b"\x08\x00\x00\x00"}.get(self.version, b"\x74\x00\x00\x04")
         body = b"\x01" + version + b_varchar(name) + bytes([15, 0, 7, 208])
         payload += b"\xad" + struct.pack("<H", len(body)) + body
         payload += self.change(4, b_varchar("4096"), b_varchar("4096"))
@@ -289,7 +328,7 @@ class Session:
         if kind != 1:
             self.send_message(self.done())
             return
-        start = struct.unpack("<I", payload[:4])[0] if self.version >= 0x72 else 0
+        start = struct.unpack("<I", payload[:4])[0] if self.wide() else 0
         query = payload[start:].decode("utf-16-le")
         words = query.lower().split()
         self.seen(query=query, tls=self.tls.version() if self.tls else None)
@@ -304,8 +343,8 @@ class Session:
             self.send_message(self.done())
 
     def rows(self, values):
-        user_type = struct.pack("<I", 0) if self.version >= 0x72 else struct.pack("<H", 0)
-        collation = b"\x09\x04\xd0\x00\x34" if self.version >= 0x71 else b""
+        user_type = struct.pack("<I", 0) if self.wide() else struct.pack("<H", 0)
+        collation = b"\x09\x04\xd0\x00\x34" if self.version >= 0x71 or self.version == 8 else b""
         column = user_type + struct.pack("<HBH", 9, 0xE7, 8000) + collation + b_varchar("value")
         payload = b"\x81" + struct.pack("<H", 1) + column
         for value in values:
@@ -337,6 +376,7 @@ def main():
     parser.add_argument("--partner")
     parser.add_argument("--sspi", action="store_true")
     parser.add_argument("--garbage")
+    parser.add_argument("--hang", action="store_true")
     parser.add_argument("--flight", type=int, default=4088)
     parser.add_argument("--die", choices=["accept", "prelogin", "answer", "handshake", "login"])
     options = parser.parse_args()

@@ -9,9 +9,15 @@ public final class Tap: @unchecked Sendable {
     private let recorded = Shared<[[UInt8]]>([])
     private var server: ScriptedServer?
 
+    /// How many bytes of the server pass on each connection from now on, before it is cut; nil for all of them.
+    public let budget = Shared<Int?>(nil)
+
     /// Begins to relay to a server on loopback.
-    public init(to port: UInt16) throws {
+    ///
+    /// - Parameter pieces: whether each byte is passed on alone.
+    public init(to port: UInt16, inPieces pieces: Bool = false) throws {
         let recorded = self.recorded
+        let budget = self.budget
         server = try ScriptedServer(certificate: nil) { client in
             let server = try Connection(to: port, nil)
             let index = recorded.with {
@@ -21,19 +27,27 @@ public final class Tap: @unchecked Sendable {
             let back = Shared(false)
             let link = Link(client: client, server: server)
             TestThread.start {
-                while let bytes = try? link.server.receive() {
-                    guard (try? link.client.send(bytes)) != nil else { break }
+                var left = budget.value ?? .max
+                while left > 0, let bytes = try? link.server.receive() {
+                    let passing = Array(bytes.prefix(left))
+                    left -= passing.count
+                    guard (try? Self.pass(passing, to: link.client, inPieces: pieces)) != nil else { break }
                 }
                 link.client.endWriting()
                 back.with { $0 = true }
             }
             while let bytes = try? client.receive() {
                 recorded.with { $0[index] += bytes }
-                guard (try? server.send(bytes)) != nil else { break }
+                guard (try? Self.pass(bytes, to: server, inPieces: pieces)) != nil else { break }
             }
             server.endWriting()
             try waitUntil("the server's end", seconds: 60) { back.value }
         }
+    }
+
+    private static func pass(_ bytes: [UInt8], to connection: Connection, inPieces pieces: Bool) throws {
+        guard pieces else { return try connection.send(bytes) }
+        for byte in bytes { try connection.send([byte]) }
     }
 
     /// What everyhop sent, by connection.

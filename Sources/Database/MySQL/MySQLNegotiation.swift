@@ -4,7 +4,7 @@ public struct MySQLNegotiation: Sendable {
     private enum State: Equatable {
         /// The server speaks first. Next: greeting.
         case dialling
-        /// The server's greeting. Next: responding, relaying.
+        /// The server's greeting. Next: responding, refusing.
         case greeting
         /// The client's response. Next: securingClient, requesting.
         case responding
@@ -101,9 +101,11 @@ public struct MySQLNegotiation: Sendable {
                 return NegotiationTurn(.read(client: true, server: true))
             }
             if packet.payload[0] == MySQLPacket.error {
-                // Too many connections, or a blocked host: the server's own words.
-                state = .relaying
-                return NegotiationTurn(.send(.client, packet.bytes), fromServer: packet.size)
+                // Too many connections, or a blocked host: the server's own words, and the end. TLS has not begun.
+                let text = PeerText.readable(Array(packet.payload.dropFirst(3)))
+                failure = NegotiationFailure(.server, "the server refuses the connection: \(text)")
+                state = .refusing(packet.bytes)
+                return NegotiationTurn(.refuse(packet.bytes), fromServer: packet.size)
             }
             let greeting = try MySQLGreeting(packet.payload)
             guard server.count == packet.size else {

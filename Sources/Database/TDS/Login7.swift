@@ -3,7 +3,7 @@ struct Login7 {
     /// LOGIN7 is at most so long; the limit of SQL Server.
     static let most = 128 * 1024 - 1
 
-    /// The client's TDS version: 0x70 to 0x74.
+    /// The client's TDS version; see `TDSVersion`.
     let version: UInt8
     /// The SQL user; empty with integrated authentication.
     let user: String
@@ -24,6 +24,13 @@ struct Login7 {
             user = UTF16LE.text(try text.bytes(min(count, 128) * 2))
         } catch { throw TDSPacket.Malformed(reason: "a malformed LOGIN7") }
     }
+}
+
+/// The first byte of a version as LOGIN7 and LOGINACK tell it (MS-TDS 2.2.7.14): 0x70 to 0x74, or 8 for TDS 8.0; old
+/// servers acknowledge 7.0 and 7.1 as 7.
+enum TDSVersion {
+    /// Whether DONE counts rows in eight bytes, and ERROR lines in four: from TDS 7.2 on.
+    static func isWide(_ version: UInt8) -> Bool { version >= 0x72 || version == 0x08 }
 }
 
 /// UCS-2 as TDS writes it.

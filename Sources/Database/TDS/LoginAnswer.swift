@@ -38,9 +38,9 @@ struct LoginAnswer {
     /// Whether DONE counts rows in eight bytes, as from TDS 7.2 on; LOGINACK tells the version.
     private var hasLongDone: Bool
 
-    /// - Parameter version: what the client asked for, 0x70 to 0x74.
+    /// - Parameter version: what the client asked for; see `TDSVersion`.
     init(_ payload: [UInt8], version: UInt8) throws(TDSPacket.Malformed) {
-        hasLongDone = version >= 0x72
+        hasLongDone = TDSVersion.isWide(version)
         do throws(MessageReader.Truncated) {
             var reader = MessageReader(payload)
             while reader.remaining > 0 {
@@ -71,7 +71,7 @@ struct LoginAnswer {
         case Self.loginAck:
             var acknowledgement = MessageReader(try reader.bytes(try reader.littleEndian(2)))
             try acknowledgement.skip(1)
-            hasLongDone = try acknowledgement.byte() >= 0x72
+            hasLongDone = TDSVersion.isWide(try acknowledgement.byte())
         case Self.error, Self.info: try reader.skip(try reader.littleEndian(2))
         case Self.sspi:
             asksForMore = true
@@ -127,9 +127,9 @@ struct LoginAnswer {
 
     /// ERROR and DONE, as the answer to a login that is refused.
     ///
-    /// - Parameter version: the client's TDS version, 0x70 to 0x74.
+    /// - Parameter version: the client's TDS version; see `TDSVersion`.
     static func refusal(_ text: String, version: UInt8) -> [UInt8] {
-        let isNew = version >= 0x72
+        let isNew = TDSVersion.isWide(version)
         let message = Array(text.utf16.prefix(2000))
         let server = "everyhop"
         // A number of its own, above those of SQL Server; class 20 ends the connection.

@@ -7,6 +7,8 @@ struct PreLogin: Equatable {
         case on = 1
         case notSupported = 2
         case required = 3
+        /// TDS 8.0: encrypted already. Some drivers say so, and expect to hear it; others say `off`.
+        case strict = 4
     }
 
     struct Option: Equatable {

@@ -141,7 +141,9 @@ public struct TDSNegotiation: Sendable {
             guard let message else { return NegotiationTurn(.read(client: true, server: false)) }
             wish = try PreLogin(message.payload)
         } catch { return end(.client, "the client sent \(error.reason)") }
-        guard let encryption = wish.encryption else { return end(.client, "an unknown value of ENCRYPTION") }
+        guard let encryption = wish.encryption, encryption != .strict || clientIsStrict else {
+            return end(.client, "an unknown value of ENCRYPTION")
+        }
         let size = message?.size ?? 0
         self.wish = wish
         state = failure == nil ? .dialling : .answering
@@ -175,8 +177,8 @@ public struct TDSNegotiation: Sendable {
     // MARK: the server
 
     private mutating func ask() -> NegotiationTurn {
-        // TDS 8.0 has nothing to negotiate: TLS stands already.
-        let encryption: PreLogin.Encryption = settings.strictServer ? .notSupported : .on
+        // In TDS 8.0 TLS stands already.
+        let encryption: PreLogin.Encryption = settings.strictServer ? .strict : .on
         let question = wish?.saying(encryption) ?? PreLogin(version: [9, 0, 0, 0, 0, 0], encryption)
         state = .awaitingAnswer
         return NegotiationTurn(.send(.server, TDSPacket.packets(TDSPacket.prelogin, question.payload)))
@@ -223,7 +225,7 @@ public struct TDSNegotiation: Sendable {
             switch encryption {
             case .notSupported: state = .awaitingLogin
             case .required where said == .notSupported: state = .refusing([])
-            case .off, .on, .required: state = .securingClient
+            case .off, .on, .required, .strict: state = .securingClient
             }
         }
         // A client that has sent more than its PRELOGIN would have it taken for what comes inside TLS.
@@ -244,6 +246,8 @@ public struct TDSNegotiation: Sendable {
         case .on, .required: .on
         case .off: settings.allowsLoginOnly ? .off : .required
         case .notSupported: settings.allowsLoginOnly ? .notSupported : .required
+        // Only said inside TLS, where it is echoed.
+        case .strict: .required
         }
     }
 

@@ -26,34 +26,48 @@ enum TDSPacket {
 
     /// Reads the message at the beginning of what waits; nil when more bytes are needed.
     ///
+    /// Nothing is copied before all of it is there: whoever sends it byte by byte makes only its heads be looked at again.
+    ///
     /// - Parameter limit: bytes of payload at most.
     static func message(_ bytes: Span<UInt8>, limit: Int) throws(Malformed) -> Message? {
-        var message: Message?
+        guard let (size, count) = try measure(bytes, limit: limit) else { return nil }
+        var message = Message(type: bytes[0], payload: [], size: size, packetSize: 0)
+        message.payload.reserveCapacity(count)
         var offset = 0
+        while offset < size {
+            let length = length(bytes, offset)
+            for index in offset + headerSize..<offset + length { message.payload.append(bytes[index]) }
+            message.packetSize = max(message.packetSize, length)
+            offset += length
+        }
+        return message
+    }
+
+    /// How many bytes the whole message takes, and how many of them are payload; nil when more are needed.
+    private static func measure(
+        _ bytes: Span<UInt8>,
+        limit: Int
+    ) throws(Malformed) -> (size: Int, payload: Int)? {
+        var offset = 0
+        var total = 0
         while bytes.count - offset >= headerSize {
-            let type = bytes[offset]
-            let length = Int(bytes[offset + 2]) << 8 | Int(bytes[offset + 3])
+            let length = length(bytes, offset)
             guard length >= headerSize else { throw Malformed(reason: "a packet shorter than its header") }
-            if let begun = message, begun.type != type { throw Malformed(reason: "a message of two types") }
-            let payload = length - headerSize
-            var current = message ?? Message(type: type, payload: [], size: 0, packetSize: 0)
-            guard current.payload.count + payload <= limit else {
-                throw Malformed(reason: "a message that is too long")
-            }
+            if bytes[offset] != bytes[0] { throw Malformed(reason: "a message of two types") }
+            total += length - headerSize
+            guard total <= limit else { throw Malformed(reason: "a message that is too long") }
             // Packets without payload would make a message without end.
             let isLast = bytes[offset + 1] & 1 == 1
-            guard payload > 0 || isLast else { throw Malformed(reason: "an empty packet") }
+            guard length > headerSize || isLast else { throw Malformed(reason: "an empty packet") }
             guard bytes.count - offset >= length else { return nil }
-            current.payload += [UInt8](copying: bytes, from: offset + headerSize, count: payload)
             offset += length
-            current.packetSize = max(current.packetSize, length)
-            if isLast {
-                current.size = offset
-                return current
-            }
-            message = current
+            if isLast { return (offset, total) }
         }
         return nil
+    }
+
+    private static func length(_ bytes: Span<UInt8>, _ offset: Int) -> Int {
+        Int(bytes[offset + 2]) << 8 | Int(bytes[offset + 3])
     }
 
     /// A message in packets of at most `packetSize` bytes.

@@ -200,6 +200,11 @@ extension DatabaseSession {
     }
 
     private func beginRelay(_ worker: Worker) {
+        // No negotiation relays before both handshakes that it needs; a mistake in one must not leave this host in plain.
+        guard server?.transport.isEncrypted == true else {
+            fail(NegotiationFailure(.server, "the connection to the server is not encrypted"), worker)
+            return
+        }
         phase = .relaying
         times.established = worker.nowMicroseconds
         worker.metrics.add(.established, database: target.index)

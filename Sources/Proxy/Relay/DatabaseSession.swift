@@ -52,6 +52,8 @@ final class DatabaseSession {
     var phase = Phase.negotiating
     /// Whom the negotiation wants to hear.
     var wants = (client: true, server: false)
+    /// Who was heard last: while both are waited for, it is the other one's turn.
+    private var lastHeard = Side.client
     /// TLS may come first: the first byte is looked at before it is read.
     var peeks: Bool
     /// The first byte that was seen, and left for TLS.
@@ -117,16 +119,15 @@ final class DatabaseSession {
     func read(_ side: Side, _ worker: Worker) {
         guard let end = side == .client ? client : server, end.transport.inbound.count < room else { return }
         if side == .client, peeks, phase == .negotiating {
-            guard let byte = Socket.peek(end.transport.descriptor) else {
+            switch Socket.peek(end.transport.descriptor) {
+            // Told of a byte that is not there, it waits on: the next one might begin TLS.
+            case .nothing: return
+            case .byte(0x16):
                 peeks = false
-                read(side, worker)
-                return
-            }
-            peeks = false
-            if byte == 0x16 {
-                firstByte = byte
+                firstByte = 0x16
                 worker.touch(client.token)
                 return
+            case .byte, .end: peeks = false
             }
         }
         let before = end.transport.bytesIn
@@ -151,7 +152,7 @@ final class DatabaseSession {
             client.transport.abort()
             close(worker)
         case .negotiating, .connecting, .securing:
-            let isServers = phase == .connecting || phase == .securing(.server) || (wants.server && !wants.client)
+            let isServers = isServersTurn
             let side = isServers ? Side.server : .client
             let reason = isServers ? "the server did not answer in time" : "the client's login did not come in time"
             if gaveUp || !isServers {
@@ -182,6 +183,12 @@ final class DatabaseSession {
     /// The worker drains: a session that stands goes on, one that never began ends.
     func drain(_ worker: Worker) {
         if phase == .negotiating, client.transport.bytesIn == 0, target.settings.kind != .mysql { close(worker) }
+    }
+
+    /// The worker has drained for as long as it may.
+    func drained(_ worker: Worker) {
+        failure = failure ?? "the session outlived its worker, after a reload or a stop"
+        close(worker)
     }
 
     /// Closes for good; safe in every phase.
@@ -251,6 +258,15 @@ final class DatabaseSession {
 
     func clearDeadline() { deadline.clear() }
 
+    /// Who keeps the negotiation waiting.
+    private var isServersTurn: Bool {
+        switch phase {
+        case .connecting, .securing(.server): true
+        case .securing(.client): false
+        default: wants.server && (!wants.client || lastHeard == .client)
+        }
+    }
+
     var isHalfClosed: Bool { client.isFinished || server?.isFinished ?? false }
 
     /// How much may wait of a side.
@@ -263,6 +279,7 @@ final class DatabaseSession {
 
     private func count(_ side: Side, _ bytes: UInt64, _ worker: Worker) {
         guard bytes > 0 else { return }
+        lastHeard = side
         switch side {
         case .client:
             self.bytes.toServer &+= bytes

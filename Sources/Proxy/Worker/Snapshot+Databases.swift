@@ -13,11 +13,10 @@ extension Snapshot {
         _ tickets: TicketKeys,
         _ updates: [AddressUpdate]
     ) throws -> [DatabaseTarget] {
-        let detours = detours(configuration)
-        return try configuration.databases.enumerated().map { index, settings in
+        try configuration.databases.enumerated().map { index, settings in
             let key = needsPasswordKey(settings) ? try PasswordKey() : nil
             let doors = try settings.bindings.map { binding in
-                try door(binding, of: settings, key, detours, store, configuration, tickets)
+                try door(binding, of: settings, key, store, configuration, tickets)
             }
             let update = updates.last { $0.upstream == configuration.upstreams.count + index }
             return DatabaseTarget(
@@ -44,7 +43,6 @@ extension Snapshot {
         _ binding: DatabaseBinding,
         of database: Config.Database,
         _ key: PasswordKey?,
-        _ detours: [NegotiationSettings.Detour],
         _ store: CertificateStore,
         _ configuration: Configuration,
         _ tickets: TicketKeys
@@ -56,7 +54,7 @@ extension Snapshot {
         settings.strictServer = database.tds == .strict
         if case .unix = binding.address { settings.isUnixSocket = true }
         settings.passwordKeyPEM = key?.publicPEM
-        settings.detours = detours
+        if database.kind == .tds { settings.detours = detours(from: binding, configuration) }
         guard settings.hasCertificate else { return DatabaseTarget.Door(negotiation: settings, table: nil) }
         let policy = TLSPolicy(configuration.tls.policy)
         let table = try ServerNameTable(policy: policy)
@@ -105,23 +103,30 @@ extension Snapshot {
         )
     }
 
-    /// Where a SQL Server's redirect may lead: to the servers of the other databases, by their own bindings.
-    private static func detours(_ configuration: Configuration) -> [NegotiationSettings.Detour] {
+    /// Where a SQL Server's redirect may lead who came in by `binding`: to the servers of the databases, by bindings of
+    /// their own that are like it, or, inside this host, by any.
+    private static func detours(
+        from binding: DatabaseBinding,
+        _ configuration: Configuration
+    ) -> [NegotiationSettings.Detour] {
         configuration.databases.filter { $0.kind == .tds }.compactMap { database in
             guard let host = database.server.value.hostName, let port = database.server.value.port else { return nil }
-            for binding in database.bindings {
-                guard case .tcp(let listen) = binding.address, case .ip(let ip) = listen.address, !ip.isUnspecified
-                else {
-                    continue
-                }
-                return NegotiationSettings.Detour(
-                    server: host,
-                    port: port,
-                    bindingHost: ip.description,
-                    bindingPort: listen.port
-                )
+            let ways: [(binding: DatabaseBinding, ip: IPAddress, port: UInt16)] = database.bindings.compactMap {
+                guard case .tcp(let listen) = $0.address, case .ip(let ip) = listen.address, !ip.isUnspecified
+                else { return nil }
+                return ($0, ip, listen.port)
             }
-            return nil
+            let alike = ways.first { way in
+                way.binding.isLocal == binding.isLocal
+                    && way.binding.certificates.isEmpty == binding.certificates.isEmpty
+            }
+            guard let way = alike ?? (binding.isLocal ? ways.first : nil) else { return nil }
+            return NegotiationSettings.Detour(
+                server: host,
+                port: port,
+                bindingHost: way.ip.description,
+                bindingPort: way.port
+            )
         }
     }
 }

@@ -92,6 +92,7 @@ final class Worker {
         // What came together with the order to start lies in the channel already: epoll would not tell of it.
         try readControl()
         while !isDrained { try turn() }
+        endSessions()
         flushAccessLog()
     }
 
@@ -367,6 +368,13 @@ final class Worker {
             case .database(let session, .client): session.drain(self)
             case .handshake, .dial, .database, .upstream, .http2Upstream, .listener, .control, nil: break
             }
+        }
+    }
+
+    /// Sessions that nobody has ended in time are told of like all others.
+    private func endSessions() {
+        for token in handlers.tokens {
+            if case .database(let session, .client) = handlers[token] { session.drained(self) }
         }
     }
 

@@ -127,6 +127,116 @@ import Testing
         try everyhop.waitForAccess("the server did not answer in time", "\"established\":false")
     }
 
+    @Test(arguments: ["tds login", "mysql greeting", "mysql login"])
+    func `a server that says nothing where it should speak is told of in its own protocol`(_ moment: String) throws {
+        let kind = moment.hasPrefix("tds") ? "tds" : "mysql"
+        let silent = try ScriptedServer(certificate: nil) { connection in
+            while try connection.receive() != nil {}
+        }
+        let mute = try PeerServer(trust, script: "\(kind)_server.py", "--hang")
+        let everyhop = try start(kind, moment == "mysql greeting" ? silent.port : mute.port, connect: "700ms")
+        let client = try Connection(to: everyhop.port, nil)
+        if kind == "tds" {
+            try client.send(TDSBytes.prelogin(encryption: 2))
+            _ = try client.receive()
+            try client.send(TDSBytes.login(user: "sa", password: "s3cret-Password"))
+        } else if moment == "mysql login" {
+            _ = try client.receive()
+            let head: [UInt8] = [0, 0xA2, 8, 0, 0, 0, 0, 1, 45] + [UInt8](repeating: 0, count: 23)
+            let payload = head + Array("bob\0".utf8) + [20] + [UInt8](repeating: 7, count: 20)
+            try client.send([UInt8(payload.count), 0, 0, 1] + payload)
+        }
+        let answer = client.receiveAll().replacing("\0", with: "")
+        #expect(answer.contains("everyhop: the server did not answer in time"))
+        try everyhop.waitForAccess("the server did not answer in time", "\"established\":false")
+    }
+
+    /// CVE-2021-23222 and its kin: whoever sits between could otherwise have what is said next in clear.
+    @Test func `a server of MySQL that refuses before TLS gets not a byte, whatever the client says`() throws {
+        let error: [UInt8] = [0xFF, 0x10, 0x04] + Array("Too many connections".utf8)
+        let refusing = try ScriptedServer(certificate: nil) { connection in
+            try connection.send([UInt8(error.count), 0, 0, 0] + error)
+            while try connection.receive() != nil {}
+        }
+        let tap = try Tap(to: refusing.port)
+        let everyhop = try start("mysql", tap.port)
+        let client = try Connection(to: everyhop.port, nil)
+        let answer = String(decoding: try client.receive() ?? [], as: UTF8.self)
+        #expect(answer.contains("Too many connections"))
+        try? client.send(Array("the password".utf8))
+        client.endWriting()
+        _ = client.receiveAll()
+        try everyhop.waitForAccess("the server refuses the connection: Too many connections", "\"established\":false")
+        #expect(tap.connections == [[]])
+    }
+
+    @Test func `an application that ends its stream still gets the whole answer`() throws {
+        let server = try PeerServer(trust, script: "tds_server.py")
+        let everyhop = try start("tds", server.port)
+        let client = try Connection(to: everyhop.port, nil)
+        try client.send(TDSBytes.prelogin(encryption: 2))
+        _ = try client.receive()
+        try client.send(TDSBytes.login(user: "sa", password: "s3cret-Password"))
+        _ = try client.receive()
+        try client.send(TDSBytes.batch("SELECT volume 500"))
+        client.endWriting()
+        // Packets have numbers, and some of those are an x, too.
+        #expect(client.receiveAll().count(where: { $0 == "x" }) >= 2_000_000)
+        try everyhop.waitForAccess("\"established\":true")
+        #expect(!everyhop.access.joined().contains("\"error\""))
+    }
+
+    @Test func `metrics tell of each database apart`() throws {
+        let server = try PeerServer(trust, script: "tds_server.py")
+        let admin = try freePort()
+        let port = try freePort()
+        let stranger = try freePort()
+        let everyhop = try EveryhopProcess(
+            folder,
+            port: port,
+            configuration: trust.configuration(
+                databases: """
+                    [[database]]
+                    name = "ehr"
+                    protocol = "tds"
+                    server = "127.0.0.1:\(server.port)"
+                    trust = { pins = ["\(try trust.pin())"] }
+                    legacy = true
+                    [[database.binding]]
+                    port = \(port)
+                    [[database]]
+                    name = "stranger"
+                    protocol = "tds"
+                    server = "127.0.0.1:\(server.port)"
+                    trust = { pins = ["sha256/AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="] }
+                    [[database.binding]]
+                    port = \(stranger)
+                    """
+            ).replacing("[server]\n", with: "[server]\nadmin = \"127.0.0.1:\(admin)\"\n")
+        )
+        for place in [port, stranger] {
+            let client = try Connection(to: place, nil)
+            try client.send(TDSBytes.prelogin(encryption: 2))
+            _ = try client.receive()
+            try client.send(TDSBytes.login(user: "sa", password: "s3cret-Password"))
+            _ = try client.receive()
+            client.endWriting()
+            _ = client.receiveAll()
+        }
+        try everyhop.waitForAccess("\"established\":true", "\"server_legacy\":true")
+        try everyhop.waitForAccess("pin mismatch")
+        let wanted = [
+            "sessions_total{database=\"ehr\"} 1", "sessions_established_total{database=\"ehr\"} 1",
+            "failures_total{database=\"ehr\"} 0", "legacy{database=\"ehr\"} 1", "sessions{database=\"ehr\"} 0",
+            "sessions_established_total{database=\"stranger\"} 0", "failures_total{database=\"stranger\"} 1",
+            "verification_failures_total{database=\"stranger\"} 1", "legacy{database=\"stranger\"} 0",
+        ]
+        try waitUntil("metrics of both databases") {
+            let text = try Shell.run(["curl", "-sS", "http://127.0.0.1:\(admin)/metrics"]).text
+            return wanted.allSatisfy { text.contains("everyhop_database_\($0)\n") }
+        }
+    }
+
     @Test func `an established session that idles is ended when the configuration says so, and not before`() throws {
         let server = try PeerServer(trust, script: "tds_server.py")
         let everyhop = try start("tds", server.port, connect: "5s\"\nidle = \"700ms")
@@ -179,6 +289,7 @@ import Testing
         // The drain of this configuration is five seconds.
         #expect(client.receiveAll().isEmpty)
         #expect(try everyhop.waitForEnd() == 0)
+        try everyhop.waitForAccess("outlived its worker", "\"user\":\"sa\"", "\"established\":true")
     }
 
     @Test(arguments: ["tds", "tds-strict", "postgres", "mysql"])

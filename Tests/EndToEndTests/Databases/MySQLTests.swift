@@ -96,6 +96,22 @@ import Testing
         }
     }
 
+    @Test func `a user is changed within a session, from one kind of account to the other`() throws {
+        let server = try MariaDBServer(trust)
+        let everyhop = try start(server.port)
+        let text = try python(
+            """
+            import MySQLdb
+            for first, second in (("bob", "ed"), ("ed", "bob")):
+                c = MySQLdb.connect(host="127.0.0.1", port=\(plain), user=first, password="s3cret-Password")
+                c.change_user(second, "s3cret-Password", "clinic")
+                k = c.cursor(); k.execute("SELECT CURRENT_USER()"); print(k.fetchone()[0])
+            """
+        )
+        #expect(text == "ed@127.0.0.1\nbob@127.0.0.1\n")
+        withExtendedLifetime(everyhop) {}
+    }
+
     @Test func `large packets, many rows and compression pass`() throws {
         let server = try MariaDBServer(trust)
         let everyhop = try start(server.port)

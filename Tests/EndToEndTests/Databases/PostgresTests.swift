@@ -99,7 +99,7 @@ import Testing
         }
     }
 
-    /// The table of docs/databases.md: what the application says about channel binding, and what becomes of it.
+    /// The table of docs/database.md: what the application says about channel binding, and what becomes of it.
     @Test func `channel binding ends at everyhop: each combination has its outcome`() throws {
         let server = try PostgresServer(trust)
         let everyhop = try start(server.port)
@@ -117,6 +117,21 @@ import Testing
         #expect(prefers.contains("HINT:  Set channel_binding=disable"))
         #expect(try psql("\(tls) channel_binding=require").contains("channel binding is required"))
         #expect(try psql("host=127.0.0.1 port=\(encrypted) sslmode=disable").contains("this binding speaks TLS only"))
+        // asyncpg never binds to the channel, and says so: TLS needs no setting there.
+        let library = try python(
+            """
+            import asyncio, asyncpg, ssl
+            async def run():
+                c = await asyncpg.connect(host="127.0.0.1", port=\(encrypted), user="alice", password="secret",
+                                          database="postgres", ssl=context)
+                print(await c.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"))
+                await c.close()
+            context = ssl.create_default_context(cafile="\(folder.path)/authority.pem")
+            context.check_hostname = False
+            asyncio.run(run())
+            """
+        )
+        #expect(library == "True\n")
         try everyhop.waitForAccess("\"tls_version\":\"TLSv1.3\"", "\"server_tls_version\":\"TLSv1.3\"")
     }
 
@@ -166,6 +181,22 @@ import Testing
             #expect(tap.connections.count == 3)
             for sent in tap.connections { #expect(Tap.records(in: sent, after: 8) != nil) }
         }
+    }
+
+    @Test func `a cancel request reaches the server although its sender hangs up at once`() throws {
+        let server = try PostgresServer(trust)
+        let tap = try Tap(to: server.port)
+        let everyhop = try start(tap.port)
+        do {
+            let client = try Connection(to: plain, nil)
+            try client.send([0, 0, 0, 16, 0x04, 0xD2, 0x16, 0x2E, 0, 0, 0, 1, 0, 0, 0, 2])
+        }
+        try everyhop.waitForAccess("\"established\":true", "\"bytes_in\":16")
+        let sent = try #require(tap.connections.first)
+        let records = try #require(Tap.records(in: sent, after: 8))
+        // The message, and the end of the stream, behind the handshake's own.
+        #expect(records.filter { $0.first == 0x17 }.count >= 3)
+        #expect(server.output.contains("process 1") || server.output.contains("PID 1"), "\(server.output)")
     }
 
     @Test func `a gibibyte of COPY has an equal checksum, in flat memory; a table comes in whole`() throws {

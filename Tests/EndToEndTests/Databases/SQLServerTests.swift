@@ -199,7 +199,7 @@ import Testing
     }
 
     /// PRELOGIN packets, the later ones with records inside, then nothing but records; in TDS 8.0, records alone.
-    private static func isEncrypted(_ sent: [UInt8]) -> Bool {
+    static func isEncrypted(_ sent: [UInt8]) -> Bool {
         var rest = sent[...]
         var isFirst = true
         while rest.first == 0x12 {
@@ -226,12 +226,14 @@ import Testing
                 alpn: alpn
             )
             let client = try Connection(to: encrypted, context)
-            try? client.send(TDSBytes.prelogin(encryption: 2))
+            // As drivers do: "strict", to be heard again, and version 8 in the login.
+            try? client.send(TDSBytes.prelogin(encryption: 4))
             let answer = try client.receive()
             #expect(answer?.first == (works ? 0x04 : nil))
             guard works else { continue }
-            try client.send(TDSBytes.login(user: "sa", password: "s3cret-Password"))
-            #expect(try client.receive()?.first == 0x04)
+            #expect(answer?.contains(4) == true)
+            try client.send(TDSBytes.login(user: "sa", password: "s3cret-Password", version: 8))
+            #expect(try client.receive()?.contains(0xAD) == true)
             try client.send(TDSBytes.batch("SELECT encrypt_option"))
             let rows = String(decoding: try #require(try client.receive()), as: UTF8.self)
             #expect(rows.contains("T\0R\0U\0E\0"))
@@ -284,10 +286,34 @@ import Testing
         withExtendedLifetime(everyhop) {}
     }
 
+    @Test func `several results at a time (MARS) pass, in plain, over TLS and with the login alone encrypted`() throws {
+        let server = try server()
+        let everyhop = try start(server.port)
+        for port in [server.port, plain, encrypted, loginOnly] {
+            let tls = port == plain ? "" : "cafile=\"\(folder.path)/authority.pem\", validate_host=False"
+            let text = try python(
+                """
+                import pytds
+                c = pytds.connect(dsn="127.0.0.1", port=\(port), user="sa", password="s3cret-Password", timeout=20,
+                                  use_mars=True, autocommit=True, \(tls))
+                cursors = [c.cursor() for _ in range(5)]
+                for i, k in enumerate(cursors): k.execute("SELECT %d" % i)
+                print([k.fetchone()[0] for k in reversed(cursors)])
+                for k in cursors: k.close()
+                """
+            )
+            #expect(text == "['SELECT 4', 'SELECT 3', 'SELECT 2', 'SELECT 1', 'SELECT 0']\n")
+        }
+        #expect(server.log.contains("\"smp\": 4"))
+        #expect(!server.log.contains("\"tls\": null"))
+        withExtendedLifetime(everyhop) {}
+    }
+
     @Test func `a redirect leads to a configured database, or nowhere; a mirror is not told of`() throws {
         let second = try server("--encryption", "on")
         let first = try server("--encryption", "on", "--redirect", "localhost:\(second.port)")
         let third = try freePort()
+        let fourth = try freePort()
         let everyhop = try start(
             first.port,
             others: """
@@ -296,6 +322,9 @@ import Testing
                 protocol = "tds"
                 server = "localhost:\(second.port)"
                 trust = { pins = ["\(try trust.pin())"] }
+                [[database.binding]]
+                port = \(fourth)
+                certificate = "portal"
                 [[database.binding]]
                 port = \(third)
                 """
@@ -311,6 +340,9 @@ import Testing
         #expect(Data(answer).range(of: Data([20, UInt8(route.count - 2), 0] + route)) != nil)
         try everyhop.waitForLog("was led to 127.0.0.1:\(third)")
         #expect(try tsql(third, "off") == "TRUE")
+        // Who came in by TLS is led to where TLS is spoken.
+        _ = try tsql(encrypted, "require")
+        try everyhop.waitForLog("was led to 127.0.0.1:\(fourth)")
     }
 
     @Test func `a redirect to a stranger is refused with his name, and a mirroring partner is kept back`() throws {
@@ -396,10 +428,10 @@ enum TDSBytes {
         packet(0x12, [0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xFF] + [9, 0, 0, 0, 0, 0] + [encryption])
     }
 
-    static func login(user: String, password: String) -> [UInt8] {
+    static func login(user: String, password: String, version: UInt8 = 0x74) -> [UInt8] {
         let name = wide(user)
         let secret = wide(password).map { (($0 << 4) | ($0 >> 4)) ^ 0xA5 }
-        var payload: [UInt8] = [0, 0, 0, 0, 4, 0, 0, 0x74, 0, 0x10, 0, 0] + [UInt8](repeating: 0, count: 24)
+        var payload: [UInt8] = [0, 0, 0, 0, 4, 0, 0, version, 0, 0x10, 0, 0] + [UInt8](repeating: 0, count: 24)
         var offset = 94
         for (index, text) in [[], name, secret, [], [], [], [], [], []].enumerated() {
             payload += [UInt8(offset), 0, UInt8(text.count / 2), 0]
