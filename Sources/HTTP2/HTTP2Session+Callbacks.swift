@@ -2,7 +2,8 @@ internal import Bytes
 internal import CNghttp2
 internal import HTTP
 
-/// What nghttp2 calls: each callback records and returns; none submits a frame, ends the session or frees anything.
+/// What nghttp2 calls: each callback records and returns; none ends the session or frees anything, and what one submits
+/// ends the stream that it is called for.
 extension HTTP2Session {
     /// RFC 9113 §4.1.
     private static let frameHeaderBytes = 9
@@ -81,6 +82,11 @@ extension HTTP2Session {
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, user in
             guard let frame else { return 0 }
             HTTP2Session.with(user) { $0.received(frame.pointee) }
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, user in
+            guard let frame else { return 0 }
+            HTTP2Session.with(user) { $0.sent(frame.pointee) }
             return 0
         }
         nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, _, code, user in
@@ -230,15 +236,18 @@ extension HTTP2Session {
                 if HTTP2Session.submitTrailers(session, id, stream.trailerLines) {
                     flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
                 }
-                HTTP2Session.stopRequest(session, stream)
             }
             return count
         }
     }
 
     /// RFC 9113 §8.1: a response that is complete before its request asks the client to stop sending.
-    static func stopRequest(_ session: OpaquePointer?, _ stream: HTTP2Stream) {
-        guard stream.isAnswer, !stream.inboundEnded else { return }
+    ///
+    /// Not before its last frame has gone: what is still queued for a stream that is being reset is dropped.
+    private func sent(_ frame: nghttp2_frame) {
+        guard role == .server, frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
+            let stream = openStream(frame.hd.stream_id), !stream.inboundEnded
+        else { return }
         nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, Code.none.rawValue)
     }
 

@@ -235,11 +235,7 @@ public final class HTTP2Session {
                 nghttp2_submit_response(session, stream.id, fields, count, endsStream ? nil : $0)
             }
         }
-        stream.isAnswer = true
-        if endsStream {
-            stream.outboundEnded = true
-            Self.stopRequest(session, stream)
-        }
+        if endsStream { stream.outboundEnded = true }
         try check(failure)
     }
 

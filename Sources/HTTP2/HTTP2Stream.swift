@@ -44,8 +44,6 @@ public final class HTTP2Stream {
     public internal(set) var isClosed = false
 
     var collectsTrailers = false
-    /// Whether our side is the response.
-    var isAnswer = false
     var isReady = false
     var isDeferred = false
     var discards = false
@@ -80,7 +78,6 @@ public final class HTTP2Stream {
         bytesOutSeen = 0
         fieldBytes = 0
         collectsTrailers = false
-        isAnswer = false
         headIsComplete = false
         isReady = false
         isDeferred = false

@@ -143,7 +143,8 @@ import Testing
         // HTTP_1_1_REQUIRED where only HTTP/2 is allowed.
         #expect(try curl("-o", "/dev/null", "-w", "%{http_code}", "\(address)/http11") == "502")
         try everyhop.waitForAccess("set the upstream's protocol to")
-        #expect(try curl("--http1.1", "\(address)/die-in-body").contains("curl: (18)"))
+        let cut = try curl("--http1.1", "\(address)/die-in-body")
+        #expect(cut.contains("curl: (18)") || cut.contains("curl: (56)"))
     }
 
     @Test func `WebSocket takes a connection of its own, in HTTP 1`() throws {

@@ -48,7 +48,9 @@ class Connection:
             self.waiting.pop(event.stream_id, None)
 
     def answer(self, stream, status, body, more=(), trailers=None):
-        fields = [(":status", str(status)), ("content-length", str(len(body)))] if status != 204 else [(":status", "204")]
+        fields = [(":status", str(status))]
+        if status != 204 and not trailers:
+            fields.append(("content-length", str(len(body))))
         self.h2.send_headers(stream, fields + list(more), end_stream=not body and not trailers)
         if body or trailers:
             self.waiting[stream] = [memoryview(bytes(body)), trailers]

@@ -23,6 +23,9 @@ final class Exchange {
     /// Which of the pool's servers have been tried, one bit each.
     private(set) var tried: UInt64 = 0
     private var attempts = 0
+    /// How often a server sent the request back untouched.
+    private var refusals = 0
+    private static let mostRefusals = 3
     /// Until when it waits for a connection, once it had to, in monotonic milliseconds.
     var waitsUntil: UInt64 = 0
     private(set) var requestID = RequestID()
@@ -313,6 +316,15 @@ final class Exchange {
         tried |= 1 << UInt64(truncatingIfNeeded: min(index, 63))
     }
 
+    /// A server that was reached has not acted on the request, and says so: it may be asked again, a few times.
+    func mayAskAgain() -> Bool {
+        guard refusals < Self.mostRefusals else { return false }
+        refusals += 1
+        tried = 0
+        attempts = 0
+        return true
+    }
+
     /// Keeps what the log says about the server's connection.
     func note(_ facts: ServerFacts) { serverFacts = facts }
 
@@ -421,6 +433,7 @@ final class Exchange {
         route = nil
         tried = 0
         attempts = 0
+        refusals = 0
         waitsUntil = 0
         wantsFreshConnection = false
         failure = nil

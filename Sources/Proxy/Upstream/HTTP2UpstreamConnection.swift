@@ -291,7 +291,7 @@ final class HTTP2UpstreamConnection {
         }
     }
 
-    /// The server broke a stream off. What it has not acted on may be sent again (RFC 9113 §8.7).
+    /// The server broke a stream off; what it has not acted on may be sent again (RFC 9113 §8.7).
     private func streamFailed(_ stream: HTTP2Stream, _ code: UInt32, _ worker: Worker) {
         guard let exchange = exchange(on: stream, worker) else { return }
         stream.exchange = nil
@@ -302,7 +302,8 @@ final class HTTP2UpstreamConnection {
         if wantsHTTP1 { exchange.needsHTTP1 = true }
         worker.pools[place.pool].exchangeEnded(at: place.endpoint, worker)
         exchange.note(facts())
-        exchange.serverFailed(.streamReset(code), repeatable: unseen || wantsHTTP1, worker)
+        let mayRepeat = (unseen || wantsHTTP1) && exchange.mayAskAgain()
+        exchange.serverFailed(.streamReset(code), repeatable: mayRepeat, worker)
     }
 
     /// The stream cannot go on, by our decision.

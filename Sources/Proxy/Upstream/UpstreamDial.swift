@@ -4,7 +4,9 @@ import Platform
 import TLS
 import Telemetry
 
-/// A connection to a server that is being made: TCP, then TLS. What it agrees on decides what carries exchanges.
+/// A connection to a server that is being made: TCP, then TLS.
+///
+/// What it agrees on decides what carries exchanges.
 ///
 /// *Ownership:* the worker owns it through its slab; exchanges and the pool know it by token.
 final class UpstreamDial {
