@@ -1,13 +1,15 @@
 #!/bin/sh
 # The database hop beside stunnel and HAProxy (TCP mode), in one run: pgbench speaks plain to each proxy, each proxy TLS
-# to PostgreSQL and verifies it. Proxy on processor 0; pgbench and PostgreSQL on processor 1. CPU per transaction is read
-# from /proc over each proxy's processes. Prints medians of interleaved rounds, and ratios to the better of the two.
+# to the server and verifies it. Proxy on processor 0; pgbench, the TLS server and PostgreSQL on processor 1. CPU per
+# transaction is read from /proc over each proxy's processes. Prints medians of interleaved rounds, and ratios to the
+# better of the two. DIRECT=1 lets everyhop and stunnel speak to PostgreSQL's own TLS, and HAProxy to another HAProxy.
 set -eu
 rounds=${ROUNDS:-3}
 seconds=${SECONDS_EACH:-5}
 clients=${CLIENTS:-8}
 everyhop=$(pwd)/.build/release/everyhop
 postgres=/usr/lib/postgresql/15/bin
+if [ -n "${DIRECT:-}" ]; then server=25432; haproxy_server=25436; else server=25437; haproxy_server=25438; fi
 folder=$(mktemp -d)
 pids=""
 postgres_pid=""
@@ -43,7 +45,7 @@ level = "warning"
 [[database]]
 name = "bench"
 protocol = "postgres"
-server = "127.0.0.1:25432"
+server = "127.0.0.1:$server"
 server_name = "app.internal"
 trust = { ca = "app.pem", pins = ["$pin"] }
 [[database.binding]]
@@ -53,17 +55,36 @@ cat > stunnel.conf << END
 foreground = yes
 pid = $folder/stunnel.pid
 debug = err
+sessionResume = no
 [postgres]
 client = yes
 accept = 127.0.0.1:25434
-connect = 127.0.0.1:25432
+connect = 127.0.0.1:$server
 protocol = pgsql
 CAfile = $folder/app.pem
 verifyChain = yes
 checkHost = app.internal
 END
-# HAProxy begins TLS at once, which PostgreSQL 15 does not take: its TLS ends in another HAProxy, on processor 1, beside
-# PostgreSQL. Without saved sessions, since PostgreSQL keeps none either.
+# HAProxy begins TLS at once, which PostgreSQL 15 does not take. So that all three meet the same peer, their TLS ends in
+# one stunnel with a thread per session, which takes HAProxy's TLS at once and that of the others after PostgreSQL's
+# question. Like PostgreSQL, it takes P-256 and AES-256 only, and resumes no session.
+cat app.pem app.key > both.pem
+cat > server.conf << END
+foreground = yes
+pid = $folder/server.pid
+debug = err
+cert = $folder/both.pem
+curves = prime256v1
+ciphersuites = TLS_AES_256_GCM_SHA384
+sessionResume = no
+[question]
+accept = 127.0.0.1:25437
+connect = $folder/.s.PGSQL.25432
+protocol = pgsql
+[at-once]
+accept = 127.0.0.1:25438
+connect = $folder/.s.PGSQL.25432
+END
 cat > haproxy-server.conf << END
 global
     maxconn 2000
@@ -73,14 +94,14 @@ defaults
     timeout client 5m
     timeout server 5m
 listen tls
-    bind 127.0.0.1:25436 ssl crt $folder/both.pem
+    bind 127.0.0.1:25436 ssl crt $folder/both.pem curves P-256
     server postgres $folder/.s.PGSQL.25432
 END
-cat app.pem app.key > both.pem
 sed -e "s|bind .*|bind 127.0.0.1:25435|" \
-    -e "s|server postgres .*|server postgres 127.0.0.1:25436 ssl no-ssl-reuse verify required ca-file $folder/app.pem verifyhost app.internal|" \
+    -e "s|server postgres .*|server postgres 127.0.0.1:$haproxy_server ssl no-ssl-reuse verify required ca-file $folder/app.pem verifyhost app.internal|" \
     -e "s|maxconn 2000|maxconn 2000\n    nbthread 1|" haproxy-server.conf > haproxy.conf
 taskset -c 1 haproxy -f haproxy-server.conf -db > haproxy-server.log 2>&1 & pids="$pids $!"
+taskset -c 1 stunnel server.conf > server.log 2>&1 & pids="$pids $!"
 taskset -c 0 "$everyhop" run --config everyhop.toml > everyhop.log 2>&1 & everyhop_pid=$!; pids="$pids $everyhop_pid"
 taskset -c 0 stunnel stunnel.conf > stunnel.log 2>&1 & stunnel_pid=$!; pids="$pids $stunnel_pid"
 taskset -c 0 haproxy -f haproxy.conf -db > haproxy.log 2>&1 & haproxy_pid=$!; pids="$pids $haproxy_pid"

@@ -64,6 +64,7 @@ static inline int everyhop_set_host_name(SSL *ssl, const char *name) {
 static inline int everyhop_set_versions(SSL *ssl, int least, int most) {
     return SSL_set_min_proto_version(ssl, least) && SSL_set_max_proto_version(ssl, most);
 }
+static inline int everyhop_group(SSL *ssl) { return (int)SSL_get_negotiated_group(ssl); }
 /// The group's name in the key exchange, as TLS spells it, or NULL. A library newer than these headers knows more.
 static inline const char *everyhop_group_name(SSL *ssl) {
     long group = SSL_get_negotiated_group(ssl);

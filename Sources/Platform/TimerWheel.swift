@@ -17,6 +17,8 @@ public struct TimerWheel {
     private var slots: [[Entry]] = Array(repeating: [], count: 1024)
     private var tick: UInt64
     private var expired: [Token] = []
+    /// No tick between now and this one finds an entry, so that waiting need not look through empty slots each time.
+    private var earliest: UInt64 = 0
 
     /// How many entries wait.
     public private(set) var count = 0
@@ -30,6 +32,8 @@ public struct TimerWheel {
     public mutating func arm(_ token: Token, deadline: UInt64) {
         let due = max(deadline / Self.resolution + 1, tick + 1)
         slots[Int(truncatingIfNeeded: due & 1023)].append(Entry(token: token, deadline: deadline))
+        // The first time that its slot comes round, which may be rounds before the deadline.
+        earliest = min(earliest, tick + 1 + ((due - tick - 1) & 1023))
         count += 1
     }
 
@@ -60,11 +64,11 @@ public struct TimerWheel {
     }
 
     /// Milliseconds until the next slot is due, or -1 when nothing waits: what epoll_wait wants.
-    public func timeout(now: UInt64) -> CInt {
+    public mutating func timeout(now: UInt64) -> CInt {
         guard count > 0 else { return -1 }
-        var ahead: UInt64 = 1
-        while ahead < 1024, slots[Int(truncatingIfNeeded: (tick + ahead) & 1023)].isEmpty { ahead += 1 }
-        let due = (tick + ahead) * Self.resolution
+        earliest = max(earliest, tick + 1)
+        while earliest < tick + 1024, slots[Int(truncatingIfNeeded: earliest & 1023)].isEmpty { earliest += 1 }
+        let due = earliest * Self.resolution
         return due > now ? CInt(truncatingIfNeeded: due - now) : 0
     }
 }

@@ -36,6 +36,8 @@ public final class ClientContext {
     let serverName: String?
     private let verifiesAuthority: Bool
     private var sessions: [Int: [OpaquePointer]] = [:]
+    /// The groups offered, as the library numbers and as it names them; the first is the one a key is sent for.
+    private var groups = [(NID_X25519, "X25519"), (NID_X9_62_prime256v1, "P-256"), (NID_secp384r1, "P-384")]
     /// What the callback found during the handshake that runs now.
     var failure: VerificationFailure?
 
@@ -194,6 +196,19 @@ public final class ClientContext {
         let verdict = SSL_get_verify_result(ssl)
         guard verdict == X509_V_OK else { throw .other(String(cString: X509_verify_cert_error_string(verdict))) }
         guard X509_cmp_current_time(X509_get0_notAfter(leaf)) > 0 else { throw .expired }
+    }
+
+    /// Puts the group that a trusted server chose first from now on.
+    ///
+    /// A server that takes no X25519, such as PostgreSQL as it is delivered, asks for a second hello each time
+    /// otherwise, which costs a round trip and a key (RFC 8446 §4.1.4).
+    func rememberGroup(of ssl: OpaquePointer) {
+        guard trust != nil, SSL_version(ssl) == TLS1_3_VERSION else { return }
+        let chosen = everyhop_group(ssl)
+        guard chosen != groups[0].0, let place = groups.firstIndex(where: { $0.0 == chosen }) else { return }
+        groups.swapAt(0, place)
+        // The old order stays if the library should refuse: it works as well, only slower.
+        if !TLSPolicy.setGroups(groups.map { $0.1 }, in: handle.raw) { ERR_clear_error() }
     }
 
     private func reason(_ code: CInt, _ leaf: OpaquePointer) -> VerificationFailure {

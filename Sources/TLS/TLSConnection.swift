@@ -222,6 +222,7 @@ public struct TLSConnection: ~Copyable {
                 peerPin = try client.recheck(ssl)
             } catch { throw fail(error) }
             client.keepSession(of: ssl)
+            client.rememberGroup(of: ssl)
         }
         // A context that trusts nobody only looks: reading and writing stay refused.
         stage = client == nil || client?.trust != nil ? .open : .looking

@@ -31,15 +31,19 @@ public enum TLSPolicy: Sendable {
         }
         guard SSL_CTX_set_ciphersuites(context, suites) == 1 else { throw .libraryFailure("TLS 1.3 suites") }
         guard SSL_CTX_set_cipher_list(context, oldSuites) == 1 else { throw .libraryFailure("TLS 1.2 suites") }
-        // The post-quantum group is known to newer libraries only.
-        if everyhop_ctx_set_groups(context, "X25519MLKEM768:X25519:P-256:P-384") != 1 {
-            ERR_clear_error()
-            guard everyhop_ctx_set_groups(context, "X25519:P-256:P-384") == 1 else { throw .libraryFailure("groups") }
-        }
+        guard Self.setGroups(["X25519", "P-256", "P-384"], in: context) else { throw .libraryFailure("groups") }
     }
 }
 
 extension TLSPolicy {
+    /// Offers these groups, the preferred one first; before them the post-quantum one, if the library knows it.
+    static func setGroups(_ names: [String], in context: OpaquePointer) -> Bool {
+        let list = names.joined(separator: ":")
+        if everyhop_ctx_set_groups(context, "X25519MLKEM768:" + list) == 1 { return true }
+        ERR_clear_error()
+        return everyhop_ctx_set_groups(context, list) == 1
+    }
+
     private var oldestVersion: CInt {
         switch self {
         case .nist80052r2: TLS1_2_VERSION

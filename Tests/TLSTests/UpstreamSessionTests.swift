@@ -28,6 +28,38 @@ import Testing
         }
     }
 
+    @Test func `the group that a server takes is offered first the next time`() throws {
+        #expect(everyhop_ctx_set_groups(table.base.raw, "P-384") == 1)
+        let client = try makeClient(pins: [identity.facts.pin], version: TLS1_3_VERSION)
+        let links = try [Link(client, table), Link(client, table)]
+        // Made before anything was learned: the second of them offers as the first did.
+        #expect(links.map(hellos) == [2, 2])
+        let later = try Link(client, table)
+        #expect(hellos(later) == 1)
+        #expect(later.clientFacts?.group == "secp384r1")
+    }
+
+    @Test func `a server that is not trusted does not choose the group`() throws {
+        #expect(everyhop_ctx_set_groups(table.base.raw, "P-384") == 1)
+        let client = try makeClient(pins: [try root.identity().facts.pin], version: TLS1_3_VERSION)
+        for _ in 0..<2 {
+            let link = try Link(client, table)
+            #expect(hellos(link) == 2)
+            #expect(link.clientFacts == nil)
+        }
+    }
+
+    /// Shakes hands until the client is done or has failed; how often it had to wait for the server, which is how many
+    /// hellos it sent.
+    private func hellos(_ link: Link) -> Int {
+        var waits = 0
+        while case (true, nil) = Link.step(&link.client), waits < 10 {
+            waits += 1
+            _ = Link.step(&link.server)
+        }
+        return waits
+    }
+
     /// A session from a context that trusted the server's key is put into one that does not: the library resumes it
     /// without asking the verify callback, so only the check after the handshake stands in the way.
     @Test(arguments: versions) func `a resumed session under a wrong pin is refused`(_ version: CInt) throws {

@@ -17,13 +17,17 @@ extension DatabaseSession {
             case .proceed: continue
             case .read(let client, let server):
                 wants = (client, server)
-                guard !ended(worker) else { continue }
                 flush(worker)
+                guard phase == .negotiating, !ended(worker) else { continue }
                 return
-            case .dial: dial(worker)
+            case .dial:
+                flush(worker)
+                if phase == .negotiating { dial(worker) }
             case .secure(let side, let form): secure(side, form, worker)
             case .send(let side, let bytes): send(side, bytes, worker)
-            case .unsecureClient: client.transport.dropTLS()
+            case .unsecureClient:
+                flush(worker)
+                client.transport.dropTLS()
             case .decrypt(let sealed): negotiation.decrypted(target.passwordKey?.open(sealed))
             case .relay: beginRelay(worker)
             case .refuse(let bytes): refuse(bytes, worker)
@@ -183,11 +187,14 @@ extension DatabaseSession {
 
     private func send(_ side: Side, _ bytes: [UInt8], _ worker: Worker) {
         switch side {
-        case .client: client.transport.outbound.append(bytes.span)
-        case .server: server?.transport.outbound.append(bytes.span)
+        case .client:
+            // Goes out before anything is waited for, or with the first bytes that are relayed.
+            client.transport.outbound.append(bytes.span)
+        case .server:
+            server?.transport.outbound.append(bytes.span)
+            // A message that is waited for elsewhere goes out before anything else is asked for.
+            flush(worker)
         }
-        // A message that is waited for elsewhere goes out before anything else is asked for.
-        flush(worker)
     }
 
     private func flush(_ worker: Worker) {
