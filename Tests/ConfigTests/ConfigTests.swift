@@ -123,8 +123,8 @@ import Testing
         ),
         ("[[upstream]]\nname = \"b\"\nservers = []\ntrust = { ca = \"x\" }\n", "1:1", "has no server"),
         (
-            "[[upstream]]\nname = \"b\"\nservers = [\"a:1\"]\nprotocol = \"h2\"\ntrust = { ca = \"x\" }\n", "4:12",
-            "is not spoken to servers"
+            "[[upstream]]\nname = \"b\"\nservers = [\"a:1\"]\nprotocol = \"spdy\"\ntrust = { ca = \"x\" }\n", "4:12",
+            "is not known"
         ),
         (
             "[[upstream]]\nname = \"b\"\nservers = [\"unix:relative\"]\nplaintext = true\n", "3:12",
