@@ -27,7 +27,8 @@ public struct ForwardingContext: Sendable {
     let localPort: UInt16
     let trusted: Bool
     let requestID: RequestID
-    let rules: SiteRules
+    /// Of the site that the request is for.
+    public let rules: SiteRules
 
     /// - Parameters:
     ///   - clientAddress: the address in text form, without a port.

@@ -90,12 +90,15 @@ final class LegacyApplication: Sendable {
     }
 
     /// Goes to an address as a browser does, with a cookie jar; curl fails when it is led to plain http.
-    private func browse(_ address: String, follow: Bool = true) throws -> (text: String, head: String, jar: [String]) {
+    private func browse(_ address: String, _ version: String, follow: Bool = true) throws -> (
+        text: String, head: String, jar: [String]
+    ) {
         let arguments =
             [
-                "curl", "-sS", "-m", "20", "--cacert", "\(folder.path)/authority.pem", "--proto-redir", "=https", "-D",
+                "curl", "-sS", "-m", "20", version, "--cacert", "\(folder.path)/authority.pem", "--proto-redir",
+                "=https", "-D",
                 "\(folder.path)/head", "-c", "\(folder.path)/jar", "-b", "\(folder.path)/jar", "-w",
-                "\n%{http_code} %{num_redirects} %{url_effective}",
+                "\n%{http_version} %{http_code} %{num_redirects} %{url_effective}",
             ] + (follow ? ["-L"] : []) + [address]
         let text = try Shell.run(arguments, merged: true).text
         let jar = (try? String(decoding: File.read("\(folder.path)/jar"), as: UTF8.self)) ?? ""
@@ -105,8 +108,14 @@ final class LegacyApplication: Sendable {
         )
     }
 
-    @Test(arguments: ["as asked for", "without the port", "at its own port", "without a scheme"])
-    func `curl logs in with a jar and never leaves https, with nothing configured`(_ habit: String) throws {
+    @Test(
+        arguments: ["as asked for", "without the port", "at its own port", "without a scheme"],
+        ["--http1.1", "--http2"]
+    )
+    func `curl logs in with a jar and never leaves https, with nothing configured`(
+        _ habit: String,
+        _ version: String
+    ) throws {
         let port = Shared<UInt16>(0)
         let application = try LegacyApplication(trust) { host, path in
             let name = host.split(separator: ":").first.map(String.init) ?? host
@@ -120,8 +129,8 @@ final class LegacyApplication: Sendable {
         port.with { $0 = application.port }
         let everyhop = try start(application)
         let site = "https://localhost:\(everyhop.port)"
-        let answer = try browse("\(site)/login")
-        #expect(answer.text == "welcome\n200 1 \(site)/home")
+        let answer = try browse("\(site)/login", version)
+        #expect(answer.text == "welcome\n\(version == "--http2" ? "2" : "1.1") 200 1 \(site)/home")
         #expect(answer.jar == ["localhost\tFALSE\t/\tTRUE\t0\tSESSION\tabc"])
         #expect(LegacyApplication.field("Location", of: answer.head) == "\(site)/home")
         #expect(LegacyApplication.field("Set-Cookie", of: answer.head) == "SESSION=abc; path=/; Secure")
@@ -135,7 +144,7 @@ final class LegacyApplication: Sendable {
                 LegacyApplication.field("Host", of: $0) == "localhost:\(everyhop.port)"
             }
         )
-        let away = try browse("\(site)/leave", follow: false)
+        let away = try browse("\(site)/leave", version, follow: false)
         #expect(LegacyApplication.field("Location", of: away.head) == "http://elsewhere.example/")
     }
 
@@ -154,9 +163,9 @@ final class LegacyApplication: Sendable {
                 """
         )
         let site = "https://localhost:\(everyhop.port)"
-        let answer = try browse("\(site)/app/home")
+        let answer = try browse("\(site)/app/home", "--http2")
         // Home leads to login, login back to home.
-        #expect(answer.text == "welcome\n200 2 \(site)/app/home")
+        #expect(answer.text == "welcome\n2 200 2 \(site)/app/home")
         #expect(answer.jar == ["#HttpOnly_localhost\tFALSE\t/app\tTRUE\t0\tSESSION\tabc"])
         #expect(
             LegacyApplication.field("Set-Cookie", of: answer.head)
@@ -240,5 +249,39 @@ final class LegacyApplication: Sendable {
                 "X-Request-ID: \(id)", "X-Real-IP: 127.0.0.1", "Front-End-Https: on", "X-Original: \(site)/home",
             ]
         )
+    }
+
+    @Test func `trailers cannot bring back what is set or removed`() throws {
+        let seen = Shared("")
+        let echo = try ScriptedServer(certificate: trust.app) { connection in
+            let text = try connection.receive(until: "X-Sum: 1\r\n\r\n")
+            seen.with { $0 = text }
+            try connection.send(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Back: 2\r\nX-Powered-By: 3\r\n\r\n"
+            )
+        }
+        let port = try freePort()
+        let text = try trust.configuration(port: port, upstream: echo.port)
+        let everyhop = try EveryhopProcess(
+            folder,
+            port: port,
+            configuration: text.replacingOccurrences(
+                of: "upstream = \"app\"",
+                with: """
+                    upstream = "app"
+                    request_headers = { set = { X-Real-IP = "${client_address}" } }
+                    response_headers = { remove = ["X-Powered-By"] }
+                    """
+            )
+        )
+        let client = try Connection(to: everyhop.port, try trust.client())
+        try client.send(
+            "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
+                + "x-real_ip: 6.6.6.6\r\nX-Sum: 1\r\n\r\n"
+        )
+        let answer = try client.receive(until: "X-Back: 2\r\n\r\n")
+        #expect(answer.hasSuffix("2\r\nok\r\n0\r\nX-Back: 2\r\n\r\n"))
+        #expect(seen.value.hasSuffix("2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n"))
+        #expect(seen.value.contains("\r\nX-Real-IP: 127.0.0.1\r\n"))
     }
 }

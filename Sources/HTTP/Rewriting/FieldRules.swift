@@ -103,6 +103,18 @@ public struct FieldRules: Sendable {
         return false
     }
 
+    /// The trailers that are passed on; nil when none is dropped.
+    func kept(of trailers: borrowing HeaderBlock) -> HeaderBlock? {
+        var isWhole = true
+        for index in 0..<trailers.count where drops(trailers.name(index)) { isWhole = false }
+        guard !isWhole else { return nil }
+        var kept = HeaderBlock()
+        for index in 0..<trailers.count where !drops(trailers.name(index)) {
+            kept.append(name: trailers.name(index), value: trailers.value(index))
+        }
+        return kept
+    }
+
     /// Writes the lines that are set and added.
     func write(_ request: borrowing RequestHead, _ context: ForwardingContext, into queue: inout ByteQueue) {
         for field in written { field.write(request, context, into: &queue) }

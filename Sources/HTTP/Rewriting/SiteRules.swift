@@ -47,4 +47,15 @@ public final class SiteRules: Sendable {
         dropsPolicies = responseFields?.drops(Array("content-security-policy".utf8).span) ?? false
         addsToResponses = responseFields != nil || strictTransport != nil || upgradesInsecureRequests
     }
+
+    /// A request's trailers without what the site sets or removes, which a server might merge with the head; nil when
+    /// all are kept.
+    public func requestTrailers(_ trailers: borrowing HeaderBlock) -> HeaderBlock? {
+        trailers.count > 0 ? requestFields?.kept(of: trailers) : nil
+    }
+
+    /// The same of a response.
+    public func responseTrailers(_ trailers: borrowing HeaderBlock) -> HeaderBlock? {
+        trailers.count > 0 ? responseFields?.kept(of: trailers) : nil
+    }
 }

@@ -150,7 +150,11 @@ final class Exchange {
         guard client != nil else { return }
         // The last chunk is a piece of the body, too: it is not at hand for a second time.
         if request.framing == .chunked { state.bodyForwarded() }
-        serverSide(worker)?.sendEnd(trailers: trailers, worker)
+        if let kept = forwarding?.rules.requestTrailers(trailers) {
+            serverSide(worker)?.sendEnd(trailers: kept, worker)
+        } else {
+            serverSide(worker)?.sendEnd(trailers: trailers, worker)
+        }
         times.requestEnd = worker.nowMicroseconds
         perform(state.requestEnded(), worker)
     }
@@ -282,7 +286,11 @@ final class Exchange {
     /// The response is whole.
     func endResponse(trailers: borrowing HeaderBlock, reuseServer: Bool, _ worker: Worker) {
         guard let client = clientSide(worker) else { return }
-        client.sendEnd(trailers: trailers, worker)
+        if let kept = forwarding?.rules.responseTrailers(trailers) {
+            client.sendEnd(trailers: kept, worker)
+        } else {
+            client.sendEnd(trailers: trailers, worker)
+        }
         perform(state.responseEnded(reuseClient: client.staysOpen, reuseServer: reuseServer), worker)
     }
 
