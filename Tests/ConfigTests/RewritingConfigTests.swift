@@ -1,4 +1,5 @@
 import Config
+import Foundation
 import Testing
 
 @Suite("What a site changes in messages") struct RewritingConfigTests {
@@ -71,6 +72,38 @@ import Testing
         )
         #expect(headers.added.map(\.pieces) == [[.text("de")]])
         #expect(rewriting.responseHeaders.replaced.map(\.name) == ["X-Frame-Options"])
+    }
+
+    private static func file(_ name: String) throws -> String {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
+        return try String(contentsOf: root.appendingPathComponent(name), encoding: .utf8)
+    }
+
+    @Test(arguments: ["docs/legacy-applications.md", "docs/compression.md"])
+    func `what the documentation shows is good`(_ name: String) throws {
+        let blocks = try Self.file(name).components(separatedBy: "```toml\n").dropFirst()
+        #expect(!blocks.isEmpty)
+        for block in blocks {
+            let lines = block.components(separatedBy: "```")[0]
+            let found = try decode(lines).diagnostics
+            #expect(found.isEmpty, "\(lines)\n\(found)")
+        }
+    }
+
+    @Test func `what the example shows in comments is good`() throws {
+        let text = try Self.file("config.example.toml")
+        let site = try #require(
+            text.components(separatedBy: "[[site]]\n").last?.components(separatedBy: "# Site bindings").first
+        )
+        let keys = try Regex("(?m)^# (?=[a-z_]+ = )")
+        let shown = site.replacing(keys, with: "").components(separatedBy: "redirect = ")[1].split(separator: "\n")
+            .dropFirst()
+        #expect(
+            shown.filter { $0.hasPrefix("path_map") || $0.hasPrefix("remove = ") || $0.hasPrefix("domains") }.count == 4
+        )
+        let lines = shown.joined(separator: "\n")
+        let found = try decode(lines).diagnostics
+        #expect(found.isEmpty, "\(found)")
     }
 
     @Test func `browsers can be made to forget`() throws {

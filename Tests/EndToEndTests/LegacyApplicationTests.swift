@@ -284,4 +284,49 @@ final class LegacyApplication: Sendable {
         #expect(seen.value.hasSuffix("2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n"))
         #expect(seen.value.contains("\r\nX-Real-IP: 127.0.0.1\r\n"))
     }
+
+    @Test func `nothing is compressed, and what is compressed passes as it is`() throws {
+        let plain = String(repeating: "the same again and again ", count: 400)
+        let packed: [UInt8] = [
+            0x1F, 0x8B, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x4B, 0x04, 0x00, 0x43, 0xBE, 0xB7, 0xE8, 0x01,
+            0x00, 0x00, 0x00,
+        ]
+        let seen = Shared("")
+        let server = try ScriptedServer(certificate: trust.app) { connection in
+            while true {
+                let head = try connection.receive(until: "\r\n\r\n")
+                guard !head.isEmpty else { return }
+                seen.with { $0 = head }
+                if head.hasPrefix("GET /packed") {
+                    try connection.send(
+                        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: \(packed.count)\r\n\r\n"
+                    )
+                    try connection.send(packed)
+                } else {
+                    try connection.send(
+                        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: \(plain.utf8.count)\r\n\r\n\(plain)"
+                    )
+                }
+            }
+        }
+        let port = try freePort()
+        let everyhop = try EveryhopProcess(
+            folder,
+            port: port,
+            configuration: try trust.configuration(port: port, upstream: server.port)
+        )
+        for version in ["--http1.1", "--http2"] {
+            for (path, body) in [("plain", Array(plain.utf8)), ("packed", packed)] {
+                let answer = try Shell.run([
+                    "curl", "-sS", "-m", "20", version, "--cacert", "\(folder.path)/authority.pem", "-H",
+                    "Accept-Encoding: gzip, br",
+                    "-D", "\(folder.path)/head", "https://localhost:\(everyhop.port)/\(path)",
+                ])
+                #expect(answer.output == body)
+                let head = String(decoding: try File.read("\(folder.path)/head"), as: UTF8.self)
+                #expect(LegacyApplication.field("Content-Encoding", of: head) == (path == "packed" ? "gzip" : ""))
+                #expect(LegacyApplication.field("Accept-Encoding", of: seen.value) == "gzip, br")
+            }
+        }
+    }
 }
