@@ -6,7 +6,9 @@ import Testing
         let map = path.map { PathMap(publicPrefix: Rewriter.bytes($0.0), serverPrefix: Rewriter.bytes($0.1)) }
         let hosts = OwnHosts(
             bindings: [],
-            aliases: [OwnHosts.Alias(name: Rewriter.bytes("app.corp.internal"), port: nil)],
+            aliases: ["app.corp.internal", "app.example.org"].map {
+                OwnHosts.Alias(name: Rewriter.bytes($0), port: nil)
+            },
             ports: []
         )
         let rules = SiteRules(path: map, hosts: hosts, cookies: cookies)
@@ -69,7 +71,8 @@ import Testing
         ("a=b; Domain=internal", "a=b"), ("a=b; Domain=other.test", "a=b; Domain=other.test"),
         ("a=b; Domain=p.internal", "a=b; Domain=p.internal"), ("a=b; Domain=", "a=b; Domain="),
         ("a=b; Domain=.", "a=b; Domain=."),
-        ("a=b; Domain=example.org", "a=b; Domain=example.org"), ("a=b; Domain", "a=b; Domain"),
+        ("a=b; Domain=example.org", "a=b; Domain=example.org"), ("a=b; Domain=app.example.org", "a=b"),
+        ("a=b; Domain", "a=b; Domain"),
     ])
     func `a domain that only the application knows is dropped`(_ value: String, _ wanted: String) throws {
         #expect(try cookie(value, CookieRules(secure: false)) == wanted)
