@@ -127,4 +127,26 @@ import Testing
         let lines = try Rewriter(rules: rules).responseLines("Content-Security-Policy: a; upgrade-insecure-requests")
         #expect(lines.filter { $0.hasPrefix("Content-Sec") } == ["Content-Security-Policy: upgrade-insecure-requests"])
     }
+
+    @Test func `a connection that changes its protocol is answered by the same rules`() throws {
+        let rules = SiteRules(
+            cookies: CookieRules(secure: true),
+            responseFields: FieldRules(set: [], add: [], remove: [Rewriter.bytes("Server")]),
+            strictTransport: Rewriter.bytes("max-age=1")
+        )
+        let lines = try Rewriter(rules: rules).responseLines(
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Server: a",
+            "Set-Cookie: a=b",
+            status: "101 Switching Protocols"
+        )
+        #expect(
+            lines == [
+                "HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket",
+                "Set-Cookie: a=b; Secure",
+                "Strict-Transport-Security: max-age=1", "Via: 1.1 everyhop", "X-Request-ID: \(RequestID())",
+            ]
+        )
+    }
 }

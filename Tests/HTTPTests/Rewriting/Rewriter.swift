@@ -52,7 +52,9 @@ struct Rewriter {
         #expect(try parser.parse(bytes.span, into: &head, requestMethod: .get) == bytes.count)
         var queue = ByteQueue(pool: BufferPool())
         let context = ResponseContext(forwarding, answering: try request(), keepAlive: true)
-        if head.isInformational {
+        if head.status == 101 {
+            ResponseWriter.writeUpgrade(head, context, into: &queue)
+        } else if head.isInformational {
             ResponseWriter.writeInterim(head, context, into: &queue)
         } else {
             ResponseWriter.write(head, framing: .none, context, into: &queue)
