@@ -9,7 +9,10 @@ struct Mutator {
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok",
             "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nuntil close",
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-            "[server]\nworkers = 2\nadmin = \"127.0.0.1:9180\"\n[[site]]\nname = \"s\"\nupstream = \"u\"\n[[site.binding]]\nport = 443\n",
+            "HTTP/1.1 302 Found\r\nLocation: http://legacy:8080/legacy/x?y\r\nLink: <http://legacy/>; rel=\"a\\\"<\", </b>\r\n"
+                + "Refresh: 5; url='//legacy/x'\r\nContent-Security-Policy: default-src a; b, c\r\n"
+                + "Set-Cookie: a=b; Path=/legacy; Domain=.legacy; HttpOnly\r\nContent-Length: 0\r\n\r\n",
+            "[server]\nworkers = 2\nadmin = \"127.0.0.1:9180\"\n[[site]]\nname = \"s\"\nupstream = \"u\"\nhsts = { max_age = \"1d\" }\n[site.request_headers]\nset = { X-A = \"${host}\" }\n[[site.binding]]\nport = 443\n",
             "[[upstream]]\nname = \"u\"\nservers = [\"10.0.0.1:443\", \"unix:/x\"]\ntrust = { ca = \"f\", pins = [\"sha256/x\"] }\n",
         ].map { Array($0.utf8) } + NegotiationTarget.seeds
 
@@ -18,6 +21,7 @@ struct Mutator {
         "Content-Length: 5\r\n", "\r\n\r\n",
         "Host: b\r\n", "Connection: ", "HTTP/1.1", "HTTP/1.0", "FFFFFFFFFFFFFFFF", "99999999999999999999",
         "GET / HTTP/1.1\r\n", "\u{0}", "[", "]",
+        "Location: http://", "Set-Cookie: ", "Link: <", "; Path=/legacy", "legacy", "/..", "%2e", "<", ">",
         "{", "}", "=", "\"", "'", "\"\"\"", "'''", ".", "#", "\\u", "= [[", "[[site]]\n",
     ].map { Array($0.utf8) }
 

@@ -18,7 +18,7 @@ struct Target {
         inputs += 1
         // TOML is slower to parse than all else together.
         if inputs % 16 == 0 { return checkConfiguration(input) }
-        return checkRequest(input, &random) ?? checkResponse(input) ?? checkChunks(input, &random)
+        return checkRequest(input, &random) ?? checkResponse(input, &random) ?? checkChunks(input, &random)
             ?? NegotiationTarget.check(input, &random, relayed: &relayed)
     }
 
@@ -35,14 +35,7 @@ struct Target {
         if count > input.count { return "consumed more than there is" }
         accepted += 1
         var queue = ByteQueue(pool: pool)
-        let context = ForwardingContext(
-            clientAddress: [0x31],
-            isIPv6: false,
-            scheme: .https,
-            localPort: 443,
-            trusted: random.below(2) == 0,
-            requestID: RequestID()
-        )
+        let context = RewritingTarget.context(trusted: random.below(2) == 0, rewrites: random.below(2) == 0)
         RequestWriter.write(head, context, into: &queue)
         let written = Self.copy(queue.bytes)
         var reader = RequestParser(limit: 65_536)
@@ -55,7 +48,7 @@ struct Target {
         return nil
     }
 
-    private mutating func checkResponse(_ input: [UInt8]) -> String? {
+    private mutating func checkResponse(_ input: [UInt8], _ random: inout Random) -> String? {
         var parser = ResponseParser(limit: 1024)
         guard let count = try? parser.parse(input.span, into: &response, requestMethod: .get) else { return nil }
         if count > input.count { return "consumed more than there is" }
@@ -63,17 +56,22 @@ struct Target {
         ResponseWriter.write(
             response,
             framing: response.framing,
-            keepAlive: true,
-            requestMinorVersion: 1,
-            requestID: RequestID(),
+            ResponseContext(
+                RewritingTarget.context(trusted: false, rewrites: random.below(2) == 0),
+                answering: head,
+                keepAlive: true
+            ),
             into: &queue
         )
         let framing = response.framing
+        let lines = response.fields.count
         let written = Self.copy(queue.bytes)
         var reader = ResponseParser(limit: 65_536)
         guard (try? reader.parse(written.span, into: &response, requestMethod: .get)) == written.count else {
             return "what was written is not one response"
         }
+        // Framing, Via and X-Request-ID, and four of the site's.
+        if response.fields.count > lines + 7 { return "what was written has lines that nobody wrote" }
         return response.framing == framing ? nil : "what was written is framed otherwise"
     }
 

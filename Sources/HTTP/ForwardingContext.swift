@@ -1,6 +1,7 @@
 import Bytes
 
-/// What the proxy tells the server about the client (RFC 7239, and the X-Forwarded fields in use).
+/// What the proxy tells the server about the client (RFC 7239, and the X-Forwarded fields in use), and what the site
+/// changes.
 public struct ForwardingContext: Sendable {
     /// How the client speaks to the proxy.
     public enum Scheme: Sendable {
@@ -26,17 +27,21 @@ public struct ForwardingContext: Sendable {
     let localPort: UInt16
     let trusted: Bool
     let requestID: RequestID
+    /// Of the site that the request is for.
+    public let rules: SiteRules
 
     /// - Parameters:
     ///   - clientAddress: the address in text form, without a port.
     ///   - trusted: whether the client is a proxy of ours, whose own fields are kept and added to.
+    ///   - rules: of the site that the request is for.
     public init(
         clientAddress: [UInt8],
         isIPv6: Bool,
         scheme: Scheme,
         localPort: UInt16,
         trusted: Bool,
-        requestID: RequestID
+        requestID: RequestID,
+        rules: SiteRules
     ) {
         self.clientAddress = clientAddress
         self.isIPv6 = isIPv6
@@ -44,5 +49,23 @@ public struct ForwardingContext: Sendable {
         self.localPort = localPort
         self.trusted = trusted
         self.requestID = requestID
+        self.rules = rules
+    }
+}
+
+/// What a response is written with, besides itself.
+public struct ResponseContext: Sendable {
+    let forwarding: ForwardingContext
+    let request: RequestHead
+    let keepAlive: Bool
+
+    /// - Parameters:
+    ///   - forwarding: what the request was sent on with.
+    ///   - request: what is answered.
+    ///   - keepAlive: whether another request may follow.
+    public init(_ forwarding: ForwardingContext, answering request: RequestHead, keepAlive: Bool) {
+        self.forwarding = forwarding
+        self.request = request
+        self.keepAlive = keepAlive
     }
 }

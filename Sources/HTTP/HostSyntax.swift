@@ -25,6 +25,13 @@ enum HostSyntax {
         range.lowerBound..<hostEnd(bytes, range)
     }
 
+    /// The port of a valid host, where one is given.
+    static func port(_ bytes: Span<UInt8>, _ range: Range<Int>) -> UInt16? {
+        let end = hostEnd(bytes, range)
+        guard end + 1 < range.upperBound else { return nil }
+        return ASCII.decimal(bytes.extracting(end + 1..<range.upperBound)).flatMap { UInt16(exactly: $0) }
+    }
+
     private static func hostEnd(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Int {
         var index = range.lowerBound
         if index < range.upperBound, bytes[index] == 0x5B {

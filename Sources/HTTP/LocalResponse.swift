@@ -143,6 +143,7 @@ public enum LocalResponse {
         switch status {
         case 308: "Permanent Redirect"
         case 400: "Bad Request"
+        case 404: "Not Found"
         case 408: "Request Timeout"
         case 413: "Content Too Large"
         case 414: "URI Too Long"

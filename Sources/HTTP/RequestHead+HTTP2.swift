@@ -79,7 +79,8 @@ extension RequestHead {
             case .underscored, .other, .accept, .authorization, .contentLength, .date, .expect, .forwarded, .host,
                 .proxyAuthenticate,
                 .proxyAuthorization, .trailer, .via, .wwwAuthenticate, .xForwardedFor, .xForwardedHost, .xForwardedPort,
-                .xForwardedProto, .xRequestID:
+                .xForwardedProto, .xRequestID, .contentLocation, .contentSecurityPolicy, .link, .location, .refresh,
+                .setCookie, .strictTransportSecurity:
                 break
             }
             if ASCII.equal(name, "cookie") {

@@ -13,12 +13,17 @@ public enum RequestWriter {
     ) {
         queue.append(head.methodBytes)
         queue.append(" ")
-        if head.pathIsEmpty { queue.append("/") }
-        queue.append(head.target)
+        let rules = context.rules
+        if let path = rules.path, path.covers(head.target) {
+            path.writeTarget(head.target, into: &queue)
+        } else {
+            if head.pathIsEmpty { queue.append("/") }
+            queue.append(head.target)
+        }
         queue.append(" HTTP/1.1\r\nHost: ")
-        queue.append(head.authority)
+        if let host = rules.host { queue.append(host.span) } else { queue.append(head.authority) }
         queue.append("\r\n")
-        writeEndToEnd(head.fields, into: &queue)
+        writeEndToEnd(head.fields, rules.requestFields, into: &queue)
         switch head.framing {
         case .length(let length):
             queue.append("Content-Length: ")
@@ -32,6 +37,7 @@ public enum RequestWriter {
         if head.acceptsTrailers, context.serverVersion == .http2 { queue.append("TE: trailers\r\n") }
         if head.expectsContinue { queue.append("Expect: 100-continue\r\n") }
         writeForwarding(head, context, into: &queue)
+        rules.requestFields?.write(head, context, into: &queue)
         queue.append("\r\n")
     }
 
@@ -50,12 +56,19 @@ public enum RequestWriter {
         queue.append("\r\n")
     }
 
-    private static func writeEndToEnd(_ fields: borrowing HeaderBlock, into queue: inout ByteQueue) {
+    private static func writeEndToEnd(
+        _ fields: borrowing HeaderBlock,
+        _ changes: FieldRules?,
+        into queue: inout ByteQueue
+    ) {
         let nominates = nominatesOthers(fields)
         for index in 0..<fields.count {
             switch fields[index].id {
-            case .other, .accept, .authorization, .date, .wwwAuthenticate:
+            case .other, .accept, .authorization, .date, .wwwAuthenticate, .contentLocation, .contentSecurityPolicy,
+                .link, .location, .refresh,
+                .setCookie, .strictTransportSecurity:
                 if nominates, fields.isNominated(fields.name(index)) { continue }
+                if let changes, changes.drops(fields.name(index)) { continue }
                 writeLine(fields, index, into: &queue)
             case .underscored, .connection, .contentLength, .expect, .forwarded, .host, .keepAlive, .proxyAuthenticate,
                 .proxyAuthorization, .proxyConnection, .te, .trailer, .transferEncoding, .upgrade, .via,

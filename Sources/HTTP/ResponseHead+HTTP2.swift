@@ -26,7 +26,9 @@ extension ResponseHead {
             case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade: throw .malformedField
             case .accept, .authorization, .contentLength, .date, .expect, .forwarded, .host, .other,
                 .proxyAuthenticate, .proxyAuthorization, .te, .trailer, .underscored, .via, .wwwAuthenticate,
-                .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRequestID:
+                .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRequestID,
+                .contentLocation, .contentSecurityPolicy, .link, .location, .refresh, .setCookie,
+                .strictTransportSecurity:
                 fields.append(name: section.name(index), value: section.value(index))
             }
         }

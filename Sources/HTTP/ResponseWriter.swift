@@ -4,20 +4,16 @@ public import Bytes
 public enum ResponseWriter {
     /// Writes a whole head.
     ///
-    /// - Parameters:
-    ///   - framing: how the body is framed towards the client, which may differ from how it came.
-    ///   - keepAlive: whether another request may follow.
-    ///   - answersHead: whether the request was HEAD, whose response tells the length of a body it does not have.
+    /// - Parameter framing: how the body is framed towards the client, which may differ from how it came.
     public static func write(
         _ head: borrowing ResponseHead,
         framing: BodyFraming,
-        keepAlive: Bool,
-        requestMinorVersion: Int,
-        requestID: RequestID,
+        _ context: ResponseContext,
         into queue: inout ByteQueue
     ) {
         writeStatusLine(head, into: &queue)
-        writeEndToEnd(head, into: &queue)
+        writeEndToEnd(head, context, into: &queue)
+        writeAdded(head, context, into: &queue)
         switch framing {
         case .length(let length):
             queue.append("Content-Length: ")
@@ -29,10 +25,10 @@ public enum ResponseWriter {
         }
         queue.append(head.minorVersion >= 1 ? "Via: 1.1 everyhop\r\n" : "Via: 1.0 everyhop\r\n")
         queue.append("X-Request-ID: ")
-        requestID.write(into: &queue)
-        if !keepAlive {
+        context.forwarding.requestID.write(into: &queue)
+        if !context.keepAlive {
             queue.append("\r\nConnection: close\r\n\r\n")
-        } else if requestMinorVersion == 0 {
+        } else if context.request.minorVersion == 0 {
             queue.append("\r\nConnection: keep-alive\r\n\r\n")
         } else {
             queue.append("\r\n\r\n")
@@ -41,15 +37,13 @@ public enum ResponseWriter {
 
     /// Writes the head that a connection changes its protocol with.
     ///
-    /// - Parameter majorVersion: 2 for a client in HTTP/2, where a success is 200 and the proof of the handshake is left
-    ///   out (RFC 8441 §5).
+    /// For a client in HTTP/2 a success is 200, and the proof of the handshake is left out (RFC 8441 §5).
     public static func writeUpgrade(
         _ head: borrowing ResponseHead,
-        majorVersion: Int,
-        requestID: RequestID,
+        _ context: ResponseContext,
         into queue: inout ByteQueue
     ) {
-        if majorVersion == 2 {
+        if context.request.majorVersion == 2 {
             queue.append("HTTP/1.1 200 OK\r\n")
         } else {
             writeStatusLine(head, into: &queue)
@@ -57,16 +51,21 @@ public enum ResponseWriter {
             queue.append(head.upgradeName)
             queue.append("\r\n")
         }
-        writeEndToEnd(head, majorVersion: majorVersion, into: &queue)
+        writeEndToEnd(head, context, withoutProof: context.request.majorVersion == 2, into: &queue)
+        writeAdded(head, context, into: &queue)
         queue.append("Via: 1.1 everyhop\r\nX-Request-ID: ")
-        requestID.write(into: &queue)
+        context.forwarding.requestID.write(into: &queue)
         queue.append("\r\n\r\n")
     }
 
-    /// Writes an interim head (RFC 9110 §15.2).
-    public static func writeInterim(_ head: borrowing ResponseHead, into queue: inout ByteQueue) {
+    /// Writes an interim head (RFC 9110 §15.2), to which nothing is added.
+    public static func writeInterim(
+        _ head: borrowing ResponseHead,
+        _ context: ResponseContext,
+        into queue: inout ByteQueue
+    ) {
         writeStatusLine(head, into: &queue)
-        writeEndToEnd(head, into: &queue)
+        writeEndToEnd(head, context, into: &queue)
         queue.append("\r\n")
     }
 
@@ -80,25 +79,90 @@ public enum ResponseWriter {
 
     private static func writeEndToEnd(
         _ head: borrowing ResponseHead,
-        majorVersion: Int = 1,
+        _ context: ResponseContext,
+        withoutProof: Bool = false,
         into queue: inout ByteQueue
     ) {
+        let rules = context.forwarding.rules
         let nominates = head.fields.first(.connection) != nil
         for index in 0..<head.fields.count {
-            switch head.fields[index].id {
+            let id = head.fields[index].id
+            switch id {
             case .underscored, .connection, .contentLength, .keepAlive, .proxyAuthenticate, .proxyConnection, .te,
                 .trailer, .transferEncoding, .upgrade, .xRequestID:
                 continue
             case .other, .accept, .authorization, .date, .expect, .wwwAuthenticate, .forwarded, .host,
                 .proxyAuthorization, .via, .xForwardedFor,
-                .xForwardedHost, .xForwardedPort, .xForwardedProto:
-                if nominates, head.fields.isNominated(head.fields.name(index)) { continue }
-                if majorVersion == 2, ASCII.equalIgnoringCase(head.fields.name(index), "sec-websocket-accept") {
-                    continue
-                }
+                .xForwardedHost, .xForwardedPort, .xForwardedProto, .contentSecurityPolicy:
+                if isDropped(head.fields, index, nominates, rules) { continue }
+                if withoutProof, ASCII.equalIgnoringCase(head.fields.name(index), "sec-websocket-accept") { continue }
                 RequestWriter.writeLine(head.fields, index, into: &queue)
+            case .strictTransportSecurity:
+                if rules.strictTransport != nil || isDropped(head.fields, index, nominates, rules) { continue }
+                RequestWriter.writeLine(head.fields, index, into: &queue)
+            case .contentLocation, .link, .location, .refresh, .setCookie:
+                if isDropped(head.fields, index, nominates, rules) { continue }
+                writeRewritten(id, head.fields, index, context, into: &queue)
             }
         }
+    }
+
+    private static func isDropped(
+        _ fields: borrowing HeaderBlock,
+        _ index: Int,
+        _ nominates: Bool,
+        _ rules: SiteRules
+    ) -> Bool {
+        if nominates, fields.isNominated(fields.name(index)) { return true }
+        guard let changes = rules.responseFields else { return false }
+        return changes.drops(fields.name(index))
+    }
+
+    private static func writeRewritten(
+        _ id: FieldName,
+        _ fields: borrowing HeaderBlock,
+        _ index: Int,
+        _ context: ResponseContext,
+        into queue: inout ByteQueue
+    ) {
+        let rules = context.forwarding.rules
+        guard id == .setCookie ? rules.changesCookies : rules.changesReferences else {
+            RequestWriter.writeLine(fields, index, into: &queue)
+            return
+        }
+        queue.append(fields.name(index))
+        queue.append(": ")
+        if id == .setCookie {
+            var cookie = CookieWriter(fields.value(index))
+            cookie.write(rules, answering: context.request.hostName, into: &queue)
+        } else if id == .refresh {
+            ReferenceFields.writeRefresh(fields.value(index), context, into: &queue)
+        } else if id == .link {
+            ReferenceFields.writeLink(fields.value(index), context, into: &queue)
+        } else {
+            ReferenceFields.writeReference(fields.value(index), context, into: &queue)
+        }
+        queue.append("\r\n")
+    }
+
+    /// What the site adds to a final head.
+    private static func writeAdded(
+        _ head: borrowing ResponseHead,
+        _ context: ResponseContext,
+        into queue: inout ByteQueue
+    ) {
+        let rules = context.forwarding.rules
+        guard rules.addsToResponses else { return }
+        if let value = rules.strictTransport {
+            queue.append("Strict-Transport-Security: ")
+            queue.append(value.span)
+            queue.append("\r\n")
+        }
+        // A policy of its own: a browser obeys all of them, and those of the application keep their words (CSP3 §8.1).
+        if rules.upgradesInsecureRequests, rules.dropsPolicies || !SecurityPolicy.upgrades(head.fields) {
+            queue.append("Content-Security-Policy: upgrade-insecure-requests\r\n")
+        }
+        rules.responseFields?.write(context.request, context.forwarding, into: &queue)
     }
 
     /// RFC 9110 §8.6: the length that a response to HEAD, or a 304, tells is kept; 1xx and 204 have none.

@@ -40,6 +40,13 @@ import Testing
             example.databases.map(\.name) == ["ehr"] && example.databases[0].timeouts.connect == 15_000
                 && example.server.drainSessions == minimal.server.drainSessions
         )
+        let rewriting = try #require(example.sites.first).rewriting
+        #expect(
+            rewriting.rewritesLinks == minimal.sites[0].rewriting.rewritesLinks
+                && rewriting.cookies.secure == minimal.sites[0].rewriting.cookies.secure
+                && rewriting.cookies.httpOnly == minimal.sites[0].rewriting.cookies.httpOnly
+                && rewriting.upgradesInsecureRequests == minimal.sites[0].rewriting.upgradesInsecureRequests
+        )
         #expect(example.upstreams[0].timeouts.connect == minimal.upstreams[0].timeouts.connect)
         #expect(
             example.upstreams[0].maximumIdle == minimal.upstreams[0].maximumIdle

@@ -140,7 +140,8 @@ struct StreamReader {
             scheme: .https,
             localPort: 443,
             trusted: trusted,
-            requestID: RequestID(bytes.span)
+            requestID: RequestID(bytes.span),
+            rules: SiteRules()
         )
         RequestWriter.write(head, context, into: &queue)
         return StreamReader.text(queue.bytes)
@@ -216,7 +217,7 @@ struct StreamReader {
     }
 
     @Test func `an error page's length is what is announced, in both forms`() throws {
-        for status in [400, 408, 413, 414, 417, 421, 431, 501, 502, 503, 504, 505] {
+        for status in [400, 404, 408, 413, 414, 417, 421, 431, 501, 502, 503, 504, 505] {
             for json in [true, false] {
                 var queue = ByteQueue(pool: BufferPool())
                 LocalResponse.write(

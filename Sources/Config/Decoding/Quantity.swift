@@ -1,7 +1,7 @@
 /// Times and sizes with their units.
 enum Quantity {
-    /// `500ms`, `30s`, `2m`, `12h`, as milliseconds; nil for anything else, zero, or more than a year.
-    static func milliseconds(_ text: String) -> UInt64? {
+    /// `500ms`, `30s`, `2m`, `12h`, `30d`, as milliseconds; nil for anything else, zero, or more than `most`, a year.
+    static func milliseconds(_ text: String, most: UInt64 = 366 * 86_400_000) -> UInt64? {
         guard let (number, unit) = split(text) else { return nil }
         let factor: UInt64
         switch unit {
@@ -9,10 +9,11 @@ enum Quantity {
         case "s": factor = 1000
         case "m": factor = 60_000
         case "h": factor = 3_600_000
+        case "d": factor = 86_400_000
         default: return nil
         }
         let value = number * factor
-        return value > 0 && value <= 366 * 24 * 3_600_000 ? value : nil
+        return value > 0 && value <= most ? value : nil
     }
 
     /// `64KiB`, `10MiB`, `2GiB`, or bytes; nil for anything else, or zero.

@@ -71,6 +71,9 @@ extension Site {
         }
         bindings = tables.compactMap { Binding($0) }
         upgrades = Self.upgrades(table)
+        var rewriting = Rewriting()
+        rewriting.read(table)
+        self.rewriting = rewriting
         table.finish()
         guard let name, let upstream else { return nil }
         self.name = name.value

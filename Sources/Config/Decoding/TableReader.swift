@@ -144,14 +144,14 @@ final class TableReader {
         return nil
     }
 
-    /// A time like `500ms`, `30s`, `2m` or `12h`, in milliseconds.
+    /// A time like `500ms`, `30s`, `2m`, `12h` or `30d`, in milliseconds.
     func duration(_ key: String) -> UInt64? {
         guard let text = string(key) else { return nil }
         if let value = Quantity.milliseconds(text.value) { return value }
         complain(
             at: text.position,
             "\(key) \"\(text.value)\" is not a time",
-            fix: "write it like \"500ms\", \"30s\", \"2m\" or \"12h\""
+            fix: "write it like \"500ms\", \"30s\", \"2m\", \"12h\" or \"30d\""
         )
         return nil
     }

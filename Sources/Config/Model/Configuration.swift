@@ -142,6 +142,8 @@ public struct Site: Sendable {
     public let bindings: [Binding]
     /// Protocols that a connection may change to, in small letters.
     public let upgrades: [String]
+    /// What it changes in messages.
+    public let rewriting: Rewriting
 }
 
 /// An address to listen on.

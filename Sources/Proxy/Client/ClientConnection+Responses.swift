@@ -7,8 +7,10 @@ import TLS
 extension ClientConnection {
     /// RFC 9110 §15.2: an interim response; a client of HTTP/1.0 knows none.
     func sendInterim(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
-        guard exchange.request.minorVersion >= 1 else { return }
-        ResponseWriter.writeInterim(head, into: &transport.outbound)
+        guard exchange.request.minorVersion >= 1, let context = exchange.responseContext(keepAlive: true) else {
+            return
+        }
+        ResponseWriter.writeInterim(head, context, into: &transport.outbound)
         worker.touch(token)
     }
 
@@ -21,30 +23,20 @@ extension ClientConnection {
         if framing == .untilClose { staysOpen = false }
         if worker.isDraining { staysOpen = false }
         responseFraming = framing
-        ResponseWriter.write(
-            head,
-            framing: framing,
-            keepAlive: staysOpen,
-            requestMinorVersion: exchange.request.minorVersion,
-            requestID: exchange.requestID,
-            into: &transport.outbound
-        )
+        guard let context = exchange.responseContext(keepAlive: staysOpen) else { return }
+        ResponseWriter.write(head, framing: framing, context, into: &transport.outbound)
         worker.touch(token)
     }
 
     /// 101: from here on both directions carry the other protocol, until each ends.
     func beginTunnel(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
+        guard let context = exchange.responseContext(keepAlive: false) else { return }
         staysOpen = false
         requestEnded = false
         isTunnel = true
         responseFraming = .untilClose
         clearDeadline()
-        ResponseWriter.writeUpgrade(
-            head,
-            majorVersion: 1,
-            requestID: exchange.requestID,
-            into: &transport.outbound
-        )
+        ResponseWriter.writeUpgrade(head, context, into: &transport.outbound)
         worker.touch(token)
     }
 

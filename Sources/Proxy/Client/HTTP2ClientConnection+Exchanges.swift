@@ -58,9 +58,15 @@ extension HTTP2ClientConnection {
     // MARK: verbs of the exchange
 
     /// An interim head.
-    func sendInterim(_ head: borrowing ResponseHead, on stream: HTTP2Stream, _ worker: Worker) {
+    func sendInterim(
+        _ head: borrowing ResponseHead,
+        _ exchange: Exchange,
+        on stream: HTTP2Stream,
+        _ worker: Worker
+    ) {
+        guard let context = exchange.responseContext(keepAlive: true) else { return }
         scratch.removeAll()
-        ResponseWriter.writeInterim(head, into: &scratch)
+        ResponseWriter.writeInterim(head, context, into: &scratch)
         worker.touch(token)
         guard !stream.isClosed else { return }
         do throws(HTTP2Error) {
@@ -75,16 +81,10 @@ extension HTTP2ClientConnection {
         on stream: HTTP2Stream,
         _ worker: Worker
     ) {
+        guard let context = exchange.responseContext(keepAlive: true) else { return }
         scratch.removeAll()
         let endsStream = head.framing == .none || head.framing == .length(0)
-        ResponseWriter.write(
-            head,
-            framing: head.framing,
-            keepAlive: true,
-            requestMinorVersion: 1,
-            requestID: exchange.requestID,
-            into: &scratch
-        )
+        ResponseWriter.write(head, framing: head.framing, context, into: &scratch)
         respond(on: stream, headBytes: scratch.count, endsStream: endsStream, worker)
     }
 
@@ -95,8 +95,9 @@ extension HTTP2ClientConnection {
         on stream: HTTP2Stream,
         _ worker: Worker
     ) {
+        guard let context = exchange.responseContext(keepAlive: true) else { return }
         scratch.removeAll()
-        ResponseWriter.writeUpgrade(head, majorVersion: 2, requestID: exchange.requestID, into: &scratch)
+        ResponseWriter.writeUpgrade(head, context, into: &scratch)
         respond(on: stream, headBytes: scratch.count, endsStream: false, worker)
     }
 

@@ -42,7 +42,7 @@ enum ClientSide {
     func sendInterim(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
         switch self {
         case .http1(let connection): connection.sendInterim(head, exchange, worker)
-        case .http2(let connection, let stream): connection.sendInterim(head, on: stream, worker)
+        case .http2(let connection, let stream): connection.sendInterim(head, exchange, on: stream, worker)
         }
     }
 
@@ -121,14 +121,15 @@ enum ClientSide {
 
 extension ClientIdentity {
     /// What the forwarded request says about this client (RFC 7239).
-    func forwardingContext(_ requestID: RequestID, _ worker: Worker) -> ForwardingContext {
+    func forwardingContext(_ requestID: RequestID, _ rules: SiteRules, _ worker: Worker) -> ForwardingContext {
         ForwardingContext(
             clientAddress: host,
             isIPv6: peer.family == .v6,
             scheme: facts == nil ? .http : .https,
             localPort: entry.address.port,
             trusted: worker.snapshot.trusts(peer),
-            requestID: requestID
+            requestID: requestID,
+            rules: rules
         )
     }
 }

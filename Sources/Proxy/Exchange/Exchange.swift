@@ -29,6 +29,8 @@ final class Exchange {
     /// Until when it waits for a connection, once it had to, in monotonic milliseconds.
     var waitsUntil: UInt64 = 0
     private(set) var requestID = RequestID()
+    /// What the request was sent on with.
+    private var forwarding: ForwardingContext?
     /// A pooled connection turned out to be dead: do not try a second one.
     private(set) var wantsFreshConnection = false
     /// What went wrong, for the log.
@@ -148,7 +150,11 @@ final class Exchange {
         guard client != nil else { return }
         // The last chunk is a piece of the body, too: it is not at hand for a second time.
         if request.framing == .chunked { state.bodyForwarded() }
-        serverSide(worker)?.sendEnd(trailers: trailers, worker)
+        if let kept = forwarding?.rules.requestTrailers(trailers) {
+            serverSide(worker)?.sendEnd(trailers: kept, worker)
+        } else {
+            serverSide(worker)?.sendEnd(trailers: trailers, worker)
+        }
         times.requestEnd = worker.nowMicroseconds
         perform(state.requestEnded(), worker)
     }
@@ -185,15 +191,14 @@ final class Exchange {
     /// A verified connection is ours: send the head.
     func serverReady(_ connection: UpstreamConnection, _ worker: Worker) {
         server = ServerStream(connection: connection.token)
-        guard let side = clientSide(worker) else { return }
-        connection.sendHead(request, side.identity.forwardingContext(requestID, worker), worker)
+        guard let context = makeForwardingContext(worker) else { return }
+        connection.sendHead(request, context, worker)
         serverTook(connection.facts(), worker)
     }
 
     /// A verified connection that others share takes us too.
     func serverReady(_ connection: HTTP2UpstreamConnection, _ worker: Worker) {
-        guard let side = clientSide(worker) else { return }
-        let context = side.identity.forwardingContext(requestID, worker)
+        guard let context = makeForwardingContext(worker) else { return }
         guard let stream = connection.begin(self, context, worker) else {
             worker.pools[connection.place.pool].exchangeEnded(at: connection.place.endpoint, worker)
             server = nil
@@ -204,6 +209,12 @@ final class Exchange {
         serverTook(connection.facts(), worker)
     }
 
+    private func makeForwardingContext(_ worker: Worker) -> ForwardingContext? {
+        guard let side = clientSide(worker), let route else { return nil }
+        forwarding = side.identity.forwardingContext(requestID, worker.snapshot.rules(of: route), worker)
+        return forwarding
+    }
+
     private func serverTook(_ facts: ServerFacts, _ worker: Worker) {
         times.connected = worker.nowMicroseconds
         serverFacts = facts
@@ -212,6 +223,11 @@ final class Exchange {
             upgrades: request.upgrade != nil
         )
         if let client { worker.touch(client.connection) }
+    }
+
+    /// What a response is written with; nil before a server was sent anything.
+    func responseContext(keepAlive: Bool) -> ResponseContext? {
+        forwarding.map { ResponseContext($0, answering: request, keepAlive: keepAlive) }
     }
 
     /// An interim response (RFC 9110 §15.2) passes through.
@@ -270,7 +286,11 @@ final class Exchange {
     /// The response is whole.
     func endResponse(trailers: borrowing HeaderBlock, reuseServer: Bool, _ worker: Worker) {
         guard let client = clientSide(worker) else { return }
-        client.sendEnd(trailers: trailers, worker)
+        if let kept = forwarding?.rules.responseTrailers(trailers) {
+            client.sendEnd(trailers: kept, worker)
+        } else {
+            client.sendEnd(trailers: trailers, worker)
+        }
         perform(state.responseEnded(reuseClient: client.staysOpen, reuseServer: reuseServer), worker)
     }
 
@@ -431,6 +451,7 @@ final class Exchange {
         client = nil
         server = nil
         route = nil
+        forwarding = nil
         tried = 0
         attempts = 0
         refusals = 0

@@ -42,6 +42,8 @@ final class Snapshot {
     private let routes: [Route]
     /// By upstream: what sticky cookies are made with, where a file says.
     private let stickySecrets: [[UInt8]?]
+    /// By site: what is changed in messages.
+    private let rules: [SiteRules]
     let databases: [DatabaseTarget]
 
     init(_ bundle: Bundle, tickets: TicketKeys, updates: [AddressUpdate]) throws {
@@ -51,8 +53,10 @@ final class Snapshot {
         plan = ListenPlan(configuration)
         var bindings: [BindingRecord] = []
         var routes: [Route] = []
+        var rules: [SiteRules] = []
         for (index, site) in configuration.sites.enumerated() {
             let pool = configuration.upstreams.firstIndex { $0.name == site.upstream.value } ?? 0
+            rules.append(SiteRules(site.rewriting, of: site, to: configuration.upstreams[pool]))
             for binding in site.bindings {
                 bindings.append(BindingRecord(site: index, binding: binding))
                 routes.append(Route(site: index, pool: pool))
@@ -60,6 +64,7 @@ final class Snapshot {
         }
         self.bindings = bindings
         self.routes = routes
+        self.rules = rules
         let store = try CertificateStore(bundle, configuration)
         places = Self.bindings(of: plan, among: bindings)
         tables = try Self.tables(places, bindings, store, configuration, tickets)
@@ -117,7 +122,7 @@ final class Snapshot {
         let isProven =
             wanted == tag
             || bindings[wanted].binding.certificates.map(\.value) == bindings[tag].binding.certificates.map(\.value)
-        return isProven ? .upstream(routes[wanted]) : .misdirected
+        return isProven ? route(routes[wanted], for: request) : .misdirected
     }
 
     /// The binding that TLS would choose for a host: exact, then wildcard, then the address's default.
@@ -147,6 +152,18 @@ final class Snapshot {
             if isEqual { return true }
         }
         return false
+    }
+
+    /// What is changed in the messages of a route.
+    func rules(of route: Route) -> SiteRules { rules[route.site] }
+
+    private func route(_ route: Route, for request: borrowing RequestHead) -> Decision {
+        guard let path = rules(of: route).path else { return .upstream(route) }
+        switch path.verdict(on: request) {
+        case .inside: return .upstream(route)
+        case .outside: return .refused(404, "the path is outside of the site's path_map")
+        case .climbs: return .refused(400, "the path climbs out of the site's path_map")
+        }
     }
 
     /// The port that a plain request is sent on to: of the binding for its host, or else of the first binding.
