@@ -287,7 +287,7 @@ final class Exchange {
 
     /// Ends an exchange that has taken longer than the upstream's `total` allows.
     func checkTotal(_ worker: Worker) {
-        guard client != nil, let route, let total = worker.pools[route.pool].settings.timeouts.total,
+        guard client != nil, !isTunnel, let route, let total = worker.pools[route.pool].settings.timeouts.total,
             worker.nowMicroseconds &- times.headComplete > total * 1000
         else { return }
         worker.metrics.add(.upstreamTimeouts)

@@ -278,6 +278,7 @@ final class UpstreamConnection {
         }
         phase = .body
         isTunnel = true
+        worker.pools[place.pool].answered(place.endpoint, worker)
         exchange.response.becomeTunnel()
         trailers.removeAll()
         refreshDeadline(worker)
@@ -369,10 +370,11 @@ final class UpstreamConnection {
 
     private func fail(_ reason: UpstreamFailure, _ worker: Worker) {
         guard phase != .closed else { return }
-        let stale = served > 1 && !responseBytesSeen
+        // A server may close a connection that rests just when a request comes; one that is silent has the request.
+        let stale = served > 1 && !responseBytesSeen && reason.isLoss
         let exchange = currentExchange(worker)
         self.exchange = nil
-        let isFault = exchange != nil && reason.isServerFault(stale: stale)
+        let isFault = exchange != nil && !isTunnel && reason.isServerFault(stale: stale)
         worker.pools[place.pool].failed(place, reason, untouched: false, isFault: isFault, worker)
         if let exchange { exchange.note(facts()) }
         transport.abort()

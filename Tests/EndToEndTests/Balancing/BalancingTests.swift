@@ -254,6 +254,22 @@ import Testing
         try balanced.waitForMetric("everyhop_upstream_connections 1")
     }
 
+    @Test func `a request that a server did not answer in time is not sent again`() throws {
+        let app = try AppServer("a", certificate: trust.app)
+        let balanced = try Balanced(
+            trust,
+            folder,
+            servers: "\"\(app.address)\"",
+            upstream: "timeouts = { response = \"300ms\" }"
+        )
+        #expect(try balanced.served() == "a")
+        app.mode.with { $0 = .hold }
+        // Even on a connection that had rested, and even for GET: the server is slow, and would be slower for it.
+        #expect(try balanced.ask().hasPrefix("HTTP/1.1 504 "))
+        #expect(app.requests.value == 2)
+        app.mode.with { $0 = .hangUp }
+    }
+
     @Test func `an exchange that takes longer than its total is ended`() throws {
         let held = try AppServer("a", certificate: trust.app, mode: .hold)
         let balanced = try Balanced(
