@@ -251,7 +251,6 @@ final class UpstreamConnection {
             return true
         }
         phase = .body
-        worker.pools[place.pool].answered(place.endpoint, worker)
         switch exchange.response.framing {
         case .length(let length): remaining = length
         case .chunked: decoder = ChunkedDecoder()
@@ -335,6 +334,7 @@ final class UpstreamConnection {
 
     /// RFC 9112 §9.3: bytes after the response were not asked for, so the connection is not used again.
     private func finishResponse(_ exchange: Exchange, _ worker: Worker) {
+        worker.pools[place.pool].answered(place.endpoint, worker)
         let reuse = exchange.response.keepAlive && transport.inbound.isEmpty && transport.end == .open
         exchange.endResponse(trailers: trailers, reuseServer: reuse, worker)
     }
@@ -344,6 +344,7 @@ final class UpstreamConnection {
         if phase == .body, transport.end == .clean, let exchange = currentExchange(worker),
             exchange.response.framing == .untilClose
         {
+            worker.pools[place.pool].answered(place.endpoint, worker)
             exchange.endResponse(trailers: trailers, reuseServer: false, worker)
             return
         }
