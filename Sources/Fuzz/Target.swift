@@ -66,6 +66,7 @@ struct Target {
             keepAlive: true,
             requestMinorVersion: 1,
             requestID: RequestID(),
+            added: [],
             into: &queue
         )
         let framing = response.framing

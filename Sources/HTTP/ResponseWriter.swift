@@ -7,17 +7,19 @@ public enum ResponseWriter {
     /// - Parameters:
     ///   - framing: how the body is framed towards the client, which may differ from how it came.
     ///   - keepAlive: whether another request may follow.
-    ///   - answersHead: whether the request was HEAD, whose response tells the length of a body it does not have.
+    ///   - added: whole field lines of our own.
     public static func write(
         _ head: borrowing ResponseHead,
         framing: BodyFraming,
         keepAlive: Bool,
         requestMinorVersion: Int,
         requestID: RequestID,
+        added: [UInt8],
         into queue: inout ByteQueue
     ) {
         writeStatusLine(head, into: &queue)
         writeEndToEnd(head, into: &queue)
+        queue.append(added.span)
         switch framing {
         case .length(let length):
             queue.append("Content-Length: ")

@@ -27,6 +27,7 @@ extension ClientConnection {
             keepAlive: staysOpen,
             requestMinorVersion: exchange.request.minorVersion,
             requestID: exchange.requestID,
+            added: exchange.cookie,
             into: &transport.outbound
         )
         worker.touch(token)

@@ -83,6 +83,7 @@ extension HTTP2ClientConnection {
             keepAlive: true,
             requestMinorVersion: 1,
             requestID: exchange.requestID,
+            added: exchange.cookie,
             into: &scratch
         )
         respond(on: stream, headBytes: scratch.count, endsStream: endsStream, worker)

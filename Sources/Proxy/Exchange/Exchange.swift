@@ -29,6 +29,8 @@ final class Exchange {
     /// Until when it waits for a connection, once it had to, in monotonic milliseconds.
     var waitsUntil: UInt64 = 0
     private(set) var requestID = RequestID()
+    /// The field line that makes the client stay at its server; empty when it will, or need not.
+    private(set) var cookie: [UInt8] = []
     /// A pooled connection turned out to be dead: do not try a second one.
     private(set) var wantsFreshConnection = false
     /// What went wrong, for the log.
@@ -207,6 +209,7 @@ final class Exchange {
     private func serverTook(_ facts: ServerFacts, _ worker: Worker) {
         times.connected = worker.nowMicroseconds
         serverFacts = facts
+        if let route { cookie = worker.pools[route.pool].cookie(answering: request, from: facts.endpoint) ?? [] }
         state.serverTook(
             hasBody: request.framing != .none && request.framing != .length(0),
             upgrades: request.upgrade != nil
@@ -435,6 +438,7 @@ final class Exchange {
         attempts = 0
         refusals = 0
         waitsUntil = 0
+        cookie = []
         wantsFreshConnection = false
         failure = nil
         lastFailureStatus = nil
