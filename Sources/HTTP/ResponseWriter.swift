@@ -151,6 +151,7 @@ public enum ResponseWriter {
         _ context: ResponseContext,
         into queue: inout ByteQueue
     ) {
+        if !context.added.isEmpty { queue.append(context.added.span) }
         let rules = context.forwarding.rules
         guard rules.addsToResponses else { return }
         if let value = rules.strictTransport {

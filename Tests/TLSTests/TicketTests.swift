@@ -29,6 +29,22 @@ import Testing
         #expect(try second.upload("ping".bytes) == "ping".bytes)
     }
 
+    @Test func `secrets for other uses are the same in every worker, and tell nothing about the keys`() throws {
+        let keys = try TicketKeys()
+        let secrets = keys.secrets(for: "cookies")
+        #expect(secrets.count == 1 && secrets[0].count == MessageCode.size)
+        #expect(TicketKeys(decoding: keys.encoded())?.secrets(for: "cookies") == secrets)
+        #expect(keys.secrets(for: "other") != secrets)
+        #expect(try TicketKeys().secrets(for: "cookies") != secrets)
+        try keys.rotate()
+        #expect(keys.secrets(for: "cookies").count == 2 && keys.secrets(for: "cookies")[1] == secrets[0])
+    }
+
+    @Test func `codes are those of RFC 4231`() {
+        let code = MessageCode.sha256(key: Array("Jefe".utf8), Array("what do ya want for nothing?".utf8))
+        #expect(code?.prefix(4) == [0x5B, 0xDC, 0xC1, 0x46] && code?.suffix(4) == [0x64, 0xEC, 0x38, 0x43])
+    }
+
     @Test(arguments: versions) func `other keys mean a full handshake, not a failure`(_ version: CInt) throws {
         let client = try makeClient(root, version: version)
         _ = try Link.open(client, try worker(try TicketKeys()))

@@ -26,6 +26,33 @@ import Testing
         #expect(after.contains("everyhop_request_seconds_count 1\n"))
     }
 
+    @Test func `servers are told apart, and a page that is gone leaves their counts but not their gauges`() throws {
+        let first = try page()
+        let second = try page()
+        let retired = try page()
+        first.add(.requests, server: 1, 3)
+        second.add(.requests, server: 1)
+        second.add(.active, server: 1, 2)
+        second.set(.ejected, server: 1, 1)
+        second.add(.ejections, server: MetricsPage.serverSlots)
+        let servers = [
+            PrometheusText.ServerLabel(upstream: "a", server: "10.0.0.1:443", isUp: true, checks: nil),
+            PrometheusText.ServerLabel(upstream: "a", server: "unix:/\"", isUp: false, checks: (4, 2)),
+        ]
+        let label = "upstream=\"a\",server=\"unix:/\\\"\""
+        let text = PrometheusText.write([first, second, retired], upstreams: ["a"], servers: servers)
+        for line in [
+            "everyhop_server_requests_total{\(label)} 4", "everyhop_server_requests{\(label)} 2",
+            "everyhop_server_ejected{\(label)} 1", "everyhop_server_up{\(label)} 0",
+            "everyhop_server_checks_total{\(label),result=\"failed\"} 2",
+            "everyhop_server_up{upstream=\"a\",server=\"10.0.0.1:443\"} 1",
+        ] { #expect(text.contains("\n\(line)\n"), "\(line)") }
+        #expect(!text.contains("everyhop_server_checks_total{upstream=\"a\",server=\"10.0.0.1:443\""))
+        retired.absorb(second)
+        #expect(retired.value(.requests, server: 1) == 1)
+        #expect(retired.value(.active, server: 1) == 0 && retired.value(.ejected, server: 1) == 0)
+    }
+
     @Test func `the exposition is well formed: one type per name, buckets that only grow`() throws {
         let page = try page()
         for microseconds in [0, 1, 63, 64, 65, 1000, 67_108_864, 67_108_865, UInt64.max] {

@@ -31,6 +31,8 @@ final class Exchange {
     private(set) var requestID = RequestID()
     /// What the request was sent on with.
     private var forwarding: ForwardingContext?
+    /// The field line that makes the client stay at its server; empty when it will, or need not.
+    private(set) var cookie: [UInt8] = []
     /// A pooled connection turned out to be dead: do not try a second one.
     private(set) var wantsFreshConnection = false
     /// What went wrong, for the log.
@@ -218,6 +220,7 @@ final class Exchange {
     private func serverTook(_ facts: ServerFacts, _ worker: Worker) {
         times.connected = worker.nowMicroseconds
         serverFacts = facts
+        if let route { cookie = worker.pools[route.pool].cookie(answering: request, from: facts.endpoint) ?? [] }
         state.serverTook(
             hasBody: request.framing != .none && request.framing != .length(0),
             upgrades: request.upgrade != nil
@@ -227,7 +230,7 @@ final class Exchange {
 
     /// What a response is written with; nil before a server was sent anything.
     func responseContext(keepAlive: Bool) -> ResponseContext? {
-        forwarding.map { ResponseContext($0, answering: request, keepAlive: keepAlive) }
+        forwarding.map { ResponseContext($0, answering: request, keepAlive: keepAlive, added: cookie) }
     }
 
     /// An interim response (RFC 9110 §15.2) passes through.
@@ -307,7 +310,7 @@ final class Exchange {
 
     /// Ends an exchange that has taken longer than the upstream's `total` allows.
     func checkTotal(_ worker: Worker) {
-        guard client != nil, let route, let total = worker.pools[route.pool].settings.timeouts.total,
+        guard client != nil, !isTunnel, let route, let total = worker.pools[route.pool].settings.timeouts.total,
             worker.nowMicroseconds &- times.headComplete > total * 1000
         else { return }
         worker.metrics.add(.upstreamTimeouts)
@@ -456,6 +459,7 @@ final class Exchange {
         attempts = 0
         refusals = 0
         waitsUntil = 0
+        cookie = []
         wantsFreshConnection = false
         failure = nil
         lastFailureStatus = nil

@@ -18,10 +18,11 @@ extension Master {
 
     /// Tells every worker what a check has found, and keeps it for those that follow.
     func spread(_ update: HealthUpdate) {
+        guard isChecked(update) else { return }
         let before = health.last { $0.upstream == update.upstream && $0.server == update.server }
         health.removeAll { $0.upstream == update.upstream && $0.server == update.server }
         health.append(update)
-        for worker in workers where worker.generation == generation { worker.tell(.health, update.encoded()) }
+        for worker in workers { worker.tell(.health, update.encoded()) }
         let metadata: Logger.Metadata = [
             "upstream": "\(update.upstream)", "server": "\(update.server)", "reason": "\(update.reason)",
         ]
@@ -35,12 +36,12 @@ extension Master {
     }
 
     /// Drops what is known about servers that the configuration does not check any more.
-    func forgetHealth() {
-        health.removeAll { update in
-            !configuration.upstreams.contains { upstream in
-                upstream.health != nil && upstream.name == update.upstream
-                    && upstream.servers.contains { $0.value.description == update.server }
-            }
+    func forgetHealth() { health.removeAll { !isChecked($0) } }
+
+    private func isChecked(_ update: HealthUpdate) -> Bool {
+        configuration.upstreams.contains { upstream in
+            upstream.health != nil && upstream.name == update.upstream
+                && upstream.servers.contains { $0.value.description == update.server }
         }
     }
 }

@@ -79,6 +79,8 @@ final class HealthChecker {
             guard checks[index].server == update.server else { continue }
             checks[index].addresses = Snapshot.addresses(of: checks[index].endpoint, update)
             checks[index].nextAddress = 0
+            // The first check does not wait for an interval.
+            if checks[index].health.isUp == nil, checks[index].token == nil { checks[index].due = 0 }
         }
     }
 

@@ -230,11 +230,11 @@ final class HTTP2UpstreamConnection {
             breakOff(stream, .badResponse(error), worker)
             return
         }
-        worker.pools[place.pool].answered(place.endpoint, worker)
         exchange.beginResponse(worker)
         // The exchange may have given the stream up; otherwise what has no body is over with its head.
         guard stream.exchange == exchange.token else { return }
         if exchange.response.framing == .none, stream.inboundEnded {
+            worker.pools[place.pool].answered(place.endpoint, worker)
             exchange.endResponse(trailers: stream.trailers, reuseServer: true, worker)
         }
     }
@@ -269,7 +269,10 @@ final class HTTP2UpstreamConnection {
             session.consume(stream, count)
             stream.waitingSince = worker.now
         }
-        if stream.inboundEnded { exchange.endResponse(trailers: stream.trailers, reuseServer: true, worker) }
+        if stream.inboundEnded {
+            worker.pools[place.pool].answered(place.endpoint, worker)
+            exchange.endResponse(trailers: stream.trailers, reuseServer: true, worker)
+        }
         return false
     }
 
@@ -300,6 +303,8 @@ final class HTTP2UpstreamConnection {
         // An answer that is whole before the server stops reading is a good one (RFC 9113 §8.1).
         if code == HTTP2Session.Code.none.rawValue { return }
         if wantsHTTP1 { exchange.needsHTTP1 = true }
+        let isFault = !unseen && !wantsHTTP1
+        worker.pools[place.pool].failed(place, .streamReset(code), untouched: false, isFault: isFault, worker)
         worker.pools[place.pool].exchangeEnded(at: place.endpoint, worker)
         exchange.note(facts())
         let mayRepeat = (unseen || wantsHTTP1) && exchange.mayAskAgain()

@@ -251,7 +251,6 @@ final class UpstreamConnection {
             return true
         }
         phase = .body
-        worker.pools[place.pool].answered(place.endpoint, worker)
         switch exchange.response.framing {
         case .length(let length): remaining = length
         case .chunked: decoder = ChunkedDecoder()
@@ -278,6 +277,7 @@ final class UpstreamConnection {
         }
         phase = .body
         isTunnel = true
+        worker.pools[place.pool].answered(place.endpoint, worker)
         exchange.response.becomeTunnel()
         trailers.removeAll()
         refreshDeadline(worker)
@@ -334,6 +334,7 @@ final class UpstreamConnection {
 
     /// RFC 9112 §9.3: bytes after the response were not asked for, so the connection is not used again.
     private func finishResponse(_ exchange: Exchange, _ worker: Worker) {
+        worker.pools[place.pool].answered(place.endpoint, worker)
         let reuse = exchange.response.keepAlive && transport.inbound.isEmpty && transport.end == .open
         exchange.endResponse(trailers: trailers, reuseServer: reuse, worker)
     }
@@ -343,6 +344,7 @@ final class UpstreamConnection {
         if phase == .body, transport.end == .clean, let exchange = currentExchange(worker),
             exchange.response.framing == .untilClose
         {
+            worker.pools[place.pool].answered(place.endpoint, worker)
             exchange.endResponse(trailers: trailers, reuseServer: false, worker)
             return
         }
@@ -369,10 +371,11 @@ final class UpstreamConnection {
 
     private func fail(_ reason: UpstreamFailure, _ worker: Worker) {
         guard phase != .closed else { return }
-        let stale = served > 1 && !responseBytesSeen
+        // A server may close a connection that rests just when a request comes; one that is silent has the request.
+        let stale = served > 1 && !responseBytesSeen && reason.isLoss
         let exchange = currentExchange(worker)
         self.exchange = nil
-        let isFault = exchange != nil && reason.isServerFault(stale: stale)
+        let isFault = exchange != nil && !isTunnel && reason.isServerFault(stale: stale)
         worker.pools[place.pool].failed(place, reason, untouched: false, isFault: isFault, worker)
         if let exchange { exchange.note(facts()) }
         transport.abort()

@@ -84,6 +84,16 @@ enum UpstreamFailure: Error, CustomStringConvertible {
         return false
     }
 
+    /// Whether the connection went away.
+    var isLoss: Bool {
+        switch self {
+        case .broken, .closedEarly: true
+        case .connect, .connectTimeout, .handshake, .responseTimeout, .tunnelTimeout, .badResponse, .badBody,
+            .unexpectedUpgrade, .noHTTP2, .needsHTTP1, .http2, .streamReset, .noServer, .busy, .queueFull, .maintenance:
+            false
+        }
+    }
+
     /// Whether it speaks against the server.
     ///
     /// - Parameter stale: whether a connection that had rested in the pool broke before it brought anything: a server

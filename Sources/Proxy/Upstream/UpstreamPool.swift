@@ -39,6 +39,8 @@ final class UpstreamPool {
         case failed(UpstreamFailure)
     }
 
+    private static let calledAtOnce = 32
+
     let index: Int
     let settings: Config.Upstream
     /// By server; nil when it is spoken to in plain, which the configuration allows on this host only.
@@ -120,8 +122,8 @@ final class UpstreamPool {
             worker.metrics.add(.overflows, upstream: index)
             worker.exchange(exchange)?.serverFailed(.busy, repeatable: false, worker)
         }
-        // Whoever was called and went away instead has left a connection to the next.
-        serveWaiting(worker)
+        // Whoever was called and went away instead has left a connection to the next; and an ejection may have ended.
+        for _ in 0..<min(waiting.count, Self.calledAtOnce) { serveWaiting(worker) }
         for server in servers.indices {
             let isEjected = balancer.servers[server].health.isEjected(worker.now)
             worker.metrics.set(.ejected, server: metricsSlot + server, isEjected ? 1 : 0)
@@ -155,7 +157,7 @@ final class UpstreamPool {
         if servers[dial.place.endpoint].dial == dial.token { servers[dial.place.endpoint].dial = nil }
     }
 
-    /// A server has answered.
+    /// A server has answered as a whole, or has taken part in a change of protocols.
     func answered(_ server: Int, _ worker: Worker) { balancer.servers[server].health.answered(now: worker.now) }
 
     /// A connection has ended its exchange and may serve another.

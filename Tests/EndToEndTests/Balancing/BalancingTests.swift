@@ -121,6 +121,22 @@ import Testing
         try waitUntil("the first server again") { try balanced.served() == "a" }
     }
 
+    @Test func `answers that begin and never end count as failed`() throws {
+        let dying = try ScriptedServer(certificate: trust.app) { connection in
+            _ = try connection.receive(until: "\r\n\r\n")
+            try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+        }
+        let good = try apps("good")
+        let balanced = try Balanced(
+            trust,
+            folder,
+            servers: "\"127.0.0.1:\(dying.port)\", \(list(good))",
+            upstream: "balance = \"round-robin\"\nejection = { failures = 2, time = \"60s\" }"
+        )
+        let answers = try (0..<12).map { _ in try balanced.served() }
+        #expect(answers.count { $0 == "half" } == 2 && answers.count { $0 == "good" } == 10)
+    }
+
     @Test func `a backup serves while the others are down, and no longer`() throws {
         let backup = try apps("backup")[0]
         let port = try freePort()
@@ -252,6 +268,22 @@ import Testing
         )
         #expect(Set(try (0..<6).map { _ in try balanced.served() }) == ["a", "b"])
         try balanced.waitForMetric("everyhop_upstream_connections 1")
+    }
+
+    @Test func `a request that a server did not answer in time is not sent again`() throws {
+        let app = try AppServer("a", certificate: trust.app)
+        let balanced = try Balanced(
+            trust,
+            folder,
+            servers: "\"\(app.address)\"",
+            upstream: "timeouts = { response = \"300ms\" }"
+        )
+        #expect(try balanced.served() == "a")
+        app.mode.with { $0 = .hold }
+        // Even on a connection that had rested, and even for GET: the server is slow, and would be slower for it.
+        #expect(try balanced.ask().hasPrefix("HTTP/1.1 504 "))
+        #expect(app.requests.value == 2)
+        app.mode.with { $0 = .hangUp }
     }
 
     @Test func `an exchange that takes longer than its total is ended`() throws {

@@ -113,6 +113,19 @@ import Testing
         #expect(balanced.everyhop.log.contains("no answer within 200 ms"))
     }
 
+    @Test func `a monitor that dies is replaced, and checks go on`() throws {
+        let apps = try pair()
+        let balanced = try Balanced(trust, folder, servers: list(apps), upstream: Self.often)
+        try balanced.everyhop.waitForLog("server is up", count: 2)
+        let children = try Shell.run(["ps", "--ppid", "\(balanced.everyhop.process)", "-o", "pid=,args="]).text
+        let line = try #require(children.split(separator: "\n").first { $0.hasSuffix("everyhop monitor") })
+        kill(try #require(Int32(line.split(separator: " ")[0])), SIGKILL)
+        try balanced.everyhop.waitForLog("the monitor died")
+        apps[1].health.with { $0 = "500 Oops" }
+        try balanced.everyhop.waitForLog("server is down")
+        try waitUntil("a alone") { Set(try (0..<4).map { _ in try balanced.served() }) == ["a"] }
+    }
+
     @Test func `what checks have found outlives workers, the monitor and a reload`() throws {
         let apps = try pair()
         apps[0].health.with { $0 = "500 Oops" }
