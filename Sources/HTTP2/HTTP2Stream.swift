@@ -40,6 +40,7 @@ public final class HTTP2Stream {
     public internal(set) var isClosed = false
 
     var collectsTrailers = false
+    var wasResetByPeer = false
     /// Whether our side is the response.
     var isAnswer = false
     var isReady = false
@@ -74,6 +75,7 @@ public final class HTTP2Stream {
         bytesOutSeen = 0
         fieldBytes = 0
         collectsTrailers = false
+        wasResetByPeer = false
         isAnswer = false
         headIsComplete = false
         isReady = false
