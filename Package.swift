@@ -63,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "Bytes", "Config", "Database", "HTTP",
+                "Bytes", "Config", "Database", "HTTP", "HTTP2",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: base

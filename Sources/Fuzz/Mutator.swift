@@ -11,7 +11,7 @@ struct Mutator {
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
             "[server]\nworkers = 2\nadmin = \"127.0.0.1:9180\"\n[[site]]\nname = \"s\"\nupstream = \"u\"\n[[site.binding]]\nport = 443\n",
             "[[upstream]]\nname = \"u\"\nservers = [\"10.0.0.1:443\", \"unix:/x\"]\ntrust = { ca = \"f\", pins = [\"sha256/x\"] }\n",
-        ].map { Array($0.utf8) } + NegotiationTarget.seeds
+        ].map { Array($0.utf8) } + NegotiationTarget.seeds + HTTP2Target.seeds
 
     private static let words: [[UInt8]] = [
         "\r\n", "\n", "\r", " ", "\t", ":", ",", ";", "0", "chunked", "Transfer-Encoding: chunked\r\n",

@@ -60,6 +60,11 @@ import Testing
         #expect(untold.contains("\r\nTransfer-Encoding: chunked\r\n") && !untold.contains("Content-Length"))
         let empty = try Self.written(Self.post + [("content-length", "0")])
         #expect(empty.contains("\r\nContent-Length: 0\r\n"))
+        // Servers of HTTP/1.1 answer a POST that tells no length with 411.
+        for method in ["POST", "PUT", "PATCH"] {
+            #expect(try Self.written(Self.with(":method", method)).contains("\r\nContent-Length: 0\r\n"))
+        }
+        #expect(try !Self.written(Self.with(":method", "DELETE")).contains("Content-Length"))
     }
 
     @Test func `cookies become one line again`() throws {

@@ -32,6 +32,8 @@ public final class HTTP2Peer {
         /// The code of the reset that came.
         public var reset: UInt32?
 
+        init() {}
+
         /// The body as text.
         public var text: String { String(decoding: body, as: UTF8.self) }
 
@@ -51,21 +53,29 @@ public final class HTTP2Peer {
     public private(set) var settings: [UInt16: UInt32] = [:]
     /// What came so far, by stream.
     public private(set) var answers: [Int32: Answer] = [:]
+    private let everyhop: EveryhopProcess
     private let connection: Connection
     private let inflater: OpaquePointer
     private var waiting: [UInt8] = []
     private var position = 0
     private var section: [UInt8] = []
     private var sectionFlags: UInt8 = 0
+    /// Beyond the initial window, which SETTINGS may change at any time.
     private var windows: [Int32: Int] = [:]
     private var connectionWindow = 65_535
     private var nextStream: Int32 = 1
 
-    /// Dials, and says the preface with these SETTINGS.
-    public init(to port: UInt16, _ context: ClientContext, settings: [(UInt16, UInt32)] = [], seconds: Int32 = 20)
+    /// Dials everyhop, which lives at least as long, and says the preface with these SETTINGS.
+    public init(
+        to everyhop: EveryhopProcess,
+        _ context: ClientContext,
+        settings: [(UInt16, UInt32)] = [],
+        seconds: Int32 = 20
+    )
         throws
     {
-        connection = try Connection(to: port, context, seconds: seconds)
+        self.everyhop = everyhop
+        connection = try Connection(to: everyhop.port, context, seconds: seconds)
         var made: OpaquePointer?
         guard nghttp2_hd_inflate_new(&made) == 0, let made else { throw DeadlinePassed(description: "an inflater") }
         inflater = made
@@ -100,7 +110,7 @@ public final class HTTP2Peer {
             let isLast = endsStream && sent + count == body.count
             try send(HTTP2Frames.data(stream, Array(body[sent..<sent + count]), endsStream: isLast))
             sent += count
-            windows[stream] = (windows[stream] ?? initialWindow) - count
+            windows[stream, default: 0] -= count
             connectionWindow -= count
         } while sent < body.count
         return true
@@ -108,7 +118,7 @@ public final class HTTP2Peer {
 
     private var initialWindow: Int { Int(settings[4] ?? 65_535) }
 
-    private func room(_ stream: Int32) -> Int { min(windows[stream] ?? initialWindow, connectionWindow) }
+    private func room(_ stream: Int32) -> Int { min(initialWindow + windows[stream, default: 0], connectionWindow) }
 
     /// Ends the connection without a word.
     public func abort() { connection.abort() }
@@ -120,6 +130,9 @@ public final class HTTP2Peer {
         try receive { ($0.answers[stream].map { $0.isWhole || $0.reset != nil }) ?? false }
         return answers[stream] ?? Answer()
     }
+
+    /// What has come on the stream so far.
+    public func soFar(_ stream: Int32) -> Answer { answers[stream] ?? Answer() }
 
     /// A request without a body, and its answer.
     public func get(_ path: String = "/", host: String = "localhost") throws -> Answer {
@@ -182,7 +195,7 @@ public final class HTTP2Peer {
             if frame.stream == 0 {
                 connectionWindow += count
             } else {
-                windows[frame.stream] = (windows[frame.stream] ?? initialWindow) + count
+                windows[frame.stream, default: 0] += count
             }
         case HTTP2Frames.Kind.headers:
             section = frame.payload

@@ -31,7 +31,7 @@ struct Bench {
     }
 
     func client(_ everyhop: EveryhopProcess, settings: [(UInt16, UInt32)] = []) throws -> HTTP2Peer {
-        try HTTP2Peer(to: everyhop.port, trust.client(alpn: "h2"), settings: settings)
+        try HTTP2Peer(to: everyhop, trust.client(alpn: "h2"), settings: settings)
     }
 
     /// Answers each request with its body, as it comes.
