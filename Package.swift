@@ -63,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "Bytes", "Config", "Database", "HTTP",
+                "Bytes", "Config", "Database", "HTTP", "HTTP2",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: base
@@ -72,6 +72,7 @@ let package = Package(
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: base),
         .testTarget(name: "DatabaseTests", dependencies: ["Bytes", "Database"], swiftSettings: base),
         .testTarget(name: "HTTPTests", dependencies: ["Bytes", "HTTP", "Support"], swiftSettings: base),
+        .testTarget(name: "HTTP2Tests", dependencies: ["Bytes", "HTTP", "HTTP2", "Support"], swiftSettings: base),
         .testTarget(name: "PlatformTests", dependencies: ["Bytes", "Platform"], swiftSettings: base),
         .testTarget(
             name: "TLSTests",
@@ -82,7 +83,7 @@ let package = Package(
         .testTarget(name: "ProxyTests", dependencies: ["Bytes", "Config", "HTTP", "Proxy"], swiftSettings: base),
         .target(
             name: "Support",
-            dependencies: ["Bytes", "Platform", "TLS"],
+            dependencies: ["Bytes", "CNghttp2", "Platform", "TLS"],
             path: "Tests/Support",
             swiftSettings: base
         ),

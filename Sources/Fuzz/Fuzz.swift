@@ -25,11 +25,13 @@ struct Fuzz: ParsableCommand {
                 throw ExitCode(1)
             }
             if index % 1_000_000 == 999_999 {
-                print("\(index + 1) inputs, \(target.accepted) requests accepted, \(target.relayed) logins carried")
+                print(
+                    "\(index + 1) inputs, \(target.accepted) requests accepted, \(target.http2.accepted) in HTTP/2, \(target.relayed) logins carried"
+                )
             }
         }
         print(
-            "\(count) inputs from seed \(seed): no failure, \(target.accepted) requests accepted, \(target.relayed) logins carried"
+            "\(count) inputs from seed \(seed): no failure, \(target.accepted) requests accepted, \(target.http2.accepted) in HTTP/2, \(target.relayed) logins carried"
         )
     }
 }

@@ -145,8 +145,18 @@ extension RequestHead {
             framing = .untilClose
         } else if let length {
             framing = .length(length)
+        } else if endsStream {
+            framing = expectsContent ? .length(0) : .none
         } else {
-            framing = endsStream ? .none : .chunked
+            framing = .chunked
+        }
+    }
+
+    /// RFC 9110 §8.6: a server may answer 411 to such a request when it tells no length.
+    private var expectsContent: Bool {
+        switch method {
+        case .post, .put, .patch: true
+        case .get, .head, .delete, .options, .trace, .connect, .other: false
         }
     }
 }

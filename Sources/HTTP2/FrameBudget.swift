@@ -81,22 +81,3 @@ public enum HTTP2Abuse: Int, CaseIterable, Sendable {
         }
     }
 }
-
-/// Why an HTTP/2 connection cannot go on.
-public enum HTTP2Error: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The peer costs more than it is entitled to.
-    case abuse(HTTP2Abuse)
-    /// The bytes are not HTTP/2: no connection preface (RFC 9113 §3.4).
-    case notHTTP2
-    /// The session layer gave up; its own error number.
-    case session(Int)
-
-    /// What the log says.
-    public var description: String {
-        switch self {
-        case .abuse(let kind): "HTTP/2 abuse: \(kind.description)"
-        case .notHTTP2: "not HTTP/2: no connection preface"
-        case .session(let code): "the HTTP/2 session failed (\(code))"
-        }
-    }
-}

@@ -45,11 +45,6 @@ extension HTTP2Session {
     }
 
     private static func register(_ callbacks: OpaquePointer?) {
-        nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { _, header, user in
-            guard let header else { return 0 }
-            HTTP2Session.with(user) { $0.began(header.pointee) }
-            return 0
-        }
         nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, user in
             guard let frame else { return 0 }
             HTTP2Session.with(user) { $0.beganHeaders(frame.pointee) }
@@ -74,6 +69,10 @@ extension HTTP2Session {
             }
             return 0
         }
+        // Without this nghttp2 would leave the field out, and the request would be another one (RFC 9113 §8.2.1).
+        nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks) { _, _, _, _, _, _, _, _ in
+            NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+        }
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { _, _, id, data, count, user in
             guard let data else { return 0 }
             HTTP2Session.with(user) { $0.data(id, Span(_unsafeStart: data, count: count)) }
@@ -84,13 +83,14 @@ extension HTTP2Session {
             HTTP2Session.with(user) { $0.received(frame.pointee) }
             return 0
         }
+        nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, frame, code, user in
+            guard let frame, code == NGHTTP2_ERR_REFUSED_STREAM.rawValue else { return 0 }
+            HTTP2Session.with(user) { $0.refused(frame.pointee.hd.stream_id) }
+            return 0
+        }
         nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, user in
             guard let frame else { return 0 }
             HTTP2Session.with(user) { $0.sent(frame.pointee) }
-            return 0
-        }
-        nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, _, code, user in
-            if code == NGHTTP2_ERR_REFUSED_STREAM.rawValue { HTTP2Session.with(user) { $0.record(.refusedStream) } }
             return 0
         }
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { _, id, code, user in
@@ -115,23 +115,6 @@ extension HTTP2Session {
     }
 
     // MARK: what came
-
-    private func began(_ header: nghttp2_frame_hd) {
-        switch UInt32(header.type) {
-        case NGHTTP2_SETTINGS.rawValue:
-            if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { note(.settings) }
-        case NGHTTP2_PING.rawValue:
-            if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { note(.pings) }
-        case NGHTTP2_RST_STREAM.rawValue: note(.resets)
-        case NGHTTP2_PRIORITY.rawValue: note(.priorities)
-        case NGHTTP2_DATA.rawValue, NGHTTP2_HEADERS.rawValue, NGHTTP2_CONTINUATION.rawValue:
-            // END_STREAM and END_HEADERS make an empty frame useful.
-            let useful = UInt8(NGHTTP2_FLAG_END_STREAM.rawValue | NGHTTP2_FLAG_END_HEADERS.rawValue)
-            if header.length == 0, header.flags & useful == 0 { note(.emptyFrames) }
-        case NGHTTP2_WINDOW_UPDATE.rawValue, NGHTTP2_GOAWAY.rawValue, NGHTTP2_PUSH_PROMISE.rawValue: break
-        default: note(.unknownFrames)
-        }
-    }
 
     private func beganHeaders(_ frame: nghttp2_frame) {
         if let stream = openStream(frame.hd.stream_id) {
@@ -211,10 +194,31 @@ extension HTTP2Session {
     private func closed(_ id: Int32, _ code: UInt32) {
         guard let stream = openStream(id) else { return }
         stream.isClosed = true
+        pastStreams.add(id, byPeer: stream.inboundEnded || stream.wasResetByPeer)
         record(.closed(stream, code: code))
     }
 
+    private func refused(_ id: Int32) {
+        pastStreams.add(id, byPeer: false)
+        note(.resets)
+        record(.refusedStream)
+    }
+
     // MARK: what goes out
+
+    private func sent(_ frame: nghttp2_frame) {
+        switch UInt32(frame.hd.type) {
+        case NGHTTP2_RST_STREAM.rawValue:
+            // A peer that has its streams reset by faults of its own costs as much as one that resets them.
+            if Code(rawValue: frame.rst_stream.error_code) == nil { note(.resets) }
+        case NGHTTP2_GOAWAY.rawValue:
+            // Of the session layer's own accord, since it found the peer at fault.
+            let code = frame.goaway.error_code
+            if code != Code.none.rawValue, !hasSaidGoAway { record(.fault(code)) }
+        case NGHTTP2_DATA.rawValue, NGHTTP2_HEADERS.rawValue: stopRequest(frame.hd)
+        default: break
+        }
+    }
 
     static func provider(_ stream: HTTP2Stream) -> nghttp2_data_provider {
         nghttp2_data_provider(
@@ -244,9 +248,9 @@ extension HTTP2Session {
     /// RFC 9113 §8.1: a response that is complete before its request asks the client to stop sending.
     ///
     /// Not before its last frame has gone: what is still queued for a stream that is being reset is dropped.
-    private func sent(_ frame: nghttp2_frame) {
-        guard role == .server, frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
-            let stream = openStream(frame.hd.stream_id), !stream.inboundEnded
+    private func stopRequest(_ header: nghttp2_frame_hd) {
+        guard role == .server, header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
+            let stream = openStream(header.stream_id), !stream.inboundEnded
         else { return }
         nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, Code.none.rawValue)
     }

@@ -28,6 +28,8 @@ public final class HTTP2Session {
         case goAway(lastStream: Int32, code: UInt32)
         /// A stream was refused because the peer has too many.
         case refusedStream
+        /// The peer broke the protocol, which ends the connection; the RFC 9113 §7 code that it was told.
+        case fault(UInt32)
     }
 
     /// RFC 9113 §7 codes that are sent.
@@ -56,6 +58,10 @@ public final class HTTP2Session {
     var session: OpaquePointer?
     var now: UInt64 = 0
     var abuse: HTTP2Abuse?
+    var pastStreams = PastStreams()
+    /// Whether the end was announced by us.
+    var hasSaidGoAway = false
+    var frames = FrameScanner()
     /// Where DATA is written while `send` runs.
     var output: UnsafeMutablePointer<ByteQueue>?
     var outputLimit = 0
@@ -64,7 +70,6 @@ public final class HTTP2Session {
     private var spare: [HTTP2Stream] = []
     private var ready: [HTTP2Stream] = []
     private var vector: [nghttp2_nv] = []
-    private var lastFailure = 0
 
     /// Begins with our preface and SETTINGS, which `send` writes.
     public init(_ role: Role, limits: HTTP2Limits, pool: BufferPool) throws(HTTP2Error) {
@@ -117,15 +122,7 @@ public final class HTTP2Session {
     /// - Parameter now: monotonic milliseconds.
     public func receive(_ bytes: Span<UInt8>, now: UInt64) throws(HTTP2Error) {
         self.now = now
-        let taken = bytes.withUnsafeBufferPointer { nghttp2_session_mem_recv(session, $0.baseAddress, $0.count) }
-        if let abuse { throw .abuse(abuse) }
-        guard taken < 0 else { return }
-        switch CInt(taken) {
-        case NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue: throw .notHTTP2
-        case NGHTTP2_ERR_FLOODED.rawValue: throw .abuse(.unsentAnswers)
-        case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue: throw .abuse(.continuations)
-        default: throw .session(taken)
-        }
+        try watch(bytes)
     }
 
     /// Writes what is due, until `queue` holds `limit` bytes.
@@ -312,12 +309,21 @@ public final class HTTP2Session {
 
     /// Takes no stream that has not come yet.
     public func goAway() {
+        hasSaidGoAway = true
         let last = nghttp2_session_get_last_proc_stream_id(session)
         nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, Code.none.rawValue, nil, 0)
     }
 
     /// Ends the connection as soon as this word is sent.
-    public func terminate(_ code: Code) { nghttp2_session_terminate_session(session, code.rawValue) }
+    public func terminate(_ code: Code) { terminate(code.rawValue) }
+
+    /// Ends the connection as soon as the peer's fault is told.
+    public func terminate(_ fault: HTTP2Fault) { terminate(fault.rawValue) }
+
+    private func terminate(_ code: UInt32) {
+        hasSaidGoAway = true
+        nghttp2_session_terminate_session(session, code)
+    }
 
     /// Sends a PING, to see whether the peer still answers.
     public func ping() { nghttp2_submit_ping(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil) }

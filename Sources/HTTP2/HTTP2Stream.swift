@@ -44,6 +44,7 @@ public final class HTTP2Stream {
     public internal(set) var isClosed = false
 
     var collectsTrailers = false
+    var wasResetByPeer = false
     var isReady = false
     var isDeferred = false
     var discards = false
@@ -78,6 +79,7 @@ public final class HTTP2Stream {
         bytesOutSeen = 0
         fieldBytes = 0
         collectsTrailers = false
+        wasResetByPeer = false
         headIsComplete = false
         isReady = false
         isDeferred = false

@@ -122,12 +122,12 @@ public struct TestTrust: Sendable {
     }
 
     /// A context for dialling everyhop as a client.
-    public func client(name: String = "localhost") throws -> ClientContext {
+    public func client(name: String = "localhost", alpn: String = "http/1.1") throws -> ClientContext {
         try ClientContext(
             trust: ClientContext.Trust(authoritiesPEM: authority.certificatePEM, pins: []),
             name: name,
             policy: .nist80052r2,
-            alpn: ["http/1.1"]
+            alpn: [alpn]
         )
     }
 

@@ -218,6 +218,9 @@ final class HTTP2ClientConnection {
                 begin(stream, worker)
             case .closed(let stream, let code): closed(stream, code, worker)
             case .refusedStream: worker.metrics.add(.http2StreamsRefused)
+            case .fault(let code):
+                worker.metrics.add(.http2ProtocolErrors)
+                worker.log.client(identity.peer, "the client broke HTTP/2 (code \(code))")
             case .goAway, .interim: break
             }
         }
@@ -240,6 +243,9 @@ final class HTTP2ClientConnection {
         case .abuse(let kind):
             worker.metrics.add(Counter(kind))
             session.terminate(.enhanceYourCalm)
+        case .fault(let fault):
+            worker.metrics.add(.http2ProtocolErrors)
+            session.terminate(fault)
         case .notHTTP2, .session: worker.metrics.add(.http2ProtocolErrors)
         }
         _ = session.takeEvents()

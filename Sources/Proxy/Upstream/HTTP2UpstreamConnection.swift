@@ -206,6 +206,7 @@ final class HTTP2UpstreamConnection {
             case .goAway:
                 isGoingAway = true
                 worker.pools[place.pool].sharedIsFull(token, at: place.endpoint)
+            case .fault(let code): fail(.http2(.session(Int(code))), worker)
             case .refusedStream: break
             }
         }

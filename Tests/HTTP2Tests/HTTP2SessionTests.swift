@@ -1,0 +1,223 @@
+import Bytes
+import HTTP
+import Support
+import Testing
+
+@testable import HTTP2
+
+/// A client's and a server's session that hand their bytes to each other.
+final class Pair {
+    let client: HTTP2Session
+    let server: HTTP2Session
+    private(set) var clientEvents: [String] = []
+    private(set) var heads: [HTTP2Stream] = []
+    private(set) var closed: [(stream: HTTP2Stream, code: UInt32)] = []
+    private let pool = BufferPool()
+    var now: UInt64 = 1
+
+    init(_ limits: HTTP2Limits = HTTP2Limits()) throws {
+        client = try HTTP2Session(.client, limits: limits, pool: pool)
+        server = try HTTP2Session(.server, limits: limits, pool: pool)
+        try exchange()
+    }
+
+    /// Until neither has anything to say.
+    func exchange() throws {
+        repeat {
+            try move(from: client, to: server)
+            try move(from: server, to: client)
+            for event in server.takeEvents() {
+                switch event {
+                case .head(let stream): heads.append(stream)
+                case .closed(let stream, let code): closed.append((stream, code))
+                case .goAway, .refusedStream, .fault: break
+                }
+            }
+            clientEvents += client.takeEvents().map {
+                switch $0 {
+                case .head(let stream): "head \(stream.id)"
+                case .closed(let stream, let code): "closed \(stream.id) \(code)"
+                case .goAway(let last, let code): "goaway \(last) \(code)"
+                case .refusedStream: "refused"
+                case .fault(let code): "fault \(code)"
+                }
+            }
+        } while client.wantsToSend || server.wantsToSend
+    }
+
+    private func move(from sender: HTTP2Session, to receiver: HTTP2Session) throws {
+        var queue = ByteQueue(pool: pool)
+        try sender.send(into: &queue, upTo: 1 << 20)
+        // In pieces that no frame agrees with.
+        while !queue.isEmpty {
+            let count = min(queue.count, 1000)
+            try receiver.receive(queue.bytes.extracting(first: count), now: now)
+            queue.consume(count)
+        }
+    }
+
+    static func queue(_ text: String) -> ByteQueue {
+        var queue = ByteQueue(pool: BufferPool())
+        let bytes = Array(text.utf8)
+        queue.append(bytes.span)
+        return queue
+    }
+
+    func request(_ head: String, endsStream: Bool = true) throws -> HTTP2Stream {
+        let lines = Self.queue(head)
+        let stream = client.request(head: lines, endsStream: endsStream)
+        return try #require(stream)
+    }
+
+    func respond(_ stream: HTTP2Stream, _ head: String, endsStream: Bool = false) throws {
+        let lines = Self.queue(head)
+        try server.respond(stream, head: lines, bytes: lines.count, endsStream: endsStream)
+    }
+}
+
+func text(_ bytes: Span<UInt8>) -> String { bytes.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) } }
+
+func lines(_ block: borrowing HeaderBlock) -> [String] {
+    var all: [String] = []
+    for index in 0..<block.count { all.append("\(text(block.name(index))): \(text(block.value(index)))") }
+    return all
+}
+
+@Suite("HTTP/2 sessions") struct HTTP2SessionTests {
+    private static let get = "GET /a?b HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    private static let post = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    private static let ok = "HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\nKeep-Alive: 5\r\n\r\n"
+
+    @Test func `heads, bodies and trailers pass both ways, without what belongs to the connection`() throws {
+        let pair = try Pair()
+        let stream = try pair.request(Self.post, endsStream: false)
+        stream.outbound.append(Array("hello".utf8).span)
+        pair.client.end(stream, trailers: Pair.queue("0\r\nX-Sum: 1\r\n\r\n"))
+        try pair.exchange()
+        let served = try #require(pair.heads.first)
+        #expect(lines(served.fields) == [":method: POST", ":scheme: https", ":path: /", ":authority: localhost"])
+        #expect(text(served.inbound.bytes) == "hello" && served.inboundEnded)
+        #expect(lines(served.trailers) == ["x-sum: 1"])
+        try pair.respond(served, Self.ok)
+        served.outbound.append(Array("world".utf8).span)
+        pair.server.end(served, trailers: Pair.queue("0\r\nX-Back: 2\r\n\r\n"))
+        try pair.exchange()
+        #expect(lines(stream.fields) == [":status: 200", "x-a: b"])
+        #expect(text(stream.inbound.bytes) == "world" && stream.inboundEnded)
+        #expect(lines(stream.trailers) == ["x-back: 2"])
+        #expect(pair.closed.map(\.code) == [0])
+        #expect(pair.clientEvents == ["head 1", "closed 1 0"])
+    }
+
+    @Test func `a window opens only when the bytes were consumed`() throws {
+        var limits = HTTP2Limits()
+        limits.streamWindow = 100_000
+        limits.connectionWindow = 150_000
+        let pair = try Pair(limits)
+        let first = try pair.request(Self.post, endsStream: false)
+        let second = try pair.request(Self.post, endsStream: false)
+        for stream in [first, second] { stream.outbound.append([UInt8](repeating: 0x61, count: 400_000).span) }
+        try pair.exchange()
+        #expect(pair.heads.count == 2)
+        #expect(pair.heads[0].inbound.count <= 100_000 && pair.heads[1].inbound.count <= 100_000)
+        #expect(pair.heads[0].inbound.count + pair.heads[1].inbound.count == 150_000)
+        // What one stream's reader takes lets the other go on.
+        pair.server.consume(pair.heads[0], pair.heads[0].inbound.count)
+        try pair.exchange()
+        #expect(pair.heads[0].inbound.count + pair.heads[1].inbound.count == 150_000)
+        // What nobody wants any more holds up nobody.
+        pair.server.discardInbound(pair.heads[0])
+        try pair.exchange()
+        #expect(pair.heads[0].inbound.isEmpty && pair.heads[1].inbound.count == 100_000)
+    }
+
+    @Test func `an answer that is complete before the request asks the client to stop`() throws {
+        let pair = try Pair()
+        let stream = try pair.request(Self.post, endsStream: false)
+        stream.outbound.append([UInt8](repeating: 0x61, count: 400_000).span)
+        try pair.exchange()
+        let served = try #require(pair.heads.first)
+        try pair.respond(served, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n")
+        served.outbound.append(Array("no".utf8).span)
+        pair.server.end(served)
+        pair.server.discardInbound(served)
+        try pair.exchange()
+        #expect(text(stream.inbound.bytes) == "no")
+        #expect(pair.clientEvents == ["head 1", "closed 1 0"])
+    }
+
+    @Test func `interim heads come before the final one`() throws {
+        let pair = try Pair()
+        let stream = try pair.request(Self.get)
+        try pair.exchange()
+        let served = try #require(pair.heads.first)
+        try pair.server.respondInterim(served, head: Pair.queue("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"))
+        try pair.exchange()
+        #expect(lines(stream.fields) == [":status: 103", "link: </a>"] && !stream.headIsComplete)
+        try pair.respond(served, "HTTP/1.1 204 No Content\r\n\r\n", endsStream: true)
+        try pair.exchange()
+        #expect(lines(stream.fields) == [":status: 204"] && stream.headIsComplete && stream.inboundEnded)
+        #expect(pair.clientEvents == ["head 1", "head 1", "closed 1 0"])
+    }
+
+    @Test func `after GOAWAY what was begun is finished, and nothing new is taken`() throws {
+        let pair = try Pair()
+        let stream = try pair.request(Self.get)
+        try pair.exchange()
+        pair.server.announceShutdown()
+        try pair.exchange()
+        #expect(pair.clientEvents == ["goaway \(Int32.max) 0"])
+        pair.server.goAway()
+        try pair.exchange()
+        #expect(pair.clientEvents.last == "goaway 1 0")
+        try pair.respond(pair.heads[0], Self.ok)
+        pair.server.end(pair.heads[0])
+        try pair.exchange()
+        #expect(stream.inboundEnded && pair.server.isOver)
+    }
+
+    @Test func `more streams than are allowed wait or are refused`() throws {
+        var limits = HTTP2Limits()
+        limits.concurrentStreams = 4
+        let pair = try Pair(limits)
+        for _ in 0..<6 { _ = try pair.request(Self.get) }
+        try pair.exchange()
+        #expect(pair.heads.count == 4)
+        try pair.respond(pair.heads[0], "HTTP/1.1 204 No Content\r\n\r\n", endsStream: true)
+        try pair.exchange()
+        #expect(pair.heads.count == 5)
+    }
+
+    @Test func `thousands of requests use the same few streams`() throws {
+        let pair = try Pair()
+        for _ in 0..<2000 {
+            let stream = try pair.request(Self.get)
+            try pair.exchange()
+            let served = try #require(pair.server.streams.last)
+            #expect(lines(served.fields).count == 5)
+            try pair.respond(served, Self.ok)
+            served.outbound.append(Array("ok".utf8).span)
+            pair.server.end(served)
+            try pair.exchange()
+            #expect(text(stream.inbound.bytes) == "ok")
+            pair.server.recycle(served)
+            pair.client.recycle(stream)
+        }
+        #expect(pair.server.streams.isEmpty && pair.client.streams.isEmpty)
+    }
+
+    @Test func `a ready stream is offered until it is taken`() throws {
+        let pair = try Pair()
+        let stream = try pair.request(Self.post, endsStream: false)
+        stream.outbound.append(Array("x".utf8).span)
+        try pair.exchange()
+        var offered = 0
+        for keeps in [true, true, false, false] {
+            pair.server.forEachReady { _ in
+                offered += 1
+                return keeps
+            }
+        }
+        #expect(offered == 3)
+    }
+}
