@@ -34,7 +34,8 @@ import Testing
             scheme: .https,
             localPort: 443,
             trusted: false,
-            requestID: RequestID()
+            requestID: RequestID(),
+            rules: SiteRules()
         )
         RequestWriter.write(head, context, into: &queue)
         return queue.bytes.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }

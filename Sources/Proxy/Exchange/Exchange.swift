@@ -490,22 +490,3 @@ final class Exchange {
         worker.seekLater(token)
     }
 }
-
-/// When the phases of an exchange began and ended, in monotonic microseconds; 0 when not reached.
-struct ExchangeTimes {
-    var firstByteIn: UInt64 = 0
-    var headComplete: UInt64 = 0
-    var connectStart: UInt64 = 0
-    var connected: UInt64 = 0
-    var requestEnd: UInt64 = 0
-    var firstByte: UInt64 = 0
-    var end: UInt64 = 0
-}
-
-/// What the log says about the server's connection of an exchange.
-struct ServerFacts {
-    var endpoint = 0
-    var address: SocketAddress?
-    var tls: TLSFacts?
-    var reused = false
-}
