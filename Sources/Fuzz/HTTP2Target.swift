@@ -103,7 +103,8 @@ struct HTTP2Target {
             scheme: .https,
             localPort: 443,
             trusted: endsStream,
-            requestID: RequestID()
+            requestID: RequestID(),
+            rules: SiteRules()
         )
         RequestWriter.write(head, context, into: &queue)
         var reader = RequestParser(limit: 1 << 20)

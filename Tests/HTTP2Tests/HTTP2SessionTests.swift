@@ -28,7 +28,7 @@ final class Pair {
             try move(from: server, to: client)
             for event in server.takeEvents() {
                 switch event {
-                case .head(let stream): heads.append(stream)
+                case .head(let stream), .interim(let stream): heads.append(stream)
                 case .closed(let stream, let code): closed.append((stream, code))
                 case .goAway, .refusedStream, .fault: break
                 }
@@ -36,6 +36,7 @@ final class Pair {
             clientEvents += client.takeEvents().map {
                 switch $0 {
                 case .head(let stream): "head \(stream.id)"
+                case .interim(let stream): "interim \(stream.id)"
                 case .closed(let stream, let code): "closed \(stream.id) \(code)"
                 case .goAway(let last, let code): "goaway \(last) \(code)"
                 case .refusedStream: "refused"
