@@ -20,7 +20,7 @@ extension Upstream {
         inMaintenance = table.boolean("maintenance") ?? false
         timeouts = table.table("timeouts", label: "[upstream.timeouts]").map { Timeouts($0) } ?? Timeouts()
         maximumConnections = table.integer("maximum_connections", in: 1...1_000_000)
-        maximumIdle = table.integer("maximum_idle", in: 0...100_000) ?? 64
+        maximumIdle = table.integer("maximum_idle", in: 0...100_000) ?? 1000
         self.name = name?.value ?? ""
         checkTrust(table)
         checkBalancing(table)
