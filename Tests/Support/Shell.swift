@@ -108,8 +108,19 @@ public final class TemporaryFolder: Sendable {
 }
 
 /// A TCP port of loopback that nobody listens on.
+///
+/// Below the range that the kernel takes ports of outgoing connections from: otherwise one of those may have it before
+/// the program that it is meant for listens.
 public func freePort() throws -> UInt16 {
-    guard let any = SocketAddress(ip: "127.0.0.1", port: 0) else { throw DeadlinePassed(description: "an address") }
-    let listener = try Socket.listen(on: any, sharePort: false)
-    return Socket.localAddress(listener)?.port ?? 0
+    for _ in 0..<1000 {
+        let port = nextPort.with { next in
+            next = next >= 32_000 ? 12_000 : next + 1
+            return next
+        }
+        guard let address = SocketAddress(ip: "127.0.0.1", port: port) else { continue }
+        if (try? Socket.listen(on: address, sharePort: false)) != nil { return port }
+    }
+    throw DeadlinePassed(description: "a free port")
 }
+
+private let nextPort = Shared(UInt16.random(in: 12_000..<32_000))
