@@ -84,8 +84,6 @@ final class Exchange {
             self.retryAfter = retryAfter
             respond(status, because: reason, worker)
         case .misdirected: respond(421, because: "the host is not served on this connection", worker)
-        case .refused(let status, let reason): respond(status, because: reason, worker)
-        case .guarded: respond(500, because: "a route without an end", worker)
         }
     }
 

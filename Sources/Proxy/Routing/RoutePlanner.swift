@@ -26,7 +26,7 @@ struct RoutePlanner {
     /// What becomes of requests that no route takes.
     mutating func end(ofSite site: Int) -> Snapshot.Decision {
         guard let upstream = configuration.sites[site].upstream else {
-            return .denied(404, "no route takes the request", site: site, retryAfter: nil)
+            return .denied(404, "no route takes the request", site: site)
         }
         return forward(to: upstream.value, site, nil)
     }

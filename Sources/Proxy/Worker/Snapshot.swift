@@ -19,13 +19,19 @@ final class Snapshot {
         case upstream(Route)
         /// It is answered here.
         case answer(LocalAnswer, site: Int)
-        /// The site has routes, lists or rates: `Worker.decide` goes on.
-        case guarded(RouteTable, site: Int)
         /// The site refuses this client, or this path; `retryAfter` in seconds.
-        case denied(Int, String, site: Int, retryAfter: UInt64?)
+        case denied(Int, String, site: Int?, retryAfter: UInt64? = nil)
         /// The host belongs to another binding (RFC 9110 §15.5.20).
         case misdirected
-        case refused(Int, String)
+    }
+
+    /// Whose request it is.
+    enum Owner {
+        case site(Int)
+        /// The host belongs to another binding.
+        case misdirected
+        /// The connection has no binding.
+        case nobody
     }
 
     /// A binding with its place among all bindings.
@@ -47,7 +53,7 @@ final class Snapshot {
     private let http1Contexts: [[ClientContext?]]
     private let addresses: [[[SocketAddress]]]
     /// By site; nil for the many that have nothing to decide.
-    private let routeTables: [RouteTable?]
+    let routeTables: [RouteTable?]
     /// By site: what becomes of requests that no route takes.
     private let ends: [Decision]
     /// By site and route.
@@ -134,15 +140,11 @@ final class Snapshot {
     }
 
     /// Finds the site by the binding that TLS chose, checked against the request's own host.
-    func route(for request: borrowing RequestHead, on client: ClientIdentity) -> Decision {
-        guard let tag = client.facts?.bindingTag, bindings.indices.contains(tag) else {
-            return .refused(400, "no binding")
-        }
+    func owner(of request: borrowing RequestHead, on client: ClientIdentity) -> Owner {
+        guard let tag = client.facts?.bindingTag, bindings.indices.contains(tag) else { return .nobody }
         guard let wanted = binding(for: request.hostName, at: client.entry) else { return .misdirected }
         guard wanted == tag || proves(bindings[tag].binding, bindings[wanted].binding) else { return .misdirected }
-        let site = bindings[wanted].site
-        if let table = routeTables[site] { return .guarded(table, site: site) }
-        return end(ofSite: site, route: nil, for: request)
+        return .site(bindings[wanted].site)
     }
 
     /// Another site may share the certificate: the connection proves just as much for it, as long as that asks clients
@@ -164,8 +166,8 @@ final class Snapshot {
         guard case .upstream(let route) = end, let path = rules(of: route).path else { return end }
         switch path.verdict(on: request) {
         case .inside: return end
-        case .outside: return .refused(404, "the path is outside of the site's path_map")
-        case .climbs: return .refused(400, "the path climbs out of the site's path_map")
+        case .outside: return .denied(404, "the path is outside of the site's path_map", site: site)
+        case .climbs: return .denied(400, "the path climbs out of the site's path_map", site: site)
         }
     }
 
@@ -254,13 +256,15 @@ final class Snapshot {
 extension HostPattern {
     /// Whether a request's host is this name, or has one label more than this wildcard.
     func matches(_ host: Span<UInt8>) -> Bool {
+        // RFC 1034 §3.1: a dot at the end says that the name is whole, which servers take for the same one.
+        let end = host.count > 1 && host[host.count - 1] == 0x2E ? host.count - 1 : host.count
         var start = 0
         if isWildcard {
-            while start < host.count, host[start] != 0x2E { start += 1 }
-            guard start > 0, start < host.count else { return false }
+            while start < end, host[start] != 0x2E { start += 1 }
+            guard start > 0, start < end else { return false }
         }
         let wanted = isWildcard ? description.utf8.dropFirst() : description.utf8[...]
-        guard wanted.count == host.count - start else { return false }
+        guard wanted.count == end - start else { return false }
         for byte in wanted {
             guard ASCII.lowercase(host[start]) == byte else { return false }
             start += 1

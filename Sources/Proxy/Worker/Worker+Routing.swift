@@ -5,9 +5,15 @@ import Telemetry
 /// What becomes of a request: the site by its binding, then who is served, how often, and the route.
 extension Worker {
     func decide(on request: borrowing RequestHead, from client: ClientIdentity) -> Snapshot.Decision {
-        let decision = snapshot.route(for: request, on: client)
-        guard case .guarded(let table, let site) = decision else { return decision }
-        return choose(table, site, request, client)
+        switch snapshot.owner(of: request, on: client) {
+        case .site(let site):
+            guard let table = snapshot.routeTables[site] else {
+                return snapshot.end(ofSite: site, route: nil, for: request)
+            }
+            return choose(table, site, request, client)
+        case .misdirected: return .misdirected
+        case .nobody: return .denied(400, "no binding", site: nil)
+        }
     }
 
     private func choose(
@@ -23,7 +29,7 @@ extension Worker {
                 try path.read(request.path)
             } catch {
                 metrics.add(.requestsRefused)
-                return .denied(400, "\(error.reason)", site: site, retryAfter: nil)
+                return .denied(400, "\(error.reason)", site: site)
             }
         }
         guard let entry = table.entry(for: path, host: request.hostName) else {
@@ -44,7 +50,7 @@ extension Worker {
         if let access = guards.access, !access.admits(address) {
             metrics.add(.requestsDenied)
             let who = address?.description ?? "in X-Forwarded-For, which is not readable,"
-            return .denied(403, "\(name) does not admit the address \(who)", site: site, retryAfter: nil)
+            return .denied(403, "\(name) does not admit the address \(who)", site: site)
         }
         guard let rate = guards.rate, let key = address ?? AddressBits(client.peer),
             let wait = limiter.take(rate, guards.number, key, now: nowMicroseconds)

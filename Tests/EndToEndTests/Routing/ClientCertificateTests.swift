@@ -217,6 +217,8 @@ import Testing
                 #expect(try ask(name, host) == (isProven ? "200" : "421"), "\(name) for \(host)")
             }
         }
+        // The same name for servers, so it is for us.
+        #expect(try ask("localhost", "inner.localhost.") == "421")
         guard version == "--http2" else { return }
         // As browsers do it (RFC 9113 §9.1.1): one connection for all names of its certificate.
         let client = try HTTP2Peer(to: everyhop, trust.client(alpn: "h2"))

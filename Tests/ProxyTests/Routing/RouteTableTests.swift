@@ -48,6 +48,8 @@ import Testing
             ("", "*.a.org"), ("/api", ""), ("", "x.a.org"), ("/api", "x.a.org"), ("/api", "*.a.org"), ("/admin", ""),
         ])
         #expect(try chosen(table, "/", "x.a.org") == 2 && chosen(table, "/", "X.A.org") == 2)
+        #expect(try chosen(table, "/", "x.a.org.") == 2 && chosen(table, "/", "y.a.org.") == 0)
+        #expect(try chosen(table, "/", ".") == nil && chosen(table, "/", "") == nil)
         #expect(try chosen(table, "/", "y.a.org") == 0 && chosen(table, "/", "y.x.a.org") == nil)
         #expect(try chosen(table, "/api", "x.a.org") == 3 && chosen(table, "/api", "y.a.org") == 4)
         #expect(try chosen(table, "/api", "b.org") == 1 && chosen(table, "/admin/x", "x.a.org") == 5)
