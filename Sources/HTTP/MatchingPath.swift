@@ -40,7 +40,7 @@ public enum PathAmbiguity: Error, Equatable, Sendable {
 /// Used again for later requests, so that its memory is allocated once.
 public struct MatchingPath: Sendable {
     /// Each segment with a slash before it; empty for the root.
-    private(set) var bytes: [UInt8] = []
+    public private(set) var bytes: [UInt8] = []
 
     /// Makes an empty path, which stands for the root.
     public init() {}
