@@ -171,6 +171,9 @@ import Testing
         ("path = \"/x\"\nupstream = \"b\"\ntimeouts = { connect = \"1s\" }\n", "unknown key \"connect\""),
         ("path = \"/x\"\nupstream = \"b\"\ntimeouts = { total = \"x\" }\n", "total \"x\" is not a time"),
         ("path = \"/x\"\nrespond = {}\ntimeouts = { total = \"1s\" }\n", "timeouts have no meaning"),
+        ("path = \"/x\"\nrespond = {}\nlimits = { body = 1 }\n", "limits have no meaning"),
+        ("path = \"/x\"\nrespond = {}\nhsts = { max_age = \"1d\" }\n", "unknown key \"hsts\" in [[site.route]]"),
+        ("path = \"/x\"\nupstream = \"b\"\npath_map = { public = \"/x\" }\n", "path_map has no server"),
         (
             "path = \"/x\"\nupstream = \"b\"\n[[site.route]]\npath = \"/X/\"\nrespond = {}\n",
             "of /x clashes with the one of line 16"

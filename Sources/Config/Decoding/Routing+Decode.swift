@@ -23,12 +23,9 @@ extension SiteRoute {
         if path == nil, table.node("path") != nil { return nil }
         if host == nil, table.node("host") != nil { return nil }
         if case .upstream = action { return }
-        if let node = table.node("timeouts") {
-            table.complain(
-                at: node.position,
-                "timeouts have no meaning for a route without a server",
-                fix: "drop them"
-            )
+        for key in ["limits", "timeouts"] {
+            guard let node = table.node(key) else { continue }
+            table.complain(at: node.position, "\(key) have no meaning for a route without a server", fix: "drop them")
         }
     }
 
