@@ -120,7 +120,8 @@ struct Routed {
     func waitForMetric(_ line: String) throws {
         var text = ""
         try waitUntil("\(line) in the metrics:\n\(text)") {
-            let connection = try Connection(to: admin, nil)
+            // The monitor opens its address after the workers serve.
+            guard let connection = try? Connection(to: admin, nil) else { return false }
             try connection.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             text = connection.receiveAll()
             return text.contains("\n\(line)\n")
