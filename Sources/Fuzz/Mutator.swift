@@ -21,7 +21,8 @@ struct Mutator {
         "Content-Length: 5\r\n", "\r\n\r\n",
         "Host: b\r\n", "Connection: ", "HTTP/1.1", "HTTP/1.0", "FFFFFFFFFFFFFFFF", "99999999999999999999",
         "GET / HTTP/1.1\r\n", "\u{0}", "[", "]",
-        "Location: http://", "Set-Cookie: ", "Link: <", "; Path=/legacy", "legacy", "/..", "%2e", "<", ">",
+        "Location: http://", "Set-Cookie: ", "Link: <", "; Path=/legacy", "legacy", "/..", "%2e", "%2f", "%25", "%",
+        "/", "<", ">",
         "{", "}", "=", "\"", "'", "\"\"\"", "'''", ".", "#", "\\u", "= [[", "[[site]]\n",
     ].map { Array($0.utf8) }
 

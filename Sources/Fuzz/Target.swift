@@ -35,6 +35,7 @@ struct Target {
         guard case .head(let count) = whole else { return nil }
         if count > input.count { return "consumed more than there is" }
         accepted += 1
+        if let wrong = checkPath() { return wrong }
         var queue = ByteQueue(pool: pool)
         let context = RewritingTarget.context(trusted: random.below(2) == 0, rewrites: random.below(2) == 0)
         RequestWriter.write(head, context, into: &queue)
@@ -46,6 +47,17 @@ struct Target {
             return "what was written is not one request"
         }
         if again.framing != head.framing || again.method != head.method { return "what was written is another request" }
+        return nil
+    }
+
+    /// What routes are matched with has one reading: no empty segment, none of dots, no second slash or backslash.
+    private func checkPath() -> String? {
+        var path = MatchingPath()
+        guard (try? path.read(head.path)) != nil else { return nil }
+        for segment in path.bytes.split(separator: 0x2F, omittingEmptySubsequences: false).dropFirst() {
+            if segment.allSatisfy({ $0 == 0x2E }) { return "a path with a segment of dots, or with none, is matched" }
+            if segment.contains(0x5C) || segment.contains(0) { return "a path with a backslash or zero is matched" }
+        }
         return nil
     }
 

@@ -8,6 +8,8 @@ public enum FieldName: UInt8, Sendable {
     case underscored
     case accept
     case authorization
+    /// `X-Client-Certificate-` and anything, however it is spelt: only everyhop says what certificate a client has.
+    case clientCertificate
     case connection
     case contentLength
     case date
@@ -74,6 +76,7 @@ public enum FieldName: UInt8, Sendable {
         case 19: name.spells("proxy-authorization") ? .proxyAuthorization : .other
         case 23: name.spells("content-security-policy") ? .contentSecurityPolicy : .other
         case 25: name.spells("strict-transport-security") ? .strictTransportSecurity : .other
+        case 20...: ClientCertificateFields.hasPrefix(name) ? .clientCertificate : .other
         default: .other
         }
     }

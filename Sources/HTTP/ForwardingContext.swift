@@ -29,11 +29,13 @@ public struct ForwardingContext: Sendable {
     let requestID: RequestID
     /// Of the site that the request is for.
     public let rules: SiteRules
+    let certificateFields: [UInt8]
 
     /// - Parameters:
     ///   - clientAddress: the address in text form, without a port.
     ///   - trusted: whether the client is a proxy of ours, whose own fields are kept and added to.
     ///   - rules: of the site that the request is for.
+    ///   - certificateFields: what is told of the client's certificate (`ClientCertificateFields`).
     public init(
         clientAddress: [UInt8],
         isIPv6: Bool,
@@ -41,7 +43,8 @@ public struct ForwardingContext: Sendable {
         localPort: UInt16,
         trusted: Bool,
         requestID: RequestID,
-        rules: SiteRules
+        rules: SiteRules,
+        certificateFields: [UInt8] = []
     ) {
         self.clientAddress = clientAddress
         self.isIPv6 = isIPv6
@@ -50,6 +53,7 @@ public struct ForwardingContext: Sendable {
         self.trusted = trusted
         self.requestID = requestID
         self.rules = rules
+        self.certificateFields = certificateFields
     }
 }
 

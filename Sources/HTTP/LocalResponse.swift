@@ -7,10 +7,14 @@ public enum LocalResponse {
     /// Writes an error.
     ///
     /// - Parameters:
+    ///   - answer: what the configuration answers with; without a body of its own it gets the usual page.
+    ///   - retryAfter: when the client may come again, in seconds.
     ///   - json: JSON instead of HTML, by what the client accepts.
     ///   - headOnly: the request was HEAD.
     public static func write(
         status: Int,
+        answer: LocalAnswer? = nil,
+        retryAfter: UInt64? = nil,
         requestID: RequestID,
         json: Bool,
         headOnly: Bool,
@@ -19,13 +23,21 @@ public enum LocalResponse {
         into queue: inout ByteQueue
     ) {
         let reason = phrase(status)
+        if let answer, answer.isWhole {
+            writeHead(status, reason, keepAlive: keepAlive, date, into: &queue)
+            writeRest(answer, requestID, headOnly: headOnly, into: &queue)
+            return
+        }
         let length = json ? jsonLength(reason) : pageLength(reason)
         writeHead(status, reason, keepAlive: keepAlive, date, into: &queue)
         queue.append(json ? "Content-Type: application/json\r\n" : "Content-Type: text/html; charset=utf-8\r\n")
         queue.append("Content-Length: ")
         queue.append(decimal: UInt64(truncatingIfNeeded: length))
         // RFC 9110 §10.2.3: whoever is turned away for want of a server may come again soon.
-        if status == 503 { queue.append("\r\nRetry-After: 5") }
+        if status == 503 || status == 429 {
+            queue.append("\r\nRetry-After: ")
+            queue.append(decimal: retryAfter ?? 5)
+        }
         queue.append("\r\nX-Content-Type-Options: nosniff\r\nX-Request-ID: ")
         requestID.write(into: &queue)
         queue.append("\r\n\r\n")
@@ -35,6 +47,37 @@ public enum LocalResponse {
         } else {
             writePage(status, reason, requestID, into: &queue)
         }
+    }
+
+    private static func writeRest(
+        _ answer: LocalAnswer,
+        _ requestID: RequestID,
+        headOnly: Bool,
+        into queue: inout ByteQueue
+    ) {
+        if let location = answer.location {
+            queue.append("Location: ")
+            queue.append(location.span)
+            queue.append("\r\n")
+        }
+        let body = answer.body ?? []
+        if !body.isEmpty {
+            let contentType = answer.contentType
+            queue.append("Content-Type: ")
+            queue.append(contentType.span)
+            queue.append("\r\nX-Content-Type-Options: nosniff\r\n")
+        }
+        // RFC 9110 §8.6, §15.4.5: these have no body, and say nothing of its length.
+        if answer.status != 204, answer.status != 304 {
+            queue.append("Content-Length: ")
+            queue.append(decimal: UInt64(truncatingIfNeeded: body.count))
+            queue.append("\r\n")
+        }
+        if answer.status == 503 { queue.append("Retry-After: 5\r\n") }
+        queue.append("X-Request-ID: ")
+        requestID.write(into: &queue)
+        queue.append("\r\n\r\n")
+        if !headOnly { queue.append(body.span) }
     }
 
     /// Writes 308 (Permanent Redirect) to the same target over https: the method and the body are kept, so nothing that
@@ -141,15 +184,29 @@ public enum LocalResponse {
 
     private static func phrase(_ status: Int) -> StaticString {
         switch status {
+        case 200: "OK"
+        case 204: "No Content"
+        case 301: "Moved Permanently"
+        case 302: "Found"
+        case 303: "See Other"
+        case 304: "Not Modified"
+        case 307: "Temporary Redirect"
         case 308: "Permanent Redirect"
         case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 403: "Forbidden"
         case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 410: "Gone"
         case 408: "Request Timeout"
         case 413: "Content Too Large"
         case 414: "URI Too Long"
         case 417: "Expectation Failed"
         case 421: "Misdirected Request"
+        case 429: "Too Many Requests"
         case 431: "Request Header Fields Too Large"
+        case 451: "Unavailable For Legal Reasons"
+        case 500: "Internal Server Error"
         case 501: "Not Implemented"
         case 502: "Bad Gateway"
         case 503: "Service Unavailable"

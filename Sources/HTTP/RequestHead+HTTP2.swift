@@ -76,7 +76,8 @@ extension RequestHead {
             case .te:
                 guard ASCII.equalIgnoringCase(value, "trailers") else { throw .connectionField }
                 acceptsTrailers = true
-            case .underscored, .other, .accept, .authorization, .contentLength, .date, .expect, .forwarded, .host,
+            case .underscored, .other, .accept, .authorization, .clientCertificate, .contentLength, .date, .expect,
+                .forwarded, .host,
                 .proxyAuthenticate,
                 .proxyAuthorization, .trailer, .via, .wwwAuthenticate, .xForwardedFor, .xForwardedHost, .xForwardedPort,
                 .xForwardedProto, .xRequestID, .contentLocation, .contentSecurityPolicy, .link, .location, .refresh,

@@ -38,6 +38,7 @@ public enum RequestWriter {
         if head.expectsContinue { queue.append("Expect: 100-continue\r\n") }
         writeForwarding(head, context, into: &queue)
         rules.requestFields?.write(head, context, into: &queue)
+        queue.append(context.certificateFields.span)
         queue.append("\r\n")
     }
 
@@ -70,7 +71,8 @@ public enum RequestWriter {
                 if nominates, fields.isNominated(fields.name(index)) { continue }
                 if let changes, changes.drops(fields.name(index)) { continue }
                 writeLine(fields, index, into: &queue)
-            case .underscored, .connection, .contentLength, .expect, .forwarded, .host, .keepAlive, .proxyAuthenticate,
+            case .underscored, .clientCertificate, .connection, .contentLength, .expect, .forwarded, .host, .keepAlive,
+                .proxyAuthenticate,
                 .proxyAuthorization, .proxyConnection, .te, .trailer, .transferEncoding, .upgrade, .via,
                 .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRequestID:
                 continue

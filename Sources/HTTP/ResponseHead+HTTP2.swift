@@ -24,7 +24,7 @@ extension ResponseHead {
             } catch { throw .malformedField }
             switch section[index].id {
             case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade: throw .malformedField
-            case .accept, .authorization, .contentLength, .date, .expect, .forwarded, .host, .other,
+            case .accept, .authorization, .clientCertificate, .contentLength, .date, .expect, .forwarded, .host, .other,
                 .proxyAuthenticate, .proxyAuthorization, .te, .trailer, .underscored, .via, .wwwAuthenticate,
                 .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRequestID,
                 .contentLocation, .contentSecurityPolicy, .link, .location, .refresh, .setCookie,

@@ -91,7 +91,8 @@ public enum ResponseWriter {
             case .underscored, .connection, .contentLength, .keepAlive, .proxyAuthenticate, .proxyConnection, .te,
                 .trailer, .transferEncoding, .upgrade, .xRequestID:
                 continue
-            case .other, .accept, .authorization, .date, .expect, .wwwAuthenticate, .forwarded, .host,
+            case .other, .accept, .authorization, .clientCertificate, .date, .expect, .wwwAuthenticate, .forwarded,
+                .host,
                 .proxyAuthorization, .via, .xForwardedFor,
                 .xForwardedHost, .xForwardedPort, .xForwardedProto, .contentSecurityPolicy:
                 if isDropped(head.fields, index, nominates, rules) { continue }

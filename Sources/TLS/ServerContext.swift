@@ -7,6 +7,10 @@ public final class ServerContext {
     /// The binding's number, to be read from the connection afterwards.
     let tag: Int
     let policy: TLSPolicy
+    /// How clients are verified; nil when none is asked for a certificate.
+    let clients: ClientVerification?
+    /// What the callback found during the handshake step that runs now.
+    var failure: VerificationFailure?
     private let alpn: [[UInt8]]
 
     /// - Parameters:
@@ -14,27 +18,35 @@ public final class ServerContext {
     ///   - alpn: the application protocols spoken, the preferred one first (RFC 7301); empty for no
     ///     negotiation.
     ///   - tag: the binding's number.
+    ///   - clients: how clients are verified; nil when none is asked for a certificate.
     /// - Throws: when the library refuses a certificate or a setting.
     public init(
         identities: [ServerIdentity],
         policy: TLSPolicy,
         alpn: [String],
         tickets: TicketKeys,
-        tag: Int
+        tag: Int,
+        clients: ClientVerification? = nil
     ) throws(TLSError) {
         handle = try ContextHandle(isServer: true, policy)
         self.tickets = tickets
         self.tag = tag
         self.policy = policy
+        self.clients = clients
         self.alpn = alpn.map { Array($0.utf8) }
         for identity in identities { try identity.install(in: handle.raw) }
-        // A session of one binding is not resumed under another, whose site may be a different one.
-        var identifier = withUnsafeBytes(of: UInt64(truncatingIfNeeded: tag).littleEndian) { Array($0) }
-        for identity in identities { identifier += identity.facts.pin.digest.prefix(8) }
-        guard
-            SSL_CTX_set_session_id_context(handle.raw, identifier, CUnsignedInt(clamping: min(32, identifier.count)))
-                == 1
-        else { throw .libraryFailure("the session id context") }
+        try setSessionContext(identities)
+        if let clients {
+            try clients.install(in: handle.raw)
+            SSL_CTX_set_cert_verify_callback(
+                handle.raw,
+                { store, owner in
+                    guard let store, let owner else { return 0 }
+                    return Unmanaged<ServerContext>.fromOpaque(owner)._withUnsafeGuaranteedRef { $0.verify(store) }
+                },
+                Unmanaged.passUnretained(self).toOpaque()
+            )
+        }
         Self.setTickets(handle.raw)
         SSL_CTX_set_ex_data(handle.raw, ExtraData.contextOwner, Unmanaged.passUnretained(self).toOpaque())
         SSL_CTX_set_alpn_select_cb(
@@ -47,6 +59,22 @@ public final class ServerContext {
             },
             Unmanaged.passUnretained(self).toOpaque()
         )
+    }
+
+    /// A session of one binding is not resumed under another, whose site may be a different one, nor under other rules
+    /// for clients than it was made under.
+    private func setSessionContext(_ identities: [ServerIdentity]) throws(TLSError) {
+        var rules = withUnsafeBytes(of: UInt64(truncatingIfNeeded: tag).littleEndian) { Array($0) }
+        for identity in identities { rules += identity.facts.pin.digest }
+        if let clients { rules += clients.fingerprint }
+        guard let identifier = MessageCode.sha256(key: Array("everyhop sessions".utf8), rules),
+            SSL_CTX_set_session_id_context(handle.raw, identifier, CUnsignedInt(clamping: identifier.count)) == 1
+        else { throw .libraryFailure("the session id context") }
+    }
+
+    private func verify(_ store: OpaquePointer) -> CInt {
+        failure = clients?.verify(store)
+        return failure == nil ? 1 : 0
     }
 
     static func setTickets(_ context: OpaquePointer) {

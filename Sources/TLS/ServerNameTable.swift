@@ -76,6 +76,8 @@ public final class ServerNameTable {
             alert?.pointee = SSL_AD_INTERNAL_ERROR
             return SSL_CLIENT_HELLO_ERROR
         }
+        context.failure = nil
+        context.clients?.demand(of: ssl)
         choice = Choice(context: context, name: name)
         return SSL_CLIENT_HELLO_SUCCESS
     }

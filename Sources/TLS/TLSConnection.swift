@@ -124,6 +124,7 @@ public struct TLSConnection: ~Copyable {
         case .handshaking: break
         }
         client?.failure = nil
+        choice?.context.failure = nil
         table?.choice = nil
         everyhop_forget_errors()
         let result = SSL_do_handshake(ssl)
@@ -137,7 +138,7 @@ public struct TLSConnection: ~Copyable {
         case SSL_ERROR_WANT_READ: return .wantsRead
         case SSL_ERROR_WANT_WRITE: return .wantsWrite
         default:
-            if let failure = client?.failure {
+            if let failure = client?.failure ?? choice?.context.failure {
                 ERR_clear_error()
                 throw fail(.verification(failure))
             }
@@ -217,6 +218,12 @@ public struct TLSConnection: ~Copyable {
     private mutating func establish() throws(TLSError) {
         HandshakeEnvelope.open(ssl)
         var peerPin: PublicKeyPin?
+        var visitor: CertificateFacts?
+        if let clients = choice?.context.clients {
+            do throws(VerificationFailure) {
+                visitor = try clients.recheck(ssl)
+            } catch { throw fail(.verification(error)) }
+        }
         if let client {
             do throws(TLSError) {
                 peerPin = try client.recheck(ssl)
@@ -226,7 +233,7 @@ public struct TLSConnection: ~Copyable {
         }
         // A context that trusts nobody only looks: reading and writing stay refused.
         stage = client == nil || client?.trust != nil ? .open : .looking
-        facts = TLSFacts(ssl, chosen: choice, peerPin: peerPin)
+        facts = TLSFacts(ssl, chosen: choice, peerPin: peerPin, clientCertificate: visitor)
         everyhop_forget_errors()
     }
 

@@ -20,8 +20,16 @@ public struct TLSFacts: Sendable {
     public let pinMatched: Bool
     /// The pin of the server's key; only when it was checked.
     public let peerPin: PublicKeyPin?
+    /// What the client has proved to be; only on the accepting side, where it was asked and has shown a certificate.
+    public let clientCertificate: CertificateFacts?
 
-    init(_ ssl: OpaquePointer, chosen: ServerNameTable.Choice?, peerPin: PublicKeyPin?) {
+    init(
+        _ ssl: OpaquePointer,
+        chosen: ServerNameTable.Choice?,
+        peerPin: PublicKeyPin?,
+        clientCertificate: CertificateFacts? = nil
+    ) {
+        self.clientCertificate = clientCertificate
         version = String(cString: SSL_get_version(ssl))
         cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)).map { String(cString: $0) } ?? ""
         group = everyhop_group_name(ssl).map { String(cString: $0) } ?? ""

@@ -14,6 +14,12 @@ public enum Counter: Int, CaseIterable, Sendable {
     case requests
     /// Requests refused because they are not valid HTTP.
     case requestsRefused
+    /// Requests of clients whose address is not admitted.
+    case requestsDenied
+    /// Requests of clients that ask too often.
+    case requestsLimited
+    /// Clients whose certificate is not good.
+    case clientCertificatesRefused
     /// Responses of class 2xx.
     case responses2xx
     /// Responses of class 3xx.
@@ -94,6 +100,11 @@ public enum Counter: Int, CaseIterable, Sendable {
             ("everyhop_client_handshakes_resumed_total", "", "Client handshakes that resumed a session.")
         case .requests: ("everyhop_requests_total", "", "Requests with a complete head.")
         case .requestsRefused: ("everyhop_requests_refused_total", "", "Requests that are not valid HTTP.")
+        case .requestsDenied:
+            ("everyhop_requests_denied_total", "", "Requests of clients whose address is not admitted.")
+        case .requestsLimited: ("everyhop_requests_limited_total", "", "Requests of clients that ask too often.")
+        case .clientCertificatesRefused:
+            ("everyhop_client_certificates_refused_total", "", "Clients whose certificate is not good.")
         case .responses2xx: ("everyhop_responses_total", "class=\"2xx\"", "Responses by class of status.")
         case .responses3xx: ("everyhop_responses_total", "class=\"3xx\"", "Responses by class of status.")
         case .responses4xx: ("everyhop_responses_total", "class=\"4xx\"", "Responses by class of status.")

@@ -20,9 +20,13 @@ import Testing
         for name in free {
             #expect(FieldName(Array(name.utf8).span) != .other && !HeaderName.reserved.contains(name), "\(name)")
         }
-        // Every known name is of one of the two kinds; `other` and `underscored` are none.
+        // A family of names, of which the list has none.
+        for name in ["x-client-certificate", "x-client-certificate-subject", "x-client-certificate-x"] {
+            #expect(FieldName(Array(name.utf8).span) == .clientCertificate && HeaderName.isReserved(name))
+        }
+        // Every known name is of one of the three kinds; `other` and `underscored` are none.
         var known = 0
         while FieldName(rawValue: UInt8(known)) != nil { known += 1 }
-        #expect(known - 2 == HeaderName.reserved.count - handshakes.count + free.count)
+        #expect(known - 3 == HeaderName.reserved.count - handshakes.count + free.count)
     }
 }

@@ -47,14 +47,16 @@ func makeBinding(
     policy: TLSPolicy = .nist80052r2,
     alpn: [String] = [],
     tickets: TicketKeys? = nil,
-    tag: Int = 0
+    tag: Int = 0,
+    clients: ClientVerification? = nil
 ) throws -> ServerContext {
     try ServerContext(
         identities: identities,
         policy: policy,
         alpn: alpn,
         tickets: try tickets ?? TicketKeys(),
-        tag: tag
+        tag: tag,
+        clients: clients
     )
 }
 

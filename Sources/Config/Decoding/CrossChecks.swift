@@ -10,6 +10,7 @@ struct CrossChecks {
         checks.names()
         checks.references()
         checks.bindings()
+        checks.list += configuration.sites.flatMap { RouteChecks($0).run() }
         checks.databaseBindings()
         checks.cookies()
         checks.admin()
@@ -53,7 +54,10 @@ struct CrossChecks {
         let certificates = Set(configuration.certificates.map(\.name))
         let upstreams = Set(configuration.upstreams.map(\.name))
         for site in configuration.sites {
-            check(site.upstream, in: upstreams, kind: "upstream")
+            if let upstream = site.upstream { check(upstream, in: upstreams, kind: "upstream") }
+            for route in site.routes {
+                if case .upstream(let upstream) = route.action { check(upstream, in: upstreams, kind: "upstream") }
+            }
             for binding in site.bindings {
                 for certificate in binding.certificates { check(certificate, in: certificates, kind: "certificate") }
             }

@@ -34,7 +34,7 @@ extension Rewriting.Headers {
             table.complain(at: name.position, "\"\(name.value)\" is not the name of a header")
             return false
         }
-        guard !HeaderName.reserved.contains(HeaderName.folded(name.value)) else {
+        guard !HeaderName.isReserved(HeaderName.folded(name.value)) else {
             table.complain(
                 at: name.position,
                 "\(name.value) is everyhop's own to write",
@@ -96,6 +96,11 @@ enum HeaderName {
         "x-forwarded-port", "x-forwarded-proto",
         "x-request-id",
     ]
+
+    /// - Parameter name: folded.
+    static func isReserved(_ name: String) -> Bool {
+        reserved.contains(name) || name.hasPrefix("x-client-certificate")
+    }
 
     /// In small letters, with hyphens for underscores: servers of the CGI kind take both for the same.
     static func folded(_ name: String) -> String {

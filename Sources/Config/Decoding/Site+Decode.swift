@@ -58,8 +58,7 @@ extension Site {
         position = table.position
         let name = table.string("name")
         table.require("name", fix: "name it, for logs and metrics")
-        let upstream = table.string("upstream")
-        table.require("upstream", fix: "say which [[upstream]] serves it")
+        upstream = table.string("upstream")
         redirects = (table.strings("redirect") ?? []).compactMap { Self.redirect($0, table) }
         let tables = table.tables("binding", label: "[[site.binding]]")
         if tables.isEmpty {
@@ -74,10 +73,15 @@ extension Site {
         var rewriting = Rewriting()
         rewriting.read(table)
         self.rewriting = rewriting
+        routes = table.tables("route", label: "[[site.route]]").compactMap { SiteRoute($0, of: rewriting) }
+        access = AccessRules(table)
+        rate = table.table("rate", label: "rate").flatMap { RateLimit($0) }
+        if upstream == nil, table.node("upstream") == nil, table.node("route") == nil {
+            table.complain(at: position, "[[site]] has no upstream", fix: "say which [[upstream]] serves it")
+        }
         table.finish()
-        guard let name, let upstream else { return nil }
+        guard let name else { return nil }
         self.name = name.value
-        self.upstream = upstream
     }
 
     private static func upgrades(_ table: TableReader) -> [String] {
@@ -137,6 +141,7 @@ extension Binding {
         let certificates = table.certificates("certificate")
         table.require("certificate", fix: "name a [certificate.NAME]")
         protocols = Self.protocols(table)
+        clients = ClientCertificates(table)
         table.finish()
         var address = BindingAddress.any
         if let ip, ip.value != "*" {

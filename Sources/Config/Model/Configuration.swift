@@ -134,8 +134,8 @@ public struct Site: Sendable {
     public let name: String
     /// Where it is defined.
     public let position: Position
-    /// The upstream that serves it.
-    public let upstream: Located<String>
+    /// The upstream that serves what no route does; nil when the routes cover everything.
+    public let upstream: Located<String>?
     /// Plain addresses that answer with a redirect to https.
     public let redirects: [Located<ListenAddress>]
     /// What clients reach it by.
@@ -144,6 +144,12 @@ public struct Site: Sendable {
     public let upgrades: [String]
     /// What it changes in messages.
     public let rewriting: Rewriting
+    /// What happens to some of its requests, in the order of the file.
+    public let routes: [SiteRoute]
+    /// Which clients are served.
+    public let access: AccessRules
+    /// How often one client is served.
+    public let rate: RateLimit?
 }
 
 /// An address to listen on.
@@ -188,6 +194,8 @@ public struct Binding: Sendable {
     public let certificates: [Located<String>]
     /// What clients may choose from, the first being preferred.
     public let protocols: [HTTPVersion]
+    /// The certificates that clients show; nil when none is asked for.
+    public let clients: ClientCertificates?
     /// Where it is defined.
     public let position: Position
 }
@@ -250,6 +258,15 @@ public struct Upstream: Sendable {
         public internal(set) var tunnel: UInt64 = 3_600_000
         /// From a request's head to the end of its response; nil for any time.
         public internal(set) var total: UInt64?
+
+        /// These, but for what a route says otherwise.
+        public func changed(by route: SiteRoute.Timeouts?) -> Timeouts {
+            var changed = self
+            changed.response = route?.response ?? response
+            changed.tunnel = route?.tunnel ?? tunnel
+            changed.total = route?.total ?? total
+            return changed
+        }
     }
 
     /// What is spoken to servers.

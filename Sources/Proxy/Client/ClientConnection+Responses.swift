@@ -62,6 +62,8 @@ extension ClientConnection {
         let stays = mayStayOpen && staysOpen
         LocalResponse.write(
             status: status,
+            answer: exchange.answer,
+            retryAfter: exchange.retryAfter,
             requestID: exchange.requestID,
             json: exchange.request.prefersJSON,
             headOnly: exchange.request.method == .head,

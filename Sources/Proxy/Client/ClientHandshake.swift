@@ -35,6 +35,7 @@ final class ClientHandshake {
             }
         } catch {
             worker.metrics.add(.handshakeFailures)
+            if case .verification = error { worker.metrics.add(.clientCertificatesRefused) }
             worker.log.client(identity.peer, "TLS handshake: \(error)")
             close(worker)
             return

@@ -1,3 +1,4 @@
+import HTTP
 import Platform
 import TLS
 
@@ -11,6 +12,8 @@ final class ClientIdentity {
     let acceptedAt: UInt64
     /// What the handshake agreed on, and the binding it chose; nil in plain.
     private(set) var facts: TLSFacts?
+    /// What servers are told of the client's certificate; empty without one.
+    private(set) var certificateFields: [UInt8] = []
     private(set) var handshakeMicroseconds: UInt64 = 0
 
     init(entry: ListenEntry, peer: SocketAddress, acceptedAt: UInt64) {
@@ -23,6 +26,15 @@ final class ClientIdentity {
     /// The handshake is complete.
     func secured(_ facts: TLSFacts?, microseconds: UInt64) {
         self.facts = facts
+        if let certificate = facts?.clientCertificate {
+            certificateFields = ClientCertificateFields.make(
+                subject: certificate.subject,
+                issuer: certificate.issuer,
+                serial: certificate.serial,
+                fingerprint: certificate.fingerprint,
+                pin: certificate.pin.description
+            )
+        }
         handshakeMicroseconds = microseconds
     }
 }

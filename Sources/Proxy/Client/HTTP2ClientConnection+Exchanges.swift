@@ -127,6 +127,8 @@ extension HTTP2ClientConnection {
         scratch.removeAll()
         LocalResponse.write(
             status: status,
+            answer: exchange.answer,
+            retryAfter: exchange.retryAfter,
             requestID: exchange.requestID,
             json: exchange.request.prefersJSON,
             headOnly: exchange.request.method == .head,

@@ -129,7 +129,8 @@ extension ClientIdentity {
             localPort: entry.address.port,
             trusted: worker.snapshot.trusts(peer),
             requestID: requestID,
-            rules: rules
+            rules: rules,
+            certificateFields: certificateFields
         )
     }
 }

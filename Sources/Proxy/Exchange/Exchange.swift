@@ -20,6 +20,14 @@ final class Exchange {
     private(set) var client: ClientPlace?
     private(set) var server: ServerStream?
     private(set) var route: Route?
+    /// Whose request it is, as far as it came.
+    private(set) var site: Int?
+    /// What answers the request in a server's place.
+    private(set) var answer: LocalAnswer?
+    /// When the client may ask again, in seconds, where it has asked too often.
+    private(set) var retryAfter: UInt64?
+    /// The largest body of the request, in bytes.
+    private var bodyLimit = UInt64.max
     /// Which of the pool's servers have been tried, one bit each.
     private(set) var tried: UInt64 = 0
     private var attempts = 0
@@ -57,21 +65,7 @@ final class Exchange {
     /// Whether both sides speak another protocol now.
     private(set) var isTunnel = false
 
-    /// Whether the server's side takes more of the request's body now.
-    func takesBody(_ worker: Worker) -> Bool {
-        guard state.request == .forwarding else { return false }
-        return serverSide(worker)?.takesBody ?? false
-    }
-
     // MARK: what the client's side says
-
-    /// Whether the request is not whole yet and may still become so.
-    var requestIsOpen: Bool {
-        switch state.request {
-        case .awaitingServer, .upgrading, .forwarding: true
-        case .ended, .aborted: false
-        }
-    }
 
     /// Starts with a complete head.
     func begin(from client: ClientPlace, _ identity: ClientIdentity, _ worker: Worker) {
@@ -79,33 +73,45 @@ final class Exchange {
         requestID = worker.nextRequestID()
         times.headComplete = worker.nowMicroseconds
         worker.metrics.add(.requests)
-        if case .length(let length) = request.framing, length > worker.bodyLimit {
+        switch worker.decide(on: request, from: identity) {
+        case .upstream(let route): forward(to: route, worker)
+        case .answer(let answer, let site):
+            self.site = site
+            self.answer = answer
+            respond(answer.status, because: nil, worker)
+        case .denied(let status, let reason, let site, let retryAfter):
+            self.site = site
+            self.retryAfter = retryAfter
+            respond(status, because: reason, worker)
+        case .misdirected: respond(421, because: "the host is not served on this connection", worker)
+        }
+    }
+
+    private func forward(to route: Route, _ worker: Worker) {
+        self.route = route
+        site = route.site
+        bodyLimit = worker.snapshot.limits(of: route).bodyBytes
+        if case .length(let length) = request.framing, length > bodyLimit {
             respond(413, because: Self.tooLarge, worker)
             return
         }
-        switch worker.snapshot.route(for: request, on: identity) {
-        case .upstream(let route):
-            self.route = route
-            if request.upgrade != nil, !worker.snapshot.allowsUpgrade(of: request, site: route.site) {
-                guard request.majorVersion == 1 else {
-                    respond(501, because: "the site does not allow WebSocket", worker)
-                    return
-                }
-                request.ignoreUpgrade()
+        if request.upgrade != nil, !worker.snapshot.allowsUpgrade(of: request, site: route.site) {
+            guard request.majorVersion == 1 else {
+                respond(501, because: "the site does not allow WebSocket", worker)
+                return
             }
-            if ConnectionAuthentication.isUsed(by: request) {
-                guard request.majorVersion == 1 else {
-                    demandHTTP1(worker)
-                    return
-                }
-                isBound = true
-            }
-            needsHTTP1 = isBound || request.upgrade != nil
-            worker.metrics.add(.requests, upstream: route.pool)
-            seekServer(worker)
-        case .misdirected: respond(421, because: "the host is not served on this connection", worker)
-        case .refused(let status, let reason): respond(status, because: reason, worker)
+            request.ignoreUpgrade()
         }
+        if ConnectionAuthentication.isUsed(by: request) {
+            guard request.majorVersion == 1 else {
+                demandHTTP1(worker)
+                return
+            }
+            isBound = true
+        }
+        needsHTTP1 = isBound || request.upgrade != nil
+        worker.metrics.add(.requests, upstream: route.pool)
+        seekServer(worker)
     }
 
     /// Refuses a request that cannot be understood; it has no route and no server.
@@ -134,7 +140,7 @@ final class Exchange {
     /// Counts a piece of the request's body; false, the exchange having ended with 413, when it is one too many.
     func accepts(bodyBytes count: Int, _ worker: Worker) -> Bool {
         bodyBytes &+= UInt64(count)
-        guard bodyBytes > worker.bodyLimit else { return true }
+        guard bodyBytes > bodyLimit else { return true }
         failure = Self.tooLarge
         perform(state.requestBroken(), failureStatus: 413, worker)
         return false
@@ -233,11 +239,6 @@ final class Exchange {
         forwarding.map { ResponseContext($0, answering: request, keepAlive: keepAlive, added: cookie) }
     }
 
-    /// An interim response (RFC 9110 §15.2) passes through.
-    func forwardInterim(_ worker: Worker) {
-        clientSide(worker)?.sendInterim(response, self, worker)
-    }
-
     /// The final head is complete.
     func beginResponse(_ worker: Worker) {
         if ConnectionAuthentication.isDemanded(by: response) {
@@ -276,16 +277,6 @@ final class Exchange {
         client?.demandHTTP1(worker)
     }
 
-    /// Whether the client's side takes more of the response's body now.
-    func takesResponse(_ worker: Worker) -> Bool {
-        clientSide(worker)?.takesResponse ?? false
-    }
-
-    /// Hands on a piece of the response's body.
-    func forwardResponse(_ bytes: Span<UInt8>, _ worker: Worker) {
-        clientSide(worker)?.sendBody(bytes, self, worker)
-    }
-
     /// The response is whole.
     func endResponse(trailers: borrowing HeaderBlock, reuseServer: Bool, _ worker: Worker) {
         guard let client = clientSide(worker) else { return }
@@ -308,9 +299,9 @@ final class Exchange {
         perform(state.serverFailed(repeatable: repeatable), failureStatus: reason.status, worker)
     }
 
-    /// Ends an exchange that has taken longer than the upstream's `total` allows.
+    /// Ends an exchange that has taken longer than the upstream's or the route's `total` allows.
     func checkTotal(_ worker: Worker) {
-        guard client != nil, !isTunnel, let route, let total = worker.pools[route.pool].settings.timeouts.total,
+        guard client != nil, !isTunnel, let route, let total = worker.snapshot.limits(of: route).timeouts.total,
             worker.nowMicroseconds &- times.headComplete > total * 1000
         else { return }
         worker.metrics.add(.upstreamTimeouts)
@@ -406,7 +397,7 @@ final class Exchange {
     }
 
     /// Answers the client ourselves.
-    private func respond(_ status: Int, because reason: String, _ worker: Worker) {
+    private func respond(_ status: Int, because reason: String?, _ worker: Worker) {
         self.status = status
         failure = reason
         let whole = state.request == .ended || (state.request == .awaitingServer && request.framing == .none)
@@ -455,6 +446,10 @@ final class Exchange {
         server = nil
         route = nil
         forwarding = nil
+        site = nil
+        answer = nil
+        retryAfter = nil
+        bodyLimit = .max
         tried = 0
         attempts = 0
         refusals = 0
@@ -472,16 +467,6 @@ final class Exchange {
         isTunnel = false
         isBound = false
         needsHTTP1 = false
-    }
-
-    func clientSide(_ worker: Worker) -> ClientSide? {
-        guard let client else { return nil }
-        return worker.clientSide(client)
-    }
-
-    private func serverSide(_ worker: Worker) -> ServerSide? {
-        guard let server else { return nil }
-        return worker.serverSide(server)
     }
 
     /// The connection that was waited for went to another exchange: look again.

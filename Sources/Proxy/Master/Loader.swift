@@ -42,7 +42,7 @@ struct Loader {
     private let keepsCertificates: Bool
     private var source: [UInt8] = []
     private var diagnostics: [Diagnostic] = []
-    private var resources: [String: [UInt8]] = [:]
+    var resources: [String: [UInt8]] = [:]
 
     private init(_ file: String, keepsCertificates: Bool) {
         self.file = file
@@ -75,6 +75,7 @@ struct Loader {
         readAuthorities(configuration)
         readTicketKeys(configuration)
         readStickySecrets(configuration)
+        readRouting(configuration)
         checkUser(configuration)
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
     }
@@ -96,7 +97,7 @@ struct Loader {
         return String(file[...slash]) + path
     }
 
-    private mutating func read(_ path: Located<String>, _ what: String) -> [UInt8]? {
+    mutating func read(_ path: Located<String>, _ what: String) -> [UInt8]? {
         do {
             return try File.read(resolved(path.value))
         } catch {
@@ -112,7 +113,7 @@ struct Loader {
         }
     }
 
-    private mutating func complain(
+    mutating func complain(
         _ severity: Diagnostic.Severity = .error,
         at position: Position,
         _ message: String,

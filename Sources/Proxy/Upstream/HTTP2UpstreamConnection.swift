@@ -125,7 +125,7 @@ final class HTTP2UpstreamConnection {
             close(worker)
             return
         }
-        for stream in session.streams where !stream.isClosed { inspect(stream, timeouts, worker) }
+        for stream in session.streams where !stream.isClosed { inspect(stream, worker) }
         guard !isClosed else { return }
         setDeadline(Self.inspection, worker)
         worker.touch(token)
@@ -375,7 +375,7 @@ final class HTTP2UpstreamConnection {
         }
     }
 
-    private func inspect(_ stream: HTTP2Stream, _ timeouts: Upstream.Timeouts, _ worker: Worker) {
+    private func inspect(_ stream: HTTP2Stream, _ worker: Worker) {
         guard let exchange = exchange(on: stream, worker) else { return }
         // While the client takes nothing, its own time limit runs.
         if !stream.inbound.isEmpty { stream.waitingSince = worker.now }
@@ -383,6 +383,7 @@ final class HTTP2UpstreamConnection {
         // Nor does the server's run while it waits for the client.
         if exchange.requestIsOpen, stream.outbound.isEmpty, !exchange.isTunnel { stream.waitingSince = worker.now }
         stream.bytesOutSeen = stream.bytesOut
+        let timeouts = exchange.timeouts(worker) ?? worker.pools[place.pool].settings.timeouts
         guard worker.now &- stream.waitingSince > timeouts.response else { return }
         breakOff(stream, .responseTimeout, worker)
     }

@@ -40,6 +40,9 @@ final class UpstreamConnection {
     private var responseBytesSeen = false
     private var outBefore: UInt64 = 0
     private var deadline = Deadline()
+    /// How long the server may take for the exchange under way, in milliseconds.
+    private var responseTimeout: UInt64 = 0
+    private var tunnelTimeout: UInt64 = 0
     private var wasFull = false
     /// Whether the connection has changed to another protocol, and whether the client's side of it has ended.
     private var isTunnel = false
@@ -202,11 +205,14 @@ final class UpstreamConnection {
         interim = 0
         outBefore = transport.bytesOut
         parser.reset()
-        setDeadline(worker.pools[place.pool].settings.timeouts.response, worker)
         guard let exchange = currentExchange(worker) else {
             close(worker)
             return
         }
+        let timeouts = exchange.timeouts(worker) ?? worker.pools[place.pool].settings.timeouts
+        responseTimeout = timeouts.response
+        tunnelTimeout = timeouts.tunnel
+        setDeadline(responseTimeout, worker)
         exchange.serverReady(self, worker)
         worker.touch(token)
     }
@@ -395,8 +401,7 @@ final class UpstreamConnection {
     }
 
     private func refreshDeadline(_ worker: Worker) {
-        let timeouts = worker.pools[place.pool].settings.timeouts
-        setDeadline(isTunnel ? timeouts.tunnel : timeouts.response, worker)
+        setDeadline(isTunnel ? tunnelTimeout : responseTimeout, worker)
     }
 
     private func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {

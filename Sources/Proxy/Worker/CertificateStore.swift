@@ -11,6 +11,7 @@ struct CertificateStore {
     static func keyName(_ certificate: String) -> String { "certificate.\(certificate).key" }
     static func authoritiesName(_ upstream: String) -> String { "upstream.\(upstream).ca" }
     static func databaseAuthoritiesName(_ database: String) -> String { "database.\(database).ca" }
+    static func clientAuthoritiesName(_ path: String) -> String { "clients.\(path)" }
     static func stickyName(_ upstream: String) -> String { "upstream.\(upstream).sticky" }
     static let ticketKeysName = "tickets"
 

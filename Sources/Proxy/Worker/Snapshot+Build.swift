@@ -21,6 +21,7 @@ extension Snapshot {
     static func tables(
         _ places: [ListenEntry: [Int]],
         _ bindings: [BindingRecord],
+        _ bundle: Bundle,
         _ store: CertificateStore,
         _ configuration: Configuration,
         _ tickets: TicketKeys
@@ -32,7 +33,8 @@ extension Snapshot {
                 policy: policy,
                 alpn: record.binding.protocols.flatMap { $0.names },
                 tickets: tickets,
-                tag: tag
+                tag: tag,
+                clients: record.binding.clients.map { ClientVerification($0, bundle) }
             )
         }
         var tables: [ListenEntry: ServerNameTable] = [:]
@@ -92,6 +94,17 @@ extension Snapshot {
                 }
             }
         }
+    }
+}
+
+extension ClientVerification {
+    fileprivate init(_ clients: Config.Binding.ClientCertificates, _ bundle: Bundle) {
+        self.init(
+            // Authorities that are missing are none that is good, not no need of one.
+            authoritiesPEM: clients.ca.map { bundle.resources[CertificateStore.clientAuthoritiesName($0.value)] ?? [] },
+            pins: clients.pins.compactMap { PublicKeyPin(digest: $0.digest) },
+            isRequired: clients.demand == .require
+        )
     }
 }
 

@@ -4,10 +4,11 @@ import HTTP
 import Platform
 import TLS
 
-/// Where a request goes.
+/// Where a request goes, and within which limits: a place in the snapshot's `limits`.
 struct Route: Equatable {
     let site: Int
     let pool: Int
+    let limits: Int
 }
 
 /// One configuration as a worker uses it: bindings by address and name, pools, trust.
@@ -16,9 +17,21 @@ struct Route: Equatable {
 final class Snapshot {
     enum Decision {
         case upstream(Route)
+        /// It is answered here.
+        case answer(LocalAnswer, site: Int)
+        /// The site refuses this client, or this path; `retryAfter` in seconds.
+        case denied(Int, String, site: Int?, retryAfter: UInt64? = nil)
         /// The host belongs to another binding (RFC 9110 §15.5.20).
         case misdirected
-        case refused(Int, String)
+    }
+
+    /// Whose request it is.
+    enum Owner {
+        case site(Int)
+        /// The host belongs to another binding.
+        case misdirected
+        /// The connection has no binding.
+        case nobody
     }
 
     /// A binding with its place among all bindings.
@@ -39,11 +52,18 @@ final class Snapshot {
     /// The same with HTTP/1.1 alone on offer.
     private let http1Contexts: [[ClientContext?]]
     private let addresses: [[[SocketAddress]]]
-    private let routes: [Route]
+    /// By site; nil for the many that have nothing to decide.
+    let routeTables: [RouteTable?]
+    /// By site: what becomes of requests that no route takes.
+    private let ends: [Decision]
+    /// By site and route.
+    private let routeEnds: [[Decision]]
+    private let limits: [RouteLimits]
+    /// Whether any request has a limit of time for all of it.
+    let hasTotals: Bool
+    private let trustedProxies: AddressList
     /// By upstream: what sticky cookies are made with, where a file says.
     private let stickySecrets: [[UInt8]?]
-    /// By site: what is changed in messages.
-    private let rules: [SiteRules]
     let databases: [DatabaseTarget]
 
     init(_ bundle: Bundle, tickets: TicketKeys, updates: [AddressUpdate]) throws {
@@ -52,22 +72,21 @@ final class Snapshot {
         self.tickets = tickets
         plan = ListenPlan(configuration)
         var bindings: [BindingRecord] = []
-        var routes: [Route] = []
-        var rules: [SiteRules] = []
         for (index, site) in configuration.sites.enumerated() {
-            let pool = configuration.upstreams.firstIndex { $0.name == site.upstream.value } ?? 0
-            rules.append(SiteRules(site.rewriting, of: site, to: configuration.upstreams[pool]))
-            for binding in site.bindings {
-                bindings.append(BindingRecord(site: index, binding: binding))
-                routes.append(Route(site: index, pool: pool))
-            }
+            for binding in site.bindings { bindings.append(BindingRecord(site: index, binding: binding)) }
         }
         self.bindings = bindings
-        self.routes = routes
-        self.rules = rules
+        trustedProxies = AddressList(configuration.server.trustedProxies)
+        var rates = 0
+        routeTables = configuration.sites.map { RouteTable($0, rates: &rates) }
+        var planner = RoutePlanner(configuration, bundle)
+        ends = configuration.sites.indices.map { planner.end(ofSite: $0) }
+        routeEnds = configuration.sites.indices.map { planner.ends(ofRoutes: $0) }
+        limits = planner.limits
+        hasTotals = limits.contains { $0.timeouts.total != nil }
         let store = try CertificateStore(bundle, configuration)
         places = Self.bindings(of: plan, among: bindings)
-        tables = try Self.tables(places, bindings, store, configuration, tickets)
+        tables = try Self.tables(places, bindings, bundle, store, configuration, tickets)
         http1Contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, store, configuration) }
         contexts = try zip(configuration.upstreams, http1Contexts).map { upstream, http1 in
             guard upstream.version != .http11 else { return http1 }
@@ -108,22 +127,52 @@ final class Snapshot {
 
     /// Whether what this client says about earlier hops is believed.
     func trusts(_ peer: SocketAddress) -> Bool {
-        guard !configuration.server.trustedProxies.isEmpty, let address = IPAddress(peer.host) else { return false }
-        return configuration.server.trustedProxies.contains { $0.contains(address) }
+        guard !trustedProxies.isEmpty, let address = AddressBits(peer) else { return false }
+        return trustedProxies.contains(address)
+    }
+
+    /// Whose request it is; nil when a trusted proxy says what cannot be read.
+    func address(of request: borrowing RequestHead, from client: ClientIdentity) -> AddressBits? {
+        guard let peer = AddressBits(client.peer), trustedProxies.contains(peer) else {
+            return AddressBits(client.peer)
+        }
+        return ClientAddress.find(in: request.fields, behind: peer, trusted: trustedProxies)
     }
 
     /// Finds the site by the binding that TLS chose, checked against the request's own host.
-    func route(for request: borrowing RequestHead, on client: ClientIdentity) -> Decision {
-        guard let tag = client.facts?.bindingTag, bindings.indices.contains(tag) else {
-            return .refused(400, "no binding")
-        }
+    func owner(of request: borrowing RequestHead, on client: ClientIdentity) -> Owner {
+        guard let tag = client.facts?.bindingTag, bindings.indices.contains(tag) else { return .nobody }
         guard let wanted = binding(for: request.hostName, at: client.entry) else { return .misdirected }
-        // Another site may share the certificate: the connection proves just as much for it.
-        let isProven =
-            wanted == tag
-            || bindings[wanted].binding.certificates.map(\.value) == bindings[tag].binding.certificates.map(\.value)
-        return isProven ? route(routes[wanted], for: request) : .misdirected
+        guard wanted == tag || proves(bindings[tag].binding, bindings[wanted].binding) else { return .misdirected }
+        return .site(bindings[wanted].site)
     }
+
+    /// Another site may share the certificate: the connection proves just as much for it, as long as that asks clients
+    /// for the same.
+    private func proves(_ chosen: Config.Binding, _ wanted: Config.Binding) -> Bool {
+        guard chosen.certificates.map(\.value) == wanted.certificates.map(\.value) else { return false }
+        switch (chosen.clients, wanted.clients) {
+        case (nil, nil): return true
+        case (let first?, let second?): return first.isEqual(second)
+        case (nil, _?), (_?, nil): return false
+        }
+    }
+
+    /// What becomes of a request whose route is known.
+    ///
+    /// - Parameter route: nil for the site's own upstream.
+    func end(ofSite site: Int, route: Int?, for request: borrowing RequestHead) -> Decision {
+        let end = route.map { routeEnds[site][$0] } ?? ends[site]
+        guard case .upstream(let route) = end, let path = rules(of: route).path else { return end }
+        switch path.verdict(on: request) {
+        case .inside: return end
+        case .outside: return .denied(404, "the path is outside of the site's path_map", site: site)
+        case .climbs: return .denied(400, "the path climbs out of the site's path_map", site: site)
+        }
+    }
+
+    /// Within which limits a request is served.
+    func limits(of route: Route) -> RouteLimits { limits[route.limits] }
 
     /// The binding that TLS would choose for a host: exact, then wildcard, then the address's default.
     private func binding(for host: Span<UInt8>, at entry: ListenEntry) -> Int? {
@@ -155,16 +204,7 @@ final class Snapshot {
     }
 
     /// What is changed in the messages of a route.
-    func rules(of route: Route) -> SiteRules { rules[route.site] }
-
-    private func route(_ route: Route, for request: borrowing RequestHead) -> Decision {
-        guard let path = rules(of: route).path else { return .upstream(route) }
-        switch path.verdict(on: request) {
-        case .inside: return .upstream(route)
-        case .outside: return .refused(404, "the path is outside of the site's path_map")
-        case .climbs: return .refused(400, "the path climbs out of the site's path_map")
-        }
-    }
+    func rules(of route: Route) -> SiteRules { limits[route.limits].rules }
 
     /// The port that a plain request is sent on to: of the binding for its host, or else of the first binding.
     func httpsPort(for request: borrowing RequestHead) -> UInt16 {
@@ -216,13 +256,15 @@ final class Snapshot {
 extension HostPattern {
     /// Whether a request's host is this name, or has one label more than this wildcard.
     func matches(_ host: Span<UInt8>) -> Bool {
+        // RFC 1034 §3.1: a dot at the end says that the name is whole, which servers take for the same one.
+        let end = host.count > 1 && host[host.count - 1] == 0x2E ? host.count - 1 : host.count
         var start = 0
         if isWildcard {
-            while start < host.count, host[start] != 0x2E { start += 1 }
-            guard start > 0, start < host.count else { return false }
+            while start < end, host[start] != 0x2E { start += 1 }
+            guard start > 0, start < end else { return false }
         }
         let wanted = isWildcard ? description.utf8.dropFirst() : description.utf8[...]
-        guard wanted.count == host.count - start else { return false }
+        guard wanted.count == end - start else { return false }
         for byte in wanted {
             guard ASCII.lowercase(host[start]) == byte else { return false }
             start += 1

@@ -19,9 +19,7 @@ extension Worker {
             let host = client.host
             line.field("client", host.span)
             line.field("client_port", UInt64(client.peer.port))
-            if let route = exchange.route {
-                line.field("site", snapshot.configuration.sites[route.site].name)
-            }
+            if let site = exchange.site { line.field("site", snapshot.configuration.sites[site].name) }
             Self.request(exchange.request, showsQuery: showsQuery, &line)
             line.field("status", UInt64(exchange.status))
             line.field("bytes_in", exchange.bytesFromClient)
@@ -90,6 +88,11 @@ extension Worker {
         if let name = facts.serverName { line.field("tls_sni", name) }
         if let alpn = facts.alpn { line.field("tls_alpn", alpn) }
         line.field("handshake_us", client.handshakeMicroseconds)
+        guard let certificate = facts.clientCertificate else { return }
+        line.field("client_certificate_subject", certificate.subject)
+        line.field("client_certificate_issuer", certificate.issuer)
+        line.field("client_certificate_serial", certificate.serial)
+        line.field("client_certificate_fingerprint", certificate.fingerprint)
     }
 
     private func serverFields(_ exchange: Exchange, _ line: inout JSONLine) {

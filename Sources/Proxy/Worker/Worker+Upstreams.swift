@@ -9,7 +9,7 @@ extension Worker {
     /// What is due by the clock.
     func tendPools() {
         for pool in pools { pool.tend(self) }
-        guard pools.contains(where: { $0.settings.timeouts.total != nil }) else { return }
+        guard snapshot.hasTotals else { return }
         for token in exchanges.tokens { exchanges[token]?.checkTotal(self) }
     }
 

@@ -44,9 +44,11 @@ final class Worker {
     private(set) var isDraining = false
     /// The largest head of a request or response, in bytes.
     let headLimit: Int
-    /// The largest request body, in bytes.
-    let bodyLimit: UInt64
     var accessLog: AccessLog?
+    /// How often clients have asked where a rate holds.
+    var limiter = RateLimiter()
+    /// The path that is matched with routes now.
+    var path = MatchingPath()
 
     var handlers = Slab<Handler>()
     private(set) var exchanges = Slab<Exchange>()
@@ -70,7 +72,6 @@ final class Worker {
         pools = setup.snapshot.makePools()
         let health = setup.health
         headLimit = setup.snapshot.configuration.server.limits.headBytes
-        bodyLimit = setup.snapshot.configuration.server.limits.bodyBytes ?? .max
         metrics = setup.metrics
         log = setup.log
         gate = AcceptGate(limit: setup.orders.connectionLimit)

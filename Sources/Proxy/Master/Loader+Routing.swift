@@ -1,0 +1,44 @@
+import Config
+import TLS
+
+/// The files of routes and of clients' certificates.
+extension Loader {
+    mutating func readRouting(_ configuration: Configuration) {
+        for site in configuration.sites {
+            for route in site.routes {
+                guard case .respond(let answer) = route.action, case .file(let path) = answer.body else { continue }
+                readAnswer(path)
+            }
+            for binding in site.bindings {
+                if let path = binding.clients?.ca { readClientAuthorities(path) }
+            }
+        }
+    }
+
+    private mutating func readAnswer(_ path: Located<String>) {
+        guard let bytes = read(path, "file") else { return }
+        if bytes.count <= StaticAnswer.bodyLimit {
+            resources[RoutePlanner.answerName(path.value)] = bytes
+        } else {
+            complain(
+                at: path.position,
+                "file \"\(path.value)\" is larger than 64KiB",
+                fix: "make it smaller, or serve it from an upstream"
+            )
+        }
+    }
+
+    private mutating func readClientAuthorities(_ path: Located<String>) {
+        guard let bytes = read(path, "client_ca") else { return }
+        do throws(CertificateError) {
+            _ = try CertificateFacts.read(pem: bytes)
+            resources[CertificateStore.clientAuthoritiesName(path.value)] = bytes
+        } catch {
+            complain(
+                at: path.position,
+                "client_ca \"\(path.value)\": \(error)",
+                fix: "name a PEM file of the authorities that sign clients' certificates"
+            )
+        }
+    }
+}
