@@ -165,7 +165,7 @@ extension HTTP2Session {
             guard !stream.headIsComplete else { return }
             // An interim response is followed by another head (RFC 9113 §8.1).
             guard role == .server || !Self.isInterim(stream.fields) else {
-                swap(&stream.interim, &stream.fields)
+                stream.setInterim()
                 record(.interim(stream))
                 return
             }

@@ -20,7 +20,7 @@ public final class HTTP2Session {
     public enum Event {
         /// A stream's first field section is complete.
         case head(HTTP2Stream)
-        /// An interim response (RFC 9110 §15.2) is in the stream's `interim`; of several at once, the last one.
+        /// An interim response (RFC 9110 §15.2): the next of those that the stream holds.
         case interim(HTTP2Stream)
         /// A stream is over. 0 is a good end; others are RFC 9113 §7 codes.
         case closed(HTTP2Stream, code: UInt32)
@@ -246,11 +246,14 @@ public final class HTTP2Session {
         try check(failure)
     }
 
+    /// The most streams that a client opens, whatever the server allows.
+    public static let mostStreams = 256
+
     /// How many streams the peer lets us have at once.
     public var capacity: Int {
         let told = nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
         // Before the peer's SETTINGS have come, and where it sets no limit.
-        return min(Int(told), 256)
+        return min(Int(told), Self.mostStreams)
     }
 
     /// Begins a request on a new stream.

@@ -11,10 +11,12 @@ public final class HTTP2Stream {
     public var exchange: Token?
     /// The first complete field section: of the request on a server, of the response on a client.
     public internal(set) var fields = HeaderBlock()
-    /// The last interim response.
-    public internal(set) var interim = HeaderBlock()
-    /// How many of them the owner has seen.
-    public var interimCount = 0
+    /// Interim responses that the owner has not taken.
+    private var interim: [HeaderBlock] = []
+    /// How many there were.
+    public private(set) var interimCount = 0
+    /// So many are kept at once; more than that nobody forwards.
+    private static let mostInterim = 33
     /// The section after the body.
     public internal(set) var trailers = HeaderBlock()
     /// Body bytes that came and have not been consumed; as many as the window lets come.
@@ -57,6 +59,19 @@ public final class HTTP2Stream {
         outbound = ByteQueue(pool: pool)
         trailerLines = ByteQueue(pool: pool)
     }
+
+    /// Whether the peer's message is complete, although some of it may wait in `inbound`.
+    public var isWhole: Bool { headIsComplete && inboundEnded }
+
+    /// What has been read is an interim response (RFC 9110 §15.2), not the head.
+    func setInterim() {
+        interimCount += 1
+        if interim.count < Self.mostInterim { interim.append(fields) }
+        fields.removeAll()
+    }
+
+    /// The next interim response.
+    public func takeInterim() -> HeaderBlock? { interim.isEmpty ? nil : interim.removeFirst() }
 
     /// Makes the stream as new, keeping the memory of its field blocks.
     func reset() {

@@ -95,6 +95,20 @@ private final class Victim {
         #expect(try Victim(open + empty).failure == .abuse(.emptyFrames))
     }
 
+    @Test func `answers that a client does not read are not kept without end`() throws {
+        let session = try HTTP2Session(.server, limits: HTTP2Limits(), pool: BufferPool())
+        try session.receive((Frames.preface + Frames.settings()).span, now: 0)
+        // As slowly as is allowed; nothing is ever sent.
+        let pings = Self.many(6) { _ in Frames.frame(Frames.Kind.ping, [UInt8](repeating: 0, count: 8)) }
+        var failure: HTTP2Error?
+        var second: UInt64 = 0
+        while failure == nil, second < 1000 {
+            second += 1
+            do throws(HTTP2Error) { try session.receive(pings.span, now: second * 1000) } catch { failure = error }
+        }
+        #expect(failure == .abuse(.unsentAnswers) && second > 100)
+    }
+
     @Test func `acknowledgements are free`() throws {
         let ack = Self.many(500) { _ in Frames.frame(Frames.Kind.ping, flags: 1, [UInt8](repeating: 0, count: 8)) }
         #expect(try Victim(ack).failure == nil)

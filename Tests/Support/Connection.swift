@@ -145,10 +145,12 @@ public final class ScriptedServer: @unchecked Sendable {
     /// - Parameters:
     ///   - identity: nil for plain.
     ///   - port: 0 for any that is free.
+    ///   - alpn: what it speaks.
     ///   - script: runs once for each connection; the connection is closed after it.
     public init(
         certificate: CertificateMaker.Issued?,
         port asked: UInt16 = 0,
+        alpn: String = "http/1.1",
         script: @escaping @Sendable (Connection) throws -> Void
     ) throws {
         guard let any = SocketAddress(ip: "127.0.0.1", port: asked) else { throw Errno(EINVAL, in: "listen") }
@@ -162,7 +164,7 @@ public final class ScriptedServer: @unchecked Sendable {
             let context = try ServerContext(
                 identities: [identity],
                 policy: .nist80052r2,
-                alpn: ["http/1.1"],
+                alpn: [alpn],
                 tickets: TicketKeys(),
                 tag: 0
             )

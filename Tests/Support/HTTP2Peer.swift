@@ -1,7 +1,7 @@
 internal import CNghttp2
 public import TLS
 
-/// A client of HTTP/2 that does what a test says, frame by frame; nothing it sends is checked.
+/// A client of HTTP/2, or a server, that does what a test says, frame by frame; nothing it sends is checked.
 public final class HTTP2Peer {
     /// A frame that came.
     public struct Frame: Sendable {
@@ -32,7 +32,8 @@ public final class HTTP2Peer {
         /// The code of the reset that came.
         public var reset: UInt32?
 
-        init() {}
+        /// Nothing yet.
+        public init() {}
 
         /// The body as text.
         public var text: String { String(decoding: body, as: UTF8.self) }
@@ -53,7 +54,9 @@ public final class HTTP2Peer {
     public private(set) var settings: [UInt16: UInt32] = [:]
     /// What came so far, by stream.
     public private(set) var answers: [Int32: Answer] = [:]
-    private let everyhop: EveryhopProcess
+    /// Streams whose head has come, for a server to answer.
+    public private(set) var heads: [Int32] = []
+    private let everyhop: EveryhopProcess?
     private let connection: Connection
     private let inflater: OpaquePointer
     private var waiting: [UInt8] = []
@@ -80,6 +83,17 @@ public final class HTTP2Peer {
         guard nghttp2_hd_inflate_new(&made) == 0, let made else { throw DeadlinePassed(description: "an inflater") }
         inflater = made
         try connection.send(HTTP2Frames.preface + HTTP2Frames.settings(settings))
+    }
+
+    /// Serves on a connection that has just been accepted, with these SETTINGS.
+    public init(serving connection: Connection, settings: [(UInt16, UInt32)] = []) throws {
+        everyhop = nil
+        self.connection = connection
+        var made: OpaquePointer?
+        guard nghttp2_hd_inflate_new(&made) == 0, let made else { throw DeadlinePassed(description: "an inflater") }
+        inflater = made
+        try connection.send(HTTP2Frames.settings(settings))
+        _ = try take(HTTP2Frames.preface.count)
     }
 
     deinit { nghttp2_hd_inflate_del(inflater) }
@@ -114,6 +128,13 @@ public final class HTTP2Peer {
             connectionWindow -= count
         } while sent < body.count
         return true
+    }
+
+    /// Sends as much of a piece of a body as the windows allow that are known of; how much that was.
+    public func sendNow(_ body: [UInt8], on stream: Int32) throws -> Int {
+        let piece = Array(body.prefix(max(room(stream), 0)))
+        if !piece.isEmpty { try send(piece, on: stream, endsStream: false) }
+        return piece.count
     }
 
     private var initialWindow: Int { Int(settings[4] ?? 65_535) }
@@ -232,6 +253,9 @@ public final class HTTP2Peer {
                 answer.status = status
                 answer.fields = fields
             }
+        } else if fields.contains(where: { $0.name == ":method" }) {
+            answer.fields = fields
+            heads.append(stream)
         } else {
             answer.trailers = fields
         }

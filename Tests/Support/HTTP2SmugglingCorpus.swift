@@ -14,6 +14,10 @@ public struct HTTP2SmugglingCase: Sendable, CustomStringConvertible {
     public let description: String
     /// The bytes on the wire, after the preface.
     public let bytes: [UInt8]
+    /// The fields and the body of a request that is good, as they were before they were framed.
+    public var fields: [(name: String, value: String)] = []
+    /// The body that goes with them.
+    public var body = ""
     /// What must happen.
     public let expectation: Expectation
 }
@@ -213,6 +217,8 @@ public enum HTTP2SmugglingCorpus {
         return HTTP2SmugglingCase(
             description: name,
             bytes: frames,
+            fields: fields.map { ($0.0, $0.1) },
+            body: body,
             expectation: .forwarded(line: line, body: sees ?? chunks)
         )
     }

@@ -209,8 +209,7 @@ final class Exchange {
         guard let context = makeForwardingContext(worker) else { return }
         guard let stream = connection.begin(self, context, worker) else {
             worker.pools[connection.place.pool].exchangeEnded(at: connection.place.endpoint, worker)
-            server = nil
-            worker.seekLater(token)
+            seekOther(connection.place.endpoint, worker)
             return
         }
         server = stream
@@ -469,9 +468,11 @@ final class Exchange {
         needsHTTP1 = false
     }
 
-    /// The connection that was waited for went to another exchange: look again.
-    func seekOther(_ worker: Worker) {
+    /// The connection that was waited for went to others: look again, at the same server, too.
+    func seekOther(_ index: Int, _ worker: Worker) {
         server = nil
+        attempts = 0
+        tried &= ~(1 << UInt64(truncatingIfNeeded: min(index, 63)))
         worker.seekLater(token)
     }
 }

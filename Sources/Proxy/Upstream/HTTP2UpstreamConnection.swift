@@ -25,6 +25,10 @@ final class HTTP2UpstreamConnection {
     private(set) var isClosed = false
     /// The server takes no new streams.
     private(set) var isGoingAway = false
+    /// Nothing comes or goes any more; what came whole before is still handed on.
+    private var isBroken = false
+    /// Monotonic milliseconds since which a word is awaited from a server that let a request wait too long; 0 if none is.
+    private var probedAt: UInt64 = 0
     private var deadline = Deadline()
     private var served: UInt64 = 0
     /// Monotonic milliseconds since which no stream was open.
@@ -44,6 +48,8 @@ final class HTTP2UpstreamConnection {
         self.place = place
         var limits = HTTP2Limits()
         limits.fieldSectionBytes = headLimit
+        // Each stream has a bound of its own: a few clients that read nothing must not hold up all the others.
+        limits.connectionWindow = limits.streamWindow * Int32(HTTP2Session.mostStreams)
         session = try HTTP2Session(.client, limits: limits, pool: pool)
         self.transport = consume transport
         scratch = ByteQueue(pool: pool)
@@ -62,12 +68,17 @@ final class HTTP2UpstreamConnection {
     ///
     /// - Returns: false when the connection turns out to take no more.
     func begin(_ exchange: Exchange, _ context: ForwardingContext, _ worker: Worker) -> ServerStream? {
+        guard hasRoom else { return nil }
         scratch.removeAll()
         var context = context
         context.serverVersion = .http2
         RequestWriter.write(exchange.request, context, into: &scratch)
         let endsStream = exchange.request.framing == .none || exchange.request.framing == .length(0)
-        guard let stream = session.request(head: scratch, endsStream: endsStream) else { return nil }
+        guard let stream = session.request(head: scratch, endsStream: endsStream) else {
+            // Every number has been used.
+            stopSharing(worker)
+            return nil
+        }
         stream.exchange = exchange.token
         stream.waitingSince = worker.now
         stream.stalledSince = worker.now
@@ -91,9 +102,12 @@ final class HTTP2UpstreamConnection {
 
     /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
     func read(_ worker: Worker) {
-        guard !isClosed else { return }
+        guard !isClosed, !isBroken else { return }
         do throws(TransportError) {
-            if case .ended = try transport.fill() {
+            switch try transport.fill() {
+            case .bytes: probedAt = 0
+            case .nothing: break
+            case .ended:
                 // What came before the end still counts.
                 process(worker)
                 fail(.closedEarly, worker)
@@ -107,16 +121,16 @@ final class HTTP2UpstreamConnection {
         isTouched = false
         guard !isClosed else { return }
         process(worker)
-        guard !isClosed else { return }
+        guard !isClosed, !isBroken else { return }
         flush(worker)
-        guard !isClosed else { return }
+        guard !isClosed, !isBroken else { return }
         if transport.holdsMore { worker.readAgain(token) }
         transport.updateInterest(reading: true, poller: worker.poller)
     }
 
     func timedOut(_ worker: Worker) {
         guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
-        guard !isClosed else { return }
+        guard !isClosed, !isBroken else { return }
         let timeouts = worker.pools[place.pool].settings.timeouts
         if idleSince != 0, isGoingAway || worker.now &- idleSince >= timeouts.idle {
             session.terminate(.none)
@@ -125,6 +139,8 @@ final class HTTP2UpstreamConnection {
             close(worker)
             return
         }
+        // Not even a PING was answered: whoever comes next gets another connection.
+        if probedAt != 0, worker.now &- probedAt >= Self.inspection { stopSharing(worker) }
         for stream in session.streams where !stream.isClosed { inspect(stream, worker) }
         guard !isClosed else { return }
         setDeadline(Self.inspection, worker)
@@ -172,7 +188,8 @@ final class HTTP2UpstreamConnection {
         stream.exchange = nil
         if !stream.isClosed {
             session.discardInbound(stream)
-            if !reuse || !stream.outboundEnded { session.reset(stream, .cancel) }
+            // What still waits for the server's window would keep the stream for ever.
+            if !reuse || !stream.outboundEnded || !stream.outbound.isEmpty { session.reset(stream, .cancel) }
         }
         worker.pools[place.pool].exchangeEnded(at: place.endpoint, worker)
         worker.touch(token)
@@ -202,14 +219,18 @@ final class HTTP2UpstreamConnection {
             switch event {
             case .head(let stream): beginResponse(stream, worker)
             case .interim(let stream): forwardInterim(stream, worker)
-            case .closed(let stream, let code): if code != 0 { streamFailed(stream, code, worker) }
-            case .goAway:
-                isGoingAway = true
-                worker.pools[place.pool].sharedIsFull(token, at: place.endpoint)
+            case .closed(let stream, let code): closed(stream, code, worker)
+            case .goAway: stopSharing(worker)
             case .fault(let code): fail(.http2(.session(Int(code))), worker)
             case .refusedStream: break
             }
         }
+    }
+
+    /// What has begun goes on, and nothing else is begun.
+    private func stopSharing(_ worker: Worker) {
+        isGoingAway = true
+        worker.pools[place.pool].sharedIsFull(token, at: place.endpoint)
     }
 
     private func exchange(on stream: HTTP2Stream, _ worker: Worker) -> Exchange? {
@@ -241,12 +262,11 @@ final class HTTP2UpstreamConnection {
     }
 
     private func forwardInterim(_ stream: HTTP2Stream, _ worker: Worker) {
-        guard let exchange = exchange(on: stream, worker) else { return }
-        stream.interimCount += 1
+        guard let head = stream.takeInterim(), let exchange = exchange(on: stream, worker) else { return }
         do throws(ResponseError) {
             guard stream.interimCount <= Self.mostInterim else { throw .tooManyInterim }
             try exchange.response.assemble(
-                from: stream.interim,
+                from: head,
                 requestMethod: exchange.request.method,
                 endsStream: false
             )
@@ -279,10 +299,14 @@ final class HTTP2UpstreamConnection {
 
     /// Gives the memory of streams back that are over and hold nothing any more.
     private func retire(_ worker: Worker) {
+        guard !isBroken else {
+            if !session.streams.contains(where: { exchange(on: $0, worker) != nil }) { close(worker) }
+            return
+        }
         var index = 0
         while index < session.streams.count {
             let stream = session.streams[index]
-            guard stream.isClosed, stream.exchange == nil || exchange(on: stream, worker) == nil else {
+            guard stream.isClosed, exchange(on: stream, worker) == nil else {
                 index += 1
                 continue
             }
@@ -295,14 +319,15 @@ final class HTTP2UpstreamConnection {
         }
     }
 
-    /// The server broke a stream off; what it has not acted on may be sent again (RFC 9113 §8.7).
-    private func streamFailed(_ stream: HTTP2Stream, _ code: UInt32, _ worker: Worker) {
-        guard let exchange = exchange(on: stream, worker) else { return }
+    /// A stream is over.
+    ///
+    /// An answer that is whole is a good one, whatever the server says after it (RFC 9113 §8.1); what the server has not
+    /// acted on may be sent again (§8.7).
+    private func closed(_ stream: HTTP2Stream, _ code: UInt32, _ worker: Worker) {
+        guard !stream.isWhole, let exchange = exchange(on: stream, worker) else { return }
         stream.exchange = nil
         let unseen = code == HTTP2Session.Code.refusedStream.rawValue
         let wantsHTTP1 = code == HTTP2Session.Code.http11Required.rawValue
-        // An answer that is whole before the server stops reading is a good one (RFC 9113 §8.1).
-        if code == HTTP2Session.Code.none.rawValue { return }
         if wantsHTTP1 { exchange.needsHTTP1 = true }
         let isFault = !unseen && !wantsHTTP1
         worker.pools[place.pool].failed(place, .streamReset(code), untouched: false, isFault: isFault, worker)
@@ -325,16 +350,19 @@ final class HTTP2UpstreamConnection {
         worker.touch(token)
     }
 
-    /// The connection cannot go on: every exchange on it has failed.
+    /// The connection cannot go on: every exchange on it has failed, but for those whose answer has come as a whole.
     private func fail(_ reason: UpstreamFailure, _ worker: Worker) {
-        guard !isClosed else { return }
-        let pool = worker.pools[place.pool]
-        if !session.streams.isEmpty { pool.failed(place, reason, untouched: false, isFault: true, worker) }
-        let streams = session.streams
-        let facts = facts()
+        guard !isClosed, !isBroken else { return }
+        isBroken = true
+        stopSharing(worker)
+        deadline.clear()
+        transport.silence(worker.poller)
         transport.abort()
-        isGoingAway = true
-        for stream in streams {
+        let pool = worker.pools[place.pool]
+        let failing = session.streams.filter { !$0.isWhole && exchange(on: $0, worker) != nil }
+        if !failing.isEmpty { pool.failed(place, reason, untouched: false, isFault: true, worker) }
+        let facts = facts()
+        for stream in failing {
             guard let exchange = exchange(on: stream, worker) else { continue }
             stream.exchange = nil
             pool.exchangeEnded(at: place.endpoint, worker)
@@ -342,7 +370,8 @@ final class HTTP2UpstreamConnection {
             let mayRepeat = served > 1 && !stream.headIsComplete && exchange.request.method.isIdempotent
             exchange.serverFailed(reason, repeatable: mayRepeat, worker)
         }
-        close(worker)
+        retire(worker)
+        worker.touch(token)
     }
 
     private func flush(_ worker: Worker) {
@@ -385,6 +414,10 @@ final class HTTP2UpstreamConnection {
         stream.bytesOutSeen = stream.bytesOut
         let timeouts = exchange.timeouts(worker) ?? worker.pools[place.pool].settings.timeouts
         guard worker.now &- stream.waitingSince > timeouts.response else { return }
+        if probedAt == 0 {
+            session.ping()
+            probedAt = worker.now
+        }
         breakOff(stream, .responseTimeout, worker)
     }
 

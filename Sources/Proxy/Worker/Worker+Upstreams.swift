@@ -92,7 +92,7 @@ extension Worker {
         if !dial.needsHTTP1 { pool.sharesNothing(dial.place.endpoint) }
         for other in dial.exchanges.dropFirst() {
             pool.exchangeEnded(at: dial.place.endpoint, self)
-            exchange(other)?.seekOther(self)
+            exchange(other)?.seekOther(dial.place.endpoint, self)
         }
         guard let first = dial.exchanges.first else {
             connection.close(self)
