@@ -215,7 +215,6 @@ extension HTTP2Session {
             // Of the session layer's own accord, since it found the peer at fault.
             let code = frame.goaway.error_code
             if code != Code.none.rawValue, !hasSaidGoAway { record(.fault(code)) }
-        case NGHTTP2_DATA.rawValue, NGHTTP2_HEADERS.rawValue: stopRequest(frame.hd)
         default: break
         }
     }
@@ -243,16 +242,6 @@ extension HTTP2Session {
             }
             return count
         }
-    }
-
-    /// RFC 9113 §8.1: a response that is complete before its request asks the client to stop sending.
-    ///
-    /// Not before its last frame has gone: what is still queued for a stream that is being reset is dropped.
-    private func stopRequest(_ header: nghttp2_frame_hd) {
-        guard role == .server, header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
-            let stream = openStream(header.stream_id), !stream.inboundEnded
-        else { return }
-        nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, Code.none.rawValue)
     }
 
     /// - Returns: whether there are any.

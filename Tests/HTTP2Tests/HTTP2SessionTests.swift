@@ -132,7 +132,7 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
         #expect(pair.heads[0].inbound.isEmpty && pair.heads[1].inbound.count == 100_000)
     }
 
-    @Test func `an answer that is complete before the request asks the client to stop`() throws {
+    @Test func `an answer that is complete before the request is whole, and the client can be told to stop`() throws {
         let pair = try Pair()
         let stream = try pair.request(Self.post, endsStream: false)
         stream.outbound.append([UInt8](repeating: 0x61, count: 400_000).span)
@@ -144,6 +144,9 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
         pair.server.discardInbound(served)
         try pair.exchange()
         #expect(text(stream.inbound.bytes) == "no")
+        #expect(pair.clientEvents == ["head 1"])
+        pair.server.reset(served, .none)
+        try pair.exchange()
         #expect(pair.clientEvents == ["head 1", "closed 1 0"])
     }
 

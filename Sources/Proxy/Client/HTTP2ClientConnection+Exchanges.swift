@@ -147,7 +147,8 @@ extension HTTP2ClientConnection {
     /// The exchange is over: what it left in the stream still goes out.
     func exchangeEnded(on stream: HTTP2Stream, _ worker: Worker) {
         stream.exchange = nil
-        // The rest of a request that was answered early is not wanted (RFC 9113 §8.1).
+        // The rest of a request that was answered early is not wanted, and dropped until the client is told to stop.
+        stream.waitingSince = worker.now
         if !stream.inboundEnded || !stream.inbound.isEmpty { session.discardInbound(stream) }
         worker.touch(token)
     }

@@ -345,13 +345,27 @@ final class HTTP2ClientConnection {
             exchange?.clientGone("the client took nothing for too long", worker)
             return
         }
-        guard let exchange = stream.exchange.flatMap({ worker.exchange($0) }) else { return }
+        guard let exchange = stream.exchange.flatMap({ worker.exchange($0) }) else {
+            stopRequest(stream, now)
+            return
+        }
         if exchange.requestIsOpen, !exchange.isTunnel, !stream.inboundEnded, stream.inbound.isEmpty,
             exchange.takesBody(worker),
             now &- stream.waitingSince > timeouts.body
         {
             exchange.requestTimedOut(worker)
         }
+    }
+
+    /// RFC 9113 §8.1: a response that is complete before its request asks the client to stop sending.
+    ///
+    /// Not at once: some clients take a reset that comes with the last of the response for the loss of both, and most
+    /// stop by themselves.
+    private func stopRequest(_ stream: HTTP2Stream, _ now: UInt64) {
+        guard stream.outboundEnded, stream.outbound.isEmpty, !stream.inboundEnded,
+            now &- stream.waitingSince >= Self.inspection
+        else { return }
+        session.reset(stream, .none)
     }
 
     private func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
