@@ -186,6 +186,7 @@ final class HTTP2UpstreamConnection {
     /// The exchange lets go of its stream, which is broken off unless both messages are whole.
     func exchangeEnded(on stream: HTTP2Stream, reuse: Bool, _ worker: Worker) {
         stream.exchange = nil
+        stream.waitingSince = worker.now
         if !stream.isClosed {
             session.discardInbound(stream)
             // What still waits for the server's window would keep the stream for ever.
@@ -253,9 +254,10 @@ final class HTTP2UpstreamConnection {
             return
         }
         exchange.beginResponse(worker)
-        // The exchange may have given the stream up; otherwise what has no body is over with its head.
+        // The exchange may have given the stream up; otherwise what has no body is over with its head, even if the server
+        // ends its stream later.
         guard stream.exchange == exchange.token else { return }
-        if exchange.response.framing == .none, stream.inboundEnded {
+        if exchange.response.framing == .none || exchange.response.framing == .length(0) {
             worker.pools[place.pool].answered(place.endpoint, worker)
             exchange.endResponse(trailers: stream.trailers, reuseServer: true, worker)
         }
@@ -405,7 +407,12 @@ final class HTTP2UpstreamConnection {
     }
 
     private func inspect(_ stream: HTTP2Stream, _ worker: Worker) {
-        guard let exchange = exchange(on: stream, worker) else { return }
+        guard let exchange = exchange(on: stream, worker) else {
+            // Nobody waits for a stream that the server does not end.
+            let patience = worker.pools[place.pool].settings.timeouts.response
+            if worker.now &- stream.waitingSince > patience { session.reset(stream, .cancel) }
+            return
+        }
         // While the client takes nothing, its own time limit runs.
         if !stream.inbound.isEmpty { stream.waitingSince = worker.now }
         if !stream.outbound.isEmpty, stream.bytesOut != stream.bytesOutSeen { stream.waitingSince = worker.now }

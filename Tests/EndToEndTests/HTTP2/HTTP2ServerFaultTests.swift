@@ -114,6 +114,37 @@ import Testing
         try waitUntil("the stream's end") { codes.value == [8] }
     }
 
+    @Test func `an answer without a body is whole with its head, and a stream that is never ended is reset`() throws {
+        let isTaken = Shared(false)
+        let codes = Shared<[UInt32]>([])
+        let server = try server { peer in
+            try Self.serve(peer) { stream, path in
+                guard path != "/" else { return try peer.send(Self.ok(stream)) }
+                let fields = [(":status", "200"), ("content-length", path == "/head" ? "7" : "0")]
+                try peer.send(Frames.headers(stream, fields, endsStream: false))
+                if path == "/never" { try peer.receive { $0.soFar(stream).reset != nil } }
+                try waitUntil("the client") { isTaken.value }
+                if path != "/never" { try peer.send(Frames.data(stream, [], endsStream: true)) }
+                codes.with { $0.append(peer.soFar(stream).reset ?? 0) }
+            }
+        }
+        let everyhop = try start(server.port, more: "\n[upstream.timeouts]\nresponse = \"1s\"\n")
+        let client = try bench.client(everyhop)
+        for (method, path) in [("GET", "/empty"), ("HEAD", "/head"), ("GET", "/never")] {
+            isTaken.with { $0 = false }
+            let stream = try client.request([(":method", method)] + Frames.get(path).dropFirst())
+            let answer = try client.answer(stream)
+            #expect(answer.status == 200 && answer.isWhole && answer.reset == nil, "\(path)")
+            try everyhop.waitForAccess(path)
+            let ended = codes.value.count + 1
+            isTaken.with { $0 = true }
+            try waitUntil("the end of \(path)") { codes.value.count == ended }
+            #expect(try client.get().text == "ok", "after \(path)")
+        }
+        #expect(codes.value == [0, 0, 8])
+        #expect(!everyhop.access.contains { $0.contains("\"error\":") }, "\(everyhop.access)")
+    }
+
     @Test func `many requests at once to a server that turns out to speak HTTP/1.1 are all served`() throws {
         let everyhop = try start(try bench.echo().port, "auto")
         let client = try bench.client(everyhop)
