@@ -218,7 +218,7 @@ final class Exchange {
 
     private func makeForwardingContext(_ worker: Worker) -> ForwardingContext? {
         guard let side = clientSide(worker), let route else { return nil }
-        forwarding = side.identity.forwardingContext(requestID, worker.snapshot.rules(of: route), worker)
+        forwarding = side.identity.forwardingContext(requestID, worker.snapshot.rules(of: route))
         return forwarding
     }
 
@@ -390,7 +390,7 @@ final class Exchange {
         case .finish(let reuseClient, let reuseServer):
             releaseServer(reuse: reuseServer, worker)
             let client = clientSide(worker)
-            finish(worker)
+            finish(client, worker)
             client?.exchangeEnded(reuse: reuseClient, worker)
         }
     }
@@ -428,9 +428,11 @@ final class Exchange {
     }
 
     /// Writes the access log's line and the metrics, and gives the exchange back.
-    private func finish(_ worker: Worker) {
+    private func finish(_ worker: Worker) { finish(clientSide(worker), worker) }
+
+    private func finish(_ side: ClientSide?, _ worker: Worker) {
         times.end = worker.nowMicroseconds
-        if let client = clientSide(worker) { worker.record(self, client.identity) }
+        if let side { worker.record(self, side.identity) }
         if isTunnel { worker.tunnelEnded() }
         client = nil
         worker.recycle(self)
