@@ -11,10 +11,12 @@ import Telemetry
 /// so that its memory is allocated once.
 final class Exchange {
     let token: Token
+    // Only parsers hold on to a head while they change it, and they know no exchange: overlapping accesses to heads need
+    // not be looked for at run time.
     /// The request's head, filled by the client's session.
-    var request = RequestHead()
+    @exclusivity(unchecked) var request = RequestHead()
     /// The response's head, filled by the server's session.
-    var response = ResponseHead()
+    @exclusivity(unchecked) var response = ResponseHead()
 
     private(set) var state = ExchangeState()
     private(set) var client: ClientPlace?
@@ -225,7 +227,9 @@ final class Exchange {
     private func serverTook(_ facts: ServerFacts, _ worker: Worker) {
         times.connected = worker.nowMicroseconds
         serverFacts = facts
-        if let route { cookie = worker.pools[route.pool].cookie(answering: request, from: facts.endpoint) ?? [] }
+        if let route, worker.pools[route.pool].sticky != nil {
+            cookie = worker.pools[route.pool].cookie(answering: request, from: facts.endpoint) ?? []
+        }
         state.serverTook(
             hasBody: request.framing != .none && request.framing != .length(0),
             upgrades: request.upgrade != nil
@@ -240,7 +244,7 @@ final class Exchange {
 
     /// The final head is complete.
     func beginResponse(_ worker: Worker) {
-        if ConnectionAuthentication.isDemanded(by: response) {
+        if response.status == 401, ConnectionAuthentication.isDemanded(by: response) {
             guard request.majorVersion == 1 else {
                 demandHTTP1(worker)
                 return
