@@ -1,9 +1,11 @@
 /// Byte classes and strict numbers; nothing here knows a locale, a sign or white space.
 public enum ASCII {
     /// `0`...`9`.
+    @inlinable
     public static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
 
     /// A letter's small form; other bytes unchanged.
+    @inlinable
     public static func lowercase(_ byte: UInt8) -> UInt8 { byte &- 0x41 < 26 ? byte | 0x20 : byte }
 
     /// The value of a hexadecimal digit, or nil.
@@ -14,12 +16,14 @@ public enum ASCII {
     }
 
     /// RFC 9110 §5.6.2: the bytes of a token.
+    @inlinable
     public static func isToken(_ byte: UInt8) -> Bool {
         if byte < 64 { return tokenLow >> UInt64(byte) & 1 == 1 }
         return byte < 128 && tokenHigh >> UInt64(byte & 63) & 1 == 1
     }
 
     /// RFC 9110 §5.5: field-vchar, SP and HTAB.
+    @inlinable
     public static func isFieldContent(_ byte: UInt8) -> Bool { (byte >= 0x20 && byte != 0x7F) || byte == 0x09 }
 
     /// One to 19 decimal digits and nothing else.
@@ -83,6 +87,6 @@ public enum ASCII {
         return start..<end
     }
 
-    private static var tokenLow: UInt64 { 0x03FF_6CFA_0000_0000 }
-    private static var tokenHigh: UInt64 { 0x57FF_FFFF_C7FF_FFFE }
+    @usableFromInline static var tokenLow: UInt64 { 0x03FF_6CFA_0000_0000 }
+    @usableFromInline static var tokenHigh: UInt64 { 0x57FF_FFFF_C7FF_FFFE }
 }

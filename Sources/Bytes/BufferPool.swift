@@ -5,27 +5,36 @@
     /// Bytes in each block: one TLS record's plaintext.
     public static let blockSize = 16_384
 
-    private var free: [UnsafeMutablePointer<UInt8>]
+    /// The unused blocks, in memory for `keep` of them: an array's own checks would cost more than the rest of the work.
+    private let free: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>>
+    private var count = 0
     private let keep: Int
 
     /// - Parameter keep: how many unused blocks stay here; more are given back to the allocator.
     public init(keep: Int = 256) {
         self.keep = keep
-        unsafe free = []
-        unsafe free.reserveCapacity(keep)
+        unsafe free = .allocate(capacity: keep)
     }
 
     deinit {
-        while let block = unsafe free.popLast() { unsafe block.deallocate() }
+        for index in 0..<count { unsafe free[index].deallocate() }
+        unsafe free.deallocate()
     }
 
     /// Takes a block of `blockSize` uninitialised bytes; the caller owns it until `give`.
     func take() -> UnsafeMutablePointer<UInt8> {
-        unsafe free.popLast() ?? UnsafeMutablePointer<UInt8>.allocate(capacity: Self.blockSize)
+        guard count > 0 else { return UnsafeMutablePointer<UInt8>.allocate(capacity: Self.blockSize) }
+        count &-= 1
+        return unsafe free[count]
     }
 
     /// Takes a block back.
     func give(_ block: UnsafeMutablePointer<UInt8>) {
-        if unsafe free.count < keep { unsafe free.append(block) } else { unsafe block.deallocate() }
+        guard count < keep else {
+            unsafe block.deallocate()
+            return
+        }
+        unsafe free[count] = block
+        count &+= 1
     }
 }

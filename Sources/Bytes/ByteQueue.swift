@@ -51,13 +51,14 @@
 
     /// Adds the bytes of `span`.
     public mutating func append(_ span: Span<UInt8>) {
-        guard !span.isEmpty else { return }
-        unsafe append(atLeast: span.count) { room in
-            unsafe span.withUnsafeBufferPointer {
-                unsafe room.baseAddress?.update(from: $0.baseAddress ?? Self.nowhere, count: $0.count)
-            }
-            return span.count
+        let added = span.count
+        guard added > 0 else { return }
+        if capacity &- end < added { makeRoom(added) }
+        guard let base = unsafe base else { return }
+        unsafe span.withUnsafeBufferPointer {
+            unsafe (base + end).update(from: $0.baseAddress ?? Self.nowhere, count: added)
         }
+        end &+= added
     }
 
     /// Adds the oldest `count` bytes of another queue, which keeps them.

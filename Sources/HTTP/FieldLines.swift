@@ -50,19 +50,14 @@ extension HeaderBlock {
         }
         guard colon > line.lowerBound else { throw .emptyName }
         let value = ASCII.trimmed(bytes, colon + 1..<line.upperBound)
-        for index in value where !ASCII.isFieldContent(bytes[index]) { throw .invalidValue }
+        guard ASCII.isFieldContent(bytes, value) else { throw .invalidValue }
         return (line.lowerBound..<colon, value)
     }
 
     private func endOfLine(from start: Int, to end: Int) -> Int {
-        let bytes = arena.bytes
-        var position = start
-        while position + 1 < end {
-            // The scanner has seen to it that a line feed follows a carriage return; a carriage return without a line
-            // feed stays in the line and is refused there as an invalid byte.
-            if bytes[position + 1] == 0x0A { return position }
-            position += 1
-        }
-        return end
+        // The scanner has seen to it that a line feed follows a carriage return; a carriage return without a line feed
+        // stays in the line and is refused there as an invalid byte.
+        let lineFeed = ASCII.firstIndex(of: 0x0A, in: arena.bytes, start + 1..<end)
+        return lineFeed < end ? lineFeed - 1 : end
     }
 }

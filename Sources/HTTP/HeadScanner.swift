@@ -26,11 +26,11 @@ struct HeadScanner {
     /// - Returns: where the head ends, after its empty line; nil when more bytes are needed.
     mutating func scan(_ bytes: Span<UInt8>, skipsEmptyLine: Bool) throws(Failure) -> Int? {
         while position < bytes.count {
-            guard bytes[position] == 0x0A else {
-                position += 1
-                if position - skipped > limit { throw .tooLong }
-                continue
-            }
+            // What lies beyond the limit is not looked at, but for a line feed just there.
+            let most = max(position, skipped + min(limit, bytes.count - skipped))
+            position = ASCII.firstIndex(of: 0x0A, in: bytes, position..<most)
+            guard position < bytes.count else { return nil }
+            guard bytes[position] == 0x0A else { throw .tooLong }
             guard position > lineStart, bytes[position - 1] == 0x0D else { throw .bareLineFeed }
             let isEmpty = position == lineStart + 1
             position += 1

@@ -112,7 +112,7 @@ extension RequestHead {
             let byte = name[index]
             guard ASCII.isToken(byte), byte &- 0x41 >= 26 else { throw .invalidFieldName }
         }
-        for index in value.indices where !ASCII.isFieldContent(value[index]) { throw .invalidFieldValue }
+        guard ASCII.isFieldContent(value, 0..<value.count) else { throw .invalidFieldValue }
         if let first = value.indices.first, let last = value.indices.last {
             for edge in [value[first], value[last]] where edge == 0x20 || edge == 0x09 { throw .invalidFieldValue }
         }

@@ -1,3 +1,4 @@
+internal import Bytes
 internal import CNghttp2
 
 /// The head of an HTTP/1.1 message as nghttp2 takes it: one writer knows which fields are sent, in both versions.
@@ -77,9 +78,7 @@ enum FieldVector {
     }
 
     private static func lineEnd(_ head: UnsafeBufferPointer<UInt8>, from start: Int) -> Int {
-        var position = start
-        while position < head.count, head[position] != 0x0D { position += 1 }
-        return position
+        start < head.count ? ASCII.firstIndex(of: 0x0D, in: head.span, start..<head.count) : start
     }
 
     private static func pair(_ name: StaticString, _ value: UnsafePointer<UInt8>, _ count: Int) -> nghttp2_nv {

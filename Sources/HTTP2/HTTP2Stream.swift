@@ -4,55 +4,59 @@ public import HTTP
 /// One stream of an HTTP/2 connection: what came on it and waits, and what waits to go out.
 ///
 /// *Ownership:* its session, until both directions have ended; the connection's owner keeps no reference beyond a turn.
+///
+/// Overlapping accesses are looked for at run time in `inbound` only, which is lent to others while they act: there is
+/// nothing in numbers and flags to tear, the rest is changed by code that knows no stream, and looking took longer than
+/// the accesses.
 public final class HTTP2Stream {
     /// The identifier (RFC 9113 §5.1.1).
-    public internal(set) var id: Int32 = 0
+    @exclusivity(unchecked) public internal(set) var id: Int32 = 0
     /// What the owner serves on this stream.
-    public var exchange: Token?
+    @exclusivity(unchecked) public var exchange: Token?
     /// The first complete field section: of the request on a server, of the response on a client.
-    public internal(set) var fields = HeaderBlock()
+    @exclusivity(unchecked) public internal(set) var fields = HeaderBlock()
     /// Interim responses that the owner has not taken.
-    private var interim: [HeaderBlock] = []
+    @exclusivity(unchecked) private var interim: [HeaderBlock] = []
     /// How many there were.
-    public private(set) var interimCount = 0
+    @exclusivity(unchecked) public private(set) var interimCount = 0
     /// So many are kept at once; more than that nobody forwards.
     private static let mostInterim = 33
     /// The section after the body.
-    public internal(set) var trailers = HeaderBlock()
+    @exclusivity(unchecked) public internal(set) var trailers = HeaderBlock()
     /// Body bytes that came and have not been consumed; as many as the window lets come.
     public internal(set) var inbound: ByteQueue
     /// Body bytes that wait for the peer's window.
-    public var outbound: ByteQueue
+    @exclusivity(unchecked) public var outbound: ByteQueue
     /// Whether the peer has ended its side.
-    public internal(set) var inboundEnded = false
+    @exclusivity(unchecked) public internal(set) var inboundEnded = false
     /// Whether our side is complete but for what waits.
-    public internal(set) var outboundEnded = false
+    @exclusivity(unchecked) public internal(set) var outboundEnded = false
     /// The field section is longer than is taken; what exceeds the limit was dropped.
-    public internal(set) var isOversized = false
+    @exclusivity(unchecked) public internal(set) var isOversized = false
     /// Bytes sent so far, to see whether a reader has stalled.
-    public internal(set) var bytesOut: UInt64 = 0
+    @exclusivity(unchecked) public internal(set) var bytesOut: UInt64 = 0
     /// Monotonic milliseconds since which more of the peer's side is waited for; the owner's to keep.
-    public var waitingSince: UInt64 = 0
+    @exclusivity(unchecked) public var waitingSince: UInt64 = 0
     /// Monotonic milliseconds since which nothing has gone out; the owner's to keep, with what had gone then.
-    public var stalledSince: UInt64 = 0
+    @exclusivity(unchecked) public var stalledSince: UInt64 = 0
     /// What `bytesOut` was when it was last looked at.
-    public var bytesOutSeen: UInt64 = 0
+    @exclusivity(unchecked) public var bytesOutSeen: UInt64 = 0
     /// Bytes of the field section, as HPACK counts them.
-    public internal(set) var fieldBytes = 0
+    @exclusivity(unchecked) public internal(set) var fieldBytes = 0
     /// Whether the first complete field section has come.
-    public internal(set) var headIsComplete = false
+    @exclusivity(unchecked) public internal(set) var headIsComplete = false
 
     /// Whether nothing more comes or goes; what waits in `inbound` is still whole.
-    public internal(set) var isClosed = false
+    @exclusivity(unchecked) public internal(set) var isClosed = false
 
-    var collectsTrailers = false
-    var wasResetByPeer = false
-    var isReady = false
-    var isDeferred = false
-    var discards = false
+    @exclusivity(unchecked) var collectsTrailers = false
+    @exclusivity(unchecked) var wasResetByPeer = false
+    @exclusivity(unchecked) var isReady = false
+    @exclusivity(unchecked) var isDeferred = false
+    @exclusivity(unchecked) var discards = false
     /// Lines of trailers, as an HTTP/1.1 message has them, to be sent after what waits.
-    var trailerLines: ByteQueue
-    var slot = 0
+    @exclusivity(unchecked) var trailerLines: ByteQueue
+    @exclusivity(unchecked) var slot = 0
 
     init(pool: BufferPool) {
         inbound = ByteQueue(pool: pool)

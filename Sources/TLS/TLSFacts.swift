@@ -1,7 +1,7 @@
 import COpenSSL
 
 /// What a handshake agreed on, for the log and for evidence.
-public struct TLSFacts: Sendable {
+public final class TLSFacts: Sendable {
     /// `TLSv1.3` or `TLSv1.2`.
     public let version: String
     /// Such as `TLS_AES_128_GCM_SHA256`.

@@ -11,7 +11,7 @@ extension ClientConnection {
             return
         }
         ResponseWriter.writeInterim(head, context, into: &transport.outbound)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The final head; a body without a length becomes chunked, or ends with the connection for HTTP/1.0.
@@ -25,7 +25,7 @@ extension ClientConnection {
         responseFraming = framing
         guard let context = exchange.responseContext(keepAlive: staysOpen) else { return }
         ResponseWriter.write(head, framing: framing, context, into: &transport.outbound)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// 101: from here on both directions carry the other protocol, until each ends.
@@ -37,7 +37,7 @@ extension ClientConnection {
         responseFraming = .untilClose
         clearDeadline()
         ResponseWriter.writeUpgrade(head, context, into: &transport.outbound)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// A piece of the body.
@@ -46,13 +46,13 @@ extension ClientConnection {
         transport.outbound.append(bytes)
         if responseFraming == .chunked { ChunkWriter.tail(into: &transport.outbound) }
         if transport.outbound.count >= Transport.highWater { wasFull = true }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The end of the body.
     func sendEnd(trailers: borrowing HeaderBlock, _ worker: Worker) {
         if responseFraming == .chunked { ChunkWriter.end(trailers: trailers, into: &transport.outbound) }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// An answer of our own: small, without internals.
@@ -71,7 +71,7 @@ extension ClientConnection {
             date: worker.date,
             into: &transport.outbound
         )
-        worker.touch(token)
+        touch(worker)
         return stays
     }
 
@@ -91,6 +91,6 @@ extension ClientConnection {
             date: worker.date,
             into: &transport.outbound
         )
-        worker.touch(token)
+        touch(worker)
     }
 }

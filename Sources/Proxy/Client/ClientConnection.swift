@@ -35,9 +35,10 @@ final class ClientConnection {
     var transport: Transport
     var phase = Phase.idle
     var exchange: Exchange?
-    var parser: RequestParser
-    var decoder = ChunkedDecoder()
-    var trailers = HeaderBlock()
+    // Changed by code that knows no connection: overlapping accesses need not be looked for at run time.
+    @exclusivity(unchecked) var parser: RequestParser
+    @exclusivity(unchecked) var decoder = ChunkedDecoder()
+    @exclusivity(unchecked) var trailers = HeaderBlock()
     var remaining: UInt64 = 0
     var requestEnded = false
     /// How the response under way ends.
@@ -66,6 +67,13 @@ final class ClientConnection {
         if transport.isEncrypted { read(worker) }
     }
 
+    /// Has the connection settled at the end of this turn.
+    func touch(_ worker: Worker) {
+        guard !isTouched else { return }
+        isTouched = true
+        worker.settleLater(token)
+    }
+
     // MARK: events
 
     func ready(_ readiness: Readiness, _ worker: Worker) {
@@ -79,7 +87,7 @@ final class ClientConnection {
             }
         }
         if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
@@ -97,11 +105,14 @@ final class ClientConnection {
         } catch {
             gone("the client's connection broke: \(error)", worker)
         }
-        worker.touch(token)
+        touch(worker)
     }
 
     func timedOut(_ worker: Worker) {
-        guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
+        guard deadline.expired(now: worker.now) else {
+            worker.arm(token, deadline.rest())
+            return
+        }
         switch phase {
         case .idle, .lingering, .closed: close(worker)
         case .head: refuse(408, "the request's head did not come in time", worker)
@@ -162,7 +173,7 @@ final class ClientConnection {
         phase = .idle
         parser.reset()
         setDeadline(worker.snapshot.configuration.server.timeouts.keepAlive, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The response cannot be completed: the client must not take what it has for the whole.
@@ -171,14 +182,14 @@ final class ClientConnection {
         guard phase != .closed else { return }
         phase = .cutting
         setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// Writes what waits, then ends the stream.
     func finish(_ worker: Worker) {
         phase = .finishing
         setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The client went away.
@@ -239,7 +250,7 @@ final class ClientConnection {
         }
         // The next request may have waited for room.
         if phase == .idle, !transport.inbound.isEmpty, transport.outbound.count < Transport.highWater {
-            worker.touch(token)
+            touch(worker)
         }
         if drained { allWritten(worker) }
     }
@@ -266,7 +277,7 @@ final class ClientConnection {
     }
 
     func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
-        deadline.set(after: milliseconds, now: worker.now, token: token, wheel: &worker.wheel)
+        worker.arm(token, deadline.set(after: milliseconds, now: worker.now))
     }
 
     func clearDeadline() { deadline.clear() }

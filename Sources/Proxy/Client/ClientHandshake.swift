@@ -21,7 +21,7 @@ final class ClientHandshake {
 
     func start(_ worker: Worker) {
         let limit = worker.snapshot.configuration.server.timeouts.handshake
-        deadline.set(after: limit, now: worker.now, token: token, wheel: &worker.wheel)
+        worker.arm(token, deadline.set(after: limit, now: worker.now))
     }
 
     /// Hands the transport over; once.
@@ -49,7 +49,10 @@ final class ClientHandshake {
     }
 
     func timedOut(_ worker: Worker) {
-        guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
+        guard deadline.expired(now: worker.now) else {
+            worker.arm(token, deadline.rest())
+            return
+        }
         worker.metrics.add(.handshakeFailures)
         worker.log.client(identity.peer, "TLS handshake: not complete in time")
         close(worker)

@@ -8,6 +8,10 @@ final class ClientIdentity {
     let peer: SocketAddress
     /// The peer's address without a port, as logs and forwarded fields have it.
     let host: [UInt8]
+    /// The bindings of the address that it came to, the closest first.
+    let bindings: [Int]
+    /// Whether what it says about earlier hops is believed.
+    let isTrusted: Bool
     /// Monotonic microseconds.
     let acceptedAt: UInt64
     /// What the handshake agreed on, and the binding it chose; nil in plain.
@@ -16,10 +20,12 @@ final class ClientIdentity {
     private(set) var certificateFields: [UInt8] = []
     private(set) var handshakeMicroseconds: UInt64 = 0
 
-    init(entry: ListenEntry, peer: SocketAddress, acceptedAt: UInt64) {
+    init(entry: ListenEntry, peer: SocketAddress, acceptedAt: UInt64, _ snapshot: Snapshot) {
         self.entry = entry
         self.peer = peer
         host = Array(peer.host.utf8)
+        bindings = snapshot.bindings(at: entry)
+        isTrusted = snapshot.trusts(peer)
         self.acceptedAt = acceptedAt
     }
 

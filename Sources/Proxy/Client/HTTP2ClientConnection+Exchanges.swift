@@ -67,7 +67,7 @@ extension HTTP2ClientConnection {
         guard let context = exchange.responseContext(keepAlive: true) else { return }
         scratch.removeAll()
         ResponseWriter.writeInterim(head, context, into: &scratch)
-        worker.touch(token)
+        touch(worker)
         guard !stream.isClosed else { return }
         do throws(HTTP2Error) {
             try session.respondInterim(stream, head: scratch)
@@ -107,7 +107,7 @@ extension HTTP2ClientConnection {
         stream.outbound.append(bytes)
         session.resume(stream)
         if stream.outbound.count >= Transport.highWater { noteFull(stream) }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The end of the body.
@@ -119,7 +119,7 @@ extension HTTP2ClientConnection {
         } else {
             session.end(stream)
         }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// An answer of our own.
@@ -150,7 +150,7 @@ extension HTTP2ClientConnection {
         // The rest of a request that was answered early is not wanted, and dropped until the client is told to stop.
         stream.waitingSince = worker.now
         if !stream.inboundEnded || !stream.inbound.isEmpty { session.discardInbound(stream) }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The response cannot be completed.
@@ -163,12 +163,12 @@ extension HTTP2ClientConnection {
         stream.exchange = nil
         stream.outbound.removeAll()
         session.reset(stream, code)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// Submits the head that `scratch` begins with.
     private func respond(on stream: HTTP2Stream, headBytes: Int, endsStream: Bool, _ worker: Worker) {
-        worker.touch(token)
+        touch(worker)
         guard !stream.isClosed else { return }
         do throws(HTTP2Error) {
             try session.respond(stream, head: scratch, bytes: headBytes, endsStream: endsStream)

@@ -69,11 +69,18 @@ final class HTTP2ClientConnection {
         read(worker)
     }
 
+    /// Has the connection settled at the end of this turn.
+    func touch(_ worker: Worker) {
+        guard !isTouched else { return }
+        isTouched = true
+        worker.settleLater(token)
+    }
+
     // MARK: events
 
     func ready(_ readiness: Readiness, _ worker: Worker) {
         if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
@@ -90,7 +97,7 @@ final class HTTP2ClientConnection {
         } catch {
             gone("the client's connection broke: \(error)", worker)
         }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The end of a turn: goes on with what was read, writes what waits, tells epoll.
@@ -114,11 +121,14 @@ final class HTTP2ClientConnection {
         isDraining = true
         session.announceShutdown()
         setDeadline(Self.inspection, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     func timedOut(_ worker: Worker) {
-        guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
+        guard deadline.expired(now: worker.now) else {
+            worker.arm(token, deadline.rest())
+            return
+        }
         switch phase {
         case .closed: return
         case .finishing, .lingering:
@@ -131,7 +141,7 @@ final class HTTP2ClientConnection {
         inspect(worker)
         guard phase == .open else { return }
         setDeadline(Self.inspection, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     // MARK: the end
@@ -169,7 +179,7 @@ final class HTTP2ClientConnection {
         endExchanges("the connection was closed", worker)
         phase = .finishing
         setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     private func endExchanges(_ reason: String, _ worker: Worker) {
@@ -182,7 +192,7 @@ final class HTTP2ClientConnection {
     private func goAway(_ worker: Worker) {
         hasGoneAway = true
         session.goAway()
-        worker.touch(token)
+        touch(worker)
     }
 
     private func endOfStream(_ worker: Worker) {
@@ -369,7 +379,7 @@ final class HTTP2ClientConnection {
     }
 
     private func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
-        deadline.set(after: milliseconds, now: worker.now, token: token, wheel: &worker.wheel)
+        worker.arm(token, deadline.set(after: milliseconds, now: worker.now))
     }
 
     /// Has the streams looked at while there are any.

@@ -121,13 +121,13 @@ enum ClientSide {
 
 extension ClientIdentity {
     /// What the forwarded request says about this client (RFC 7239).
-    func forwardingContext(_ requestID: RequestID, _ rules: SiteRules, _ worker: Worker) -> ForwardingContext {
+    func forwardingContext(_ requestID: RequestID, _ rules: SiteRules) -> ForwardingContext {
         ForwardingContext(
             clientAddress: host,
             isIPv6: peer.family == .v6,
             scheme: facts == nil ? .http : .https,
             localPort: entry.address.port,
-            trusted: worker.snapshot.trusts(peer),
+            trusted: isTrusted,
             requestID: requestID,
             rules: rules,
             certificateFields: certificateFields

@@ -11,10 +11,12 @@ import Telemetry
 /// so that its memory is allocated once.
 final class Exchange {
     let token: Token
+    // Only parsers hold on to a head while they change it, and they know no exchange: overlapping accesses to heads need
+    // not be looked for at run time.
     /// The request's head, filled by the client's session.
-    var request = RequestHead()
+    @exclusivity(unchecked) var request = RequestHead()
     /// The response's head, filled by the server's session.
-    var response = ResponseHead()
+    @exclusivity(unchecked) var response = ResponseHead()
 
     private(set) var state = ExchangeState()
     private(set) var client: ClientPlace?
@@ -218,14 +220,16 @@ final class Exchange {
 
     private func makeForwardingContext(_ worker: Worker) -> ForwardingContext? {
         guard let side = clientSide(worker), let route else { return nil }
-        forwarding = side.identity.forwardingContext(requestID, worker.snapshot.rules(of: route), worker)
+        forwarding = side.identity.forwardingContext(requestID, worker.snapshot.rules(of: route))
         return forwarding
     }
 
     private func serverTook(_ facts: ServerFacts, _ worker: Worker) {
         times.connected = worker.nowMicroseconds
         serverFacts = facts
-        if let route { cookie = worker.pools[route.pool].cookie(answering: request, from: facts.endpoint) ?? [] }
+        if let route, worker.pools[route.pool].sticky != nil {
+            cookie = worker.pools[route.pool].cookie(answering: request, from: facts.endpoint) ?? []
+        }
         state.serverTook(
             hasBody: request.framing != .none && request.framing != .length(0),
             upgrades: request.upgrade != nil
@@ -240,7 +244,7 @@ final class Exchange {
 
     /// The final head is complete.
     func beginResponse(_ worker: Worker) {
-        if ConnectionAuthentication.isDemanded(by: response) {
+        if response.status == 401, ConnectionAuthentication.isDemanded(by: response) {
             guard request.majorVersion == 1 else {
                 demandHTTP1(worker)
                 return
@@ -390,7 +394,7 @@ final class Exchange {
         case .finish(let reuseClient, let reuseServer):
             releaseServer(reuse: reuseServer, worker)
             let client = clientSide(worker)
-            finish(worker)
+            finish(client, worker)
             client?.exchangeEnded(reuse: reuseClient, worker)
         }
     }
@@ -428,9 +432,11 @@ final class Exchange {
     }
 
     /// Writes the access log's line and the metrics, and gives the exchange back.
-    private func finish(_ worker: Worker) {
+    private func finish(_ worker: Worker) { finish(clientSide(worker), worker) }
+
+    private func finish(_ side: ClientSide?, _ worker: Worker) {
         times.end = worker.nowMicroseconds
-        if let client = clientSide(worker) { worker.record(self, client.identity) }
+        if let side { worker.record(self, side.identity) }
         if isTunnel { worker.tunnelEnded() }
         client = nil
         worker.recycle(self)

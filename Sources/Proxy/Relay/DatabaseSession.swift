@@ -142,7 +142,10 @@ final class DatabaseSession {
     }
 
     func timedOut(_ worker: Worker) {
-        guard deadline.expired(now: worker.now, token: client.token, wheel: &worker.wheel) else { return }
+        guard deadline.expired(now: worker.now) else {
+            worker.arm(client.token, deadline.rest())
+            return
+        }
         switch phase {
         case .relaying:
             failure = isHalfClosed ? "one side ended, and the other was silent" : "idle for too long"
@@ -253,7 +256,7 @@ final class DatabaseSession {
     // MARK: small things
 
     func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
-        deadline.set(after: milliseconds, now: worker.now, token: client.token, wheel: &worker.wheel)
+        worker.arm(client.token, deadline.set(after: milliseconds, now: worker.now))
     }
 
     func clearDeadline() { deadline.clear() }

@@ -58,7 +58,7 @@ final class HTTP2UpstreamConnection {
 
     func start(_ worker: Worker) {
         setDeadline(Self.inspection, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// Whether another exchange may begin.
@@ -84,7 +84,7 @@ final class HTTP2UpstreamConnection {
         stream.stalledSince = worker.now
         served += 1
         idleSince = 0
-        worker.touch(token)
+        touch(worker)
         return ServerStream(connection: token, stream: stream.id)
     }
 
@@ -93,11 +93,18 @@ final class HTTP2UpstreamConnection {
         ServerFacts(endpoint: place.endpoint, address: place.address, tls: transport.facts, reused: served > 1)
     }
 
+    /// Has the connection settled at the end of this turn.
+    func touch(_ worker: Worker) {
+        guard !isTouched else { return }
+        isTouched = true
+        worker.settleLater(token)
+    }
+
     // MARK: events
 
     func ready(_ readiness: Readiness, _ worker: Worker) {
         if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
@@ -113,7 +120,7 @@ final class HTTP2UpstreamConnection {
                 fail(.closedEarly, worker)
             }
         } catch { fail(.broken(error), worker) }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The end of a turn: goes on with what was read, writes what waits, tells epoll.
@@ -129,7 +136,10 @@ final class HTTP2UpstreamConnection {
     }
 
     func timedOut(_ worker: Worker) {
-        guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
+        guard deadline.expired(now: worker.now) else {
+            worker.arm(token, deadline.rest())
+            return
+        }
         guard !isClosed, !isBroken else { return }
         let timeouts = worker.pools[place.pool].settings.timeouts
         if idleSince != 0, isGoingAway || worker.now &- idleSince >= timeouts.idle {
@@ -144,7 +154,7 @@ final class HTTP2UpstreamConnection {
         for stream in session.streams where !stream.isClosed { inspect(stream, worker) }
         guard !isClosed else { return }
         setDeadline(Self.inspection, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// Closes for good; every exchange on it has ended or failed before.
@@ -168,7 +178,7 @@ final class HTTP2UpstreamConnection {
         if stream.outbound.count >= Transport.highWater, !full.contains(where: { $0 === stream }) {
             full.append(stream)
         }
-        worker.touch(token)
+        touch(worker)
     }
 
     func sendEnd(trailers: borrowing HeaderBlock, on stream: HTTP2Stream, _ worker: Worker) {
@@ -180,7 +190,7 @@ final class HTTP2UpstreamConnection {
             session.end(stream)
         }
         stream.waitingSince = worker.now
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The exchange lets go of its stream, which is broken off unless both messages are whole.
@@ -193,7 +203,7 @@ final class HTTP2UpstreamConnection {
             if !reuse || !stream.outboundEnded || !stream.outbound.isEmpty { session.reset(stream, .cancel) }
         }
         worker.pools[place.pool].exchangeEnded(at: place.endpoint, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     // MARK: the session
@@ -349,7 +359,7 @@ final class HTTP2UpstreamConnection {
         pool.exchangeEnded(at: place.endpoint, worker)
         exchange.note(facts())
         exchange.serverFailed(reason, repeatable: false, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The connection cannot go on: every exchange on it has failed, but for those whose answer has come as a whole.
@@ -373,7 +383,7 @@ final class HTTP2UpstreamConnection {
             exchange.serverFailed(reason, repeatable: mayRepeat, worker)
         }
         retire(worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     private func flush(_ worker: Worker) {
@@ -429,6 +439,6 @@ final class HTTP2UpstreamConnection {
     }
 
     private func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
-        deadline.set(after: milliseconds, now: worker.now, token: token, wheel: &worker.wheel)
+        worker.arm(token, deadline.set(after: milliseconds, now: worker.now))
     }
 }

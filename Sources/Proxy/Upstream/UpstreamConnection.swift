@@ -30,9 +30,10 @@ final class UpstreamConnection {
     private var exchange: Token?
     /// The client that the server has authenticated this connection for; nobody else is served.
     private var owner: Token?
-    private var parser: ResponseParser
-    private var decoder = ChunkedDecoder()
-    private var trailers = HeaderBlock()
+    // Changed by code that knows no connection: overlapping accesses need not be looked for at run time.
+    @exclusivity(unchecked) private var parser: ResponseParser
+    @exclusivity(unchecked) private var decoder = ChunkedDecoder()
+    @exclusivity(unchecked) private var trailers = HeaderBlock()
     private var remaining: UInt64 = 0
     private var chunkedRequest = false
     private var served: UInt64 = 0
@@ -67,6 +68,13 @@ final class UpstreamConnection {
         ServerFacts(endpoint: place.endpoint, address: place.address, tls: transport.facts, reused: served > 1)
     }
 
+    /// Has the connection settled at the end of this turn.
+    func touch(_ worker: Worker) {
+        guard !isTouched else { return }
+        isTouched = true
+        worker.settleLater(token)
+    }
+
     // MARK: events
 
     func ready(_ readiness: Readiness, _ worker: Worker) {
@@ -76,7 +84,7 @@ final class UpstreamConnection {
                 transport.silence(worker.poller)
             }
             if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
-            worker.touch(token)
+            touch(worker)
         case .closed: break
         }
     }
@@ -95,11 +103,14 @@ final class UpstreamConnection {
             }
         } catch { fail(.broken(error), worker) }
         if phase == .idle && !transport.inbound.isEmpty { close(worker) }
-        worker.touch(token)
+        touch(worker)
     }
 
     func timedOut(_ worker: Worker) {
-        guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
+        guard deadline.expired(now: worker.now) else {
+            worker.arm(token, deadline.rest())
+            return
+        }
         switch phase {
         case .idle: close(worker)
         case .head, .body:
@@ -132,7 +143,7 @@ final class UpstreamConnection {
     ) {
         chunkedRequest = head.framing == .chunked
         RequestWriter.write(head, context, into: &transport.outbound)
-        worker.touch(token)
+        touch(worker)
     }
 
     func sendBody(_ bytes: Span<UInt8>, _ worker: Worker) {
@@ -141,14 +152,14 @@ final class UpstreamConnection {
         if chunkedRequest { ChunkWriter.tail(into: &transport.outbound) }
         wasFull = transport.outbound.count >= Transport.highWater
         refreshDeadline(worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     func sendEnd(trailers: borrowing HeaderBlock, _ worker: Worker) {
         if chunkedRequest { ChunkWriter.end(trailers: trailers, into: &transport.outbound) }
         endsWriting = isTunnel
         refreshDeadline(worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     /// The exchange lets go of this connection; it rests in the pool, waits for its owner, or is closed at once.
@@ -174,7 +185,7 @@ final class UpstreamConnection {
             setDeadline(worker.pools[place.pool].settings.timeouts.idle, worker)
             worker.pools[place.pool].rest(token, at: place.endpoint, worker)
         }
-        worker.touch(token)
+        touch(worker)
     }
 
     /// Whether it rests for the client that it belongs to.
@@ -214,7 +225,7 @@ final class UpstreamConnection {
         tunnelTimeout = timeouts.tunnel
         setDeadline(responseTimeout, worker)
         exchange.serverReady(self, worker)
-        worker.touch(token)
+        touch(worker)
     }
 
     // MARK: the response
@@ -405,6 +416,6 @@ final class UpstreamConnection {
     }
 
     private func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
-        deadline.set(after: milliseconds, now: worker.now, token: token, wheel: &worker.wheel)
+        worker.arm(token, deadline.set(after: milliseconds, now: worker.now))
     }
 }

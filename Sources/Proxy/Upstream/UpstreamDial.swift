@@ -40,7 +40,7 @@ final class UpstreamDial {
     /// Even a socket that is connected already goes on in its own turn: nothing here calls back.
     func start(_ worker: Worker) {
         let limit = worker.pools[place.pool].settings.timeouts.connect
-        deadline.set(after: limit, now: worker.now, token: token, wheel: &worker.wheel)
+        worker.arm(token, deadline.set(after: limit, now: worker.now))
     }
 
     /// Another exchange waits for the same connection.
@@ -66,7 +66,10 @@ final class UpstreamDial {
     }
 
     func timedOut(_ worker: Worker) {
-        guard deadline.expired(now: worker.now, token: token, wheel: &worker.wheel) else { return }
+        guard deadline.expired(now: worker.now) else {
+            worker.arm(token, deadline.rest())
+            return
+        }
         fail(.connectTimeout, worker)
     }
 

@@ -102,6 +102,9 @@ final class Snapshot {
         }
     }
 
+    /// An address's bindings, the closest first.
+    func bindings(at entry: ListenEntry) -> [Int] { places[entry] ?? [] }
+
     /// The names of an address's bindings.
     func table(for entry: ListenEntry) throws(TLSError) -> ServerNameTable {
         guard let table = tables[entry] else { throw TLSError.noBinding }
@@ -142,7 +145,7 @@ final class Snapshot {
     /// Finds the site by the binding that TLS chose, checked against the request's own host.
     func owner(of request: borrowing RequestHead, on client: ClientIdentity) -> Owner {
         guard let tag = client.facts?.bindingTag, bindings.indices.contains(tag) else { return .nobody }
-        guard let wanted = binding(for: request.hostName, at: client.entry) else { return .misdirected }
+        guard let wanted = binding(for: request.hostName, among: client.bindings) else { return .misdirected }
         guard wanted == tag || proves(bindings[tag].binding, bindings[wanted].binding) else { return .misdirected }
         return .site(bindings[wanted].site)
     }
@@ -175,10 +178,10 @@ final class Snapshot {
     func limits(of route: Route) -> RouteLimits { limits[route.limits] }
 
     /// The binding that TLS would choose for a host: exact, then wildcard, then the address's default.
-    private func binding(for host: Span<UInt8>, at entry: ListenEntry) -> Int? {
+    private func binding(for host: Span<UInt8>, among tags: [Int]) -> Int? {
         var wildcard: Int?
         var fallback: Int?
-        for tag in places[entry] ?? [] {
+        for tag in tags {
             guard let pattern = bindings[tag].binding.host?.value else {
                 fallback = fallback ?? tag
                 continue

@@ -54,7 +54,7 @@ extension Worker {
             log.acceptFailed(error)
             return
         }
-        let identity = ClientIdentity(entry: entry, peer: peer, acceptedAt: nowMicroseconds)
+        let identity = ClientIdentity(entry: entry, peer: peer, acceptedAt: nowMicroseconds, snapshot)
         let isEncrypted = tls != nil
         let transport = Transport(token: token, descriptor: descriptor, tls: tls, pool: buffers, interest: .read)
         countClient()

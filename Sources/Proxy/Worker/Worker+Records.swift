@@ -10,6 +10,7 @@ extension Worker {
     /// Counts an exchange that has ended and writes its line, with the TLS of both hops.
     func record(_ exchange: Exchange, _ client: ClientIdentity) {
         count(exchange)
+        guard accessLog != nil else { return }
         let unixMilliseconds = Clock.unixMicroseconds() / 1000
         let showsQuery = snapshot.configuration.log.query
         accessLog?.append { line in

@@ -33,7 +33,7 @@ final class Worker {
     let metrics: MetricsPage
     let log: WorkerLog
     let buffers = BufferPool()
-    var wheel: TimerWheel
+    private var wheel: TimerWheel
     /// Monotonic milliseconds at the start of this turn.
     private(set) var now: UInt64
     /// Monotonic microseconds at the start of this turn.
@@ -50,8 +50,10 @@ final class Worker {
     /// The path that is matched with routes now.
     var path = MatchingPath()
 
-    var handlers = Slab<Handler>()
-    private(set) var exchanges = Slab<Exchange>()
+    // Looked into several times for each message. Nothing that ends here with its connection knows the worker, so nothing
+    // can reach the slab while it changes: overlapping accesses need not be looked for at run time.
+    @exclusivity(unchecked) var handlers = Slab<Handler>()
+    @exclusivity(unchecked) private(set) var exchanges = Slab<Exchange>()
     private var spareExchanges: [Exchange] = []
     private var touched: [Token] = []
     private var again: [Token] = []
@@ -212,24 +214,24 @@ final class Worker {
     /// Has a connection settled at the end of this turn.
     func touch(_ token: Token) {
         switch handlers[token] {
-        case .client(let connection):
-            guard !connection.isTouched else { return }
-            connection.isTouched = true
-        case .http2(let connection):
-            guard !connection.isTouched else { return }
-            connection.isTouched = true
-        case .upstream(let connection):
-            guard !connection.isTouched else { return }
-            connection.isTouched = true
-        case .http2Upstream(let connection):
-            guard !connection.isTouched else { return }
-            connection.isTouched = true
+        case .client(let connection): connection.touch(self)
+        case .http2(let connection): connection.touch(self)
+        case .upstream(let connection): connection.touch(self)
+        case .http2Upstream(let connection): connection.touch(self)
         case .database(let session, _):
             guard !session.isTouched else { return }
             session.isTouched = true
+            settleLater(token)
         case .handshake, .dial, .listener, .control, nil: return
         }
-        touched.append(token)
+    }
+
+    /// For a connection that was not touched before in this turn.
+    func settleLater(_ token: Token) { touched.append(token) }
+
+    /// Has the wheel name a connection at its deadline, if it needs to.
+    func arm(_ token: Token, _ deadline: UInt64?) {
+        if let deadline { wheel.arm(token, deadline: deadline) }
     }
 
     /// Has a connection read again in the next turn, without waiting for epoll.
