@@ -5,28 +5,27 @@ public import HTTP
 ///
 /// *Ownership:* its session, until both directions have ended; the connection's owner keeps no reference beyond a turn.
 ///
-/// Overlapping accesses are looked for at run time in `inbound` only, which is lent to others while they act: there is
-/// nothing in numbers and flags to tear, the rest is changed by code that knows no stream, and looking took longer than
-/// the accesses.
+/// Overlapping accesses to numbers and flags are not looked for at run time: there is nothing in them to tear, and looking
+/// took longer than the accesses. Whatever owns memory is watched.
 public final class HTTP2Stream {
     /// The identifier (RFC 9113 §5.1.1).
     @exclusivity(unchecked) public internal(set) var id: Int32 = 0
     /// What the owner serves on this stream.
     @exclusivity(unchecked) public var exchange: Token?
     /// The first complete field section: of the request on a server, of the response on a client.
-    @exclusivity(unchecked) public internal(set) var fields = HeaderBlock()
+    public internal(set) var fields = HeaderBlock()
     /// Interim responses that the owner has not taken.
-    @exclusivity(unchecked) private var interim: [HeaderBlock] = []
+    private var interim: [HeaderBlock] = []
     /// How many there were.
     @exclusivity(unchecked) public private(set) var interimCount = 0
     /// So many are kept at once; more than that nobody forwards.
     private static let mostInterim = 33
     /// The section after the body.
-    @exclusivity(unchecked) public internal(set) var trailers = HeaderBlock()
+    public internal(set) var trailers = HeaderBlock()
     /// Body bytes that came and have not been consumed; as many as the window lets come.
     public internal(set) var inbound: ByteQueue
     /// Body bytes that wait for the peer's window.
-    @exclusivity(unchecked) public var outbound: ByteQueue
+    public var outbound: ByteQueue
     /// Whether the peer has ended its side.
     @exclusivity(unchecked) public internal(set) var inboundEnded = false
     /// Whether our side is complete but for what waits.
@@ -55,7 +54,7 @@ public final class HTTP2Stream {
     @exclusivity(unchecked) var isDeferred = false
     @exclusivity(unchecked) var discards = false
     /// Lines of trailers, as an HTTP/1.1 message has them, to be sent after what waits.
-    @exclusivity(unchecked) var trailerLines: ByteQueue
+    var trailerLines: ByteQueue
     @exclusivity(unchecked) var slot = 0
 
     init(pool: BufferPool) {

@@ -35,10 +35,9 @@ final class ClientConnection {
     var transport: Transport
     var phase = Phase.idle
     var exchange: Exchange?
-    // Changed by code that knows no connection: overlapping accesses need not be looked for at run time.
-    @exclusivity(unchecked) var parser: RequestParser
-    @exclusivity(unchecked) var decoder = ChunkedDecoder()
-    @exclusivity(unchecked) var trailers = HeaderBlock()
+    var parser: RequestParser
+    var decoder = ChunkedDecoder()
+    var trailers = HeaderBlock()
     var remaining: UInt64 = 0
     var requestEnded = false
     /// How the response under way ends.

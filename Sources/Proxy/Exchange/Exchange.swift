@@ -11,12 +11,10 @@ import Telemetry
 /// so that its memory is allocated once.
 final class Exchange {
     let token: Token
-    // Only parsers hold on to a head while they change it, and they know no exchange: overlapping accesses to heads need
-    // not be looked for at run time.
     /// The request's head, filled by the client's session.
-    @exclusivity(unchecked) var request = RequestHead()
+    var request = RequestHead()
     /// The response's head, filled by the server's session.
-    @exclusivity(unchecked) var response = ResponseHead()
+    var response = ResponseHead()
 
     private(set) var state = ExchangeState()
     private(set) var client: ClientPlace?

@@ -30,10 +30,9 @@ final class UpstreamConnection {
     private var exchange: Token?
     /// The client that the server has authenticated this connection for; nobody else is served.
     private var owner: Token?
-    // Changed by code that knows no connection: overlapping accesses need not be looked for at run time.
-    @exclusivity(unchecked) private var parser: ResponseParser
-    @exclusivity(unchecked) private var decoder = ChunkedDecoder()
-    @exclusivity(unchecked) private var trailers = HeaderBlock()
+    private var parser: ResponseParser
+    private var decoder = ChunkedDecoder()
+    private var trailers = HeaderBlock()
     private var remaining: UInt64 = 0
     private var chunkedRequest = false
     private var served: UInt64 = 0

@@ -50,10 +50,8 @@ final class Worker {
     /// The path that is matched with routes now.
     var path = MatchingPath()
 
-    // Looked into several times for each message. Nothing that ends here with its connection knows the worker, so nothing
-    // can reach the slab while it changes: overlapping accesses need not be looked for at run time.
-    @exclusivity(unchecked) var handlers = Slab<Handler>()
-    @exclusivity(unchecked) private(set) var exchanges = Slab<Exchange>()
+    var handlers = Slab<Handler>()
+    private(set) var exchanges = Slab<Exchange>()
     private var spareExchanges: [Exchange] = []
     private var touched: [Token] = []
     private var again: [Token] = []
