@@ -4,7 +4,9 @@ set -eu
 packages="libssl-dev libnghttp2-dev libtomlplusplus-dev pkg-config make git procps openssl curl nginx-light wrk chromium"
 # Databases and their clients: what the database hop is tested against, and beside.
 packages="$packages postgresql-15 mariadb-server mariadb-client freetds-bin haproxy stunnel4 python3 python3-psycopg"
-packages="$packages python3-asyncpg python3-pymysql python3-mysqldb python3-pymssql python3-tds python3-openssl iproute2 python3-grpcio nghttp2-client python3-websockets python3-h2"
+packages="$packages python3-asyncpg python3-pymysql python3-mysqldb python3-pymssql python3-tds python3-openssl"
+# Clients and servers of HTTP/2, gRPC and WebSocket.
+packages="$packages nghttp2-client iproute2 python3-grpcio python3-h2 python3-websockets"
 missing=""
 for package in $packages; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"
