@@ -1,6 +1,6 @@
 public import Bytes
 internal import CNghttp2
-internal import HTTP
+public import HTTP
 
 /// The session layer of one HTTP/2 connection, by nghttp2.
 ///
@@ -293,12 +293,10 @@ public final class HTTP2Session {
         resume(stream)
     }
 
-    /// Ends our side of the stream with trailers.
-    ///
-    /// - Parameter trailers: the last chunk as an HTTP/1.1 message has it.
-    public func end(_ stream: HTTP2Stream, trailers: borrowing ByteQueue) {
+    /// Ends our side of the stream after what waits, with those trailers that may be passed on.
+    public func end(_ stream: HTTP2Stream, trailers: borrowing HeaderBlock) {
         guard !stream.outboundEnded else { return }
-        stream.trailerLines.append(first: trailers.count, of: trailers)
+        if trailers.count > 0 { ChunkWriter.end(trailers: trailers, into: &stream.trailerLines) }
         end(stream)
     }
 

@@ -57,6 +57,12 @@ final class Pair {
         }
     }
 
+    static func block(_ name: String, _ value: String) -> HeaderBlock {
+        var block = HeaderBlock()
+        block.append(name: Array(name.utf8).span, value: Array(value.utf8).span)
+        return block
+    }
+
     static func queue(_ text: String) -> ByteQueue {
         var queue = ByteQueue(pool: BufferPool())
         let bytes = Array(text.utf8)
@@ -93,7 +99,7 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
         let pair = try Pair()
         let stream = try pair.request(Self.post, endsStream: false)
         stream.outbound.append(Array("hello".utf8).span)
-        pair.client.end(stream, trailers: Pair.queue("0\r\nX-Sum: 1\r\n\r\n"))
+        pair.client.end(stream, trailers: Pair.block("X-Sum", "1"))
         try pair.exchange()
         let served = try #require(pair.heads.first)
         #expect(lines(served.fields) == [":method: POST", ":scheme: https", ":path: /", ":authority: localhost"])
@@ -101,7 +107,7 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
         #expect(lines(served.trailers) == ["x-sum: 1"])
         try pair.respond(served, Self.ok)
         served.outbound.append(Array("world".utf8).span)
-        pair.server.end(served, trailers: Pair.queue("0\r\nX-Back: 2\r\n\r\n"))
+        pair.server.end(served, trailers: Pair.block("X-Back", "2"))
         try pair.exchange()
         #expect(lines(stream.fields) == [":status: 200", "x-a: b"])
         #expect(text(stream.inbound.bytes) == "world" && stream.inboundEnded)

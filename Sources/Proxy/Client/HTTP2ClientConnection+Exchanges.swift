@@ -112,13 +112,7 @@ extension HTTP2ClientConnection {
 
     /// The end of the body.
     func sendEnd(trailers: borrowing HeaderBlock, on stream: HTTP2Stream, _ worker: Worker) {
-        if trailers.count > 0 {
-            scratch.removeAll()
-            ChunkWriter.end(trailers: trailers, into: &scratch)
-            session.end(stream, trailers: scratch)
-        } else {
-            session.end(stream)
-        }
+        session.end(stream, trailers: trailers)
         touch(worker)
     }
 

@@ -182,13 +182,7 @@ final class HTTP2UpstreamConnection {
     }
 
     func sendEnd(trailers: borrowing HeaderBlock, on stream: HTTP2Stream, _ worker: Worker) {
-        if trailers.count > 0 {
-            scratch.removeAll()
-            ChunkWriter.end(trailers: trailers, into: &scratch)
-            session.end(stream, trailers: scratch)
-        } else {
-            session.end(stream)
-        }
+        session.end(stream, trailers: trailers)
         stream.waitingSince = worker.now
         touch(worker)
     }
