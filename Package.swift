@@ -49,11 +49,17 @@ let package = Package(
             dependencies: ["Bytes", "Platform", .product(name: "Logging", package: "swift-log")],
             swiftSettings: base
         ),
-        // Layer 4: the program. Layer 3 (Evidence) comes with `everyhop audit`.
+        // Layer 3: probes of every hop, at-rest checks, reports.
+        .target(
+            name: "Evidence",
+            dependencies: ["Bytes", "Config", "Database", "HTTP", "Platform", "TLS", "Telemetry"],
+            swiftSettings: base
+        ),
+        // Layer 4: the program.
         .executableTarget(
             name: "Proxy",
             dependencies: [
-                "Bytes", "Config", "Database", "HTTP", "HTTP2", "Platform", "TLS", "Telemetry",
+                "Bytes", "Config", "Database", "Evidence", "HTTP", "HTTP2", "Platform", "TLS", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -80,6 +86,11 @@ let package = Package(
             swiftSettings: base
         ),
         .testTarget(name: "TelemetryTests", dependencies: ["Bytes", "Platform", "Telemetry"], swiftSettings: base),
+        .testTarget(
+            name: "EvidenceTests",
+            dependencies: ["Bytes", "Config", "Database", "Evidence", "Platform", "Support", "TLS"],
+            swiftSettings: base
+        ),
         .testTarget(name: "ProxyTests", dependencies: ["Bytes", "Config", "HTTP", "Proxy"], swiftSettings: base),
         .target(
             name: "Support",

@@ -12,7 +12,7 @@ if [ "$root" = "--self-test" ]; then
         printf '%s\n' "$1" > "$sample"
         if "$0" "$folder" > /dev/null; then echo "not found: $1"; good=1; fi
     }
-    plant 'import Foundation'; plant 'import Dispatch'; plant 'Task { }'; plant 'func f() async {}'
+    plant 'import Foundation'; plant 'import FoundationEssentials'; plant 'import Dispatch'; plant 'Task { }'; plant 'func f() async {}'
     plant 'actor A {}'; plant 'let a = try! f()'; plant 'let a = b as! C'; plant 'fatalError("x")'
     plant 'let n = Int(String(x))'; plant 'let p = unsafe x'; plant 'import COpenSSL'; plant 'print("x")'; plant '// TODO later'
     printf 'func f() {\n%s}\n' "$(yes '    f()' | head -80)
@@ -39,7 +39,9 @@ ban() {
         found=1
     fi
 }
-ban "no Foundation and no Dispatch in the program: memory and threads" '^ *(public |internal )?import (Foundation|Dispatch)' Sources
+ban "no Foundation and no Dispatch in the program: memory and threads" '^ *(public |internal )?import (Foundation$|Dispatch)' Sources
+hits=$(grep -rlE --include='*.swift' 'import FoundationEssentials' Sources 2>/dev/null | grep -v '^Sources/Evidence/')
+[ -n "$hits" ] && { echo "FoundationEssentials is for the files of Evidence only (JSON, dates): $hits"; found=1; }
 ban "one thread, no concurrency runtime" '(\bTask *\{|\basync\b|\bawait\b|^ *(public |final )*actor )' Sources
 ban "bad input is data: nothing may trap on it" '(try!|as!|fatalError\()' Sources
 ban "Int(String) takes signs and more; read digits strictly" 'Int\(String' Sources
