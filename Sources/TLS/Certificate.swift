@@ -50,6 +50,10 @@ public struct CertificateFacts: Equatable, Sendable {
     public let addresses: [String]
     /// Such as `ECDSA P-256`, `RSA 2048` or `ED25519`.
     public let keyType: String
+    /// What the key is worth, in bits of a symmetric key; 112 is the least that NIST allows.
+    public let securityBits: Int
+    /// What it is signed with, such as `ecdsa-with-SHA256`.
+    public let signature: String
     /// The pin of its key.
     public let pin: PublicKeyPin
     /// SHA-256 of the whole certificate, in hexadecimal.
@@ -122,6 +126,8 @@ final class X509Certificate {
             names: names.names,
             addresses: names.addresses,
             keyType: keyType(),
+            securityBits: X509_get0_pubkey(raw).map { Int(EVP_PKEY_get_security_bits($0)) } ?? 0,
+            signature: OBJ_nid2ln(X509_get_signature_nid(raw)).map { String(cString: $0) } ?? "unknown",
             pin: pin,
             fingerprint: Self.hexadecimal(digest),
             isSelfSigned: X509_self_signed(raw, 1) == 1

@@ -158,6 +158,12 @@ public struct ListenAddress: Hashable, Sendable {
     public let address: BindingAddress
     /// The TCP port.
     public let port: UInt16
+
+    /// An address and a port.
+    public init(address: BindingAddress, port: UInt16) {
+        self.address = address
+        self.port = port
+    }
 }
 
 /// The IP of a binding.

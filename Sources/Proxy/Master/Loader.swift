@@ -92,7 +92,9 @@ struct Loader {
     // MARK: files
 
     /// A path of the configuration, taken from the configuration's folder.
-    private func resolved(_ path: String) -> String {
+    private func resolved(_ path: String) -> String { Self.resolved(path, beside: file) }
+
+    static func resolved(_ path: String, beside file: String) -> String {
         guard !path.hasPrefix("/"), let slash = file.lastIndex(of: "/") else { return path }
         return String(file[...slash]) + path
     }

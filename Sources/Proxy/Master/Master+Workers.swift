@@ -171,7 +171,7 @@ extension Master {
         let plan = ListenPlan(configuration)
         do {
             try sockets.open(plan, slots: configuration.workerCount)
-            accessLog = try Self.openAccessLog(configuration)
+            accessLog = try Self.openAccessLog(configuration, beside: file)
         } catch {
             log.error("reload refused, the present configuration stays: \(error)")
             sockets.close(except: self.plan)
@@ -221,7 +221,7 @@ extension Master {
             ChildProcess.end(worker.process)
         }
         use(old.bundle, old.configuration, old.plan)
-        do { accessLog = try Self.openAccessLog(configuration) } catch { log.error("\(error)") }
+        do { accessLog = try Self.openAccessLog(configuration, beside: file) } catch { log.error("\(error)") }
         // Workers that live still carry the old generation's number; those that follow carry the next.
         generation = workers.filter { $0.state != .draining }.map(\.generation).max() ?? generation
         sockets.close(except: plan)

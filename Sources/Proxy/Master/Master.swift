@@ -74,7 +74,7 @@ final class Master {
         retiredPage = try MetricsPage(descriptor: retiredDescriptor)
         nextRotation = Self.now + configuration.tls.ticketRotation
         try sockets.open(plan, slots: slots)
-        accessLog = try Self.openAccessLog(configuration)
+        accessLog = try Self.openAccessLog(configuration, beside: file)
         try poller.add(signals.descriptor, handlers.insert(.signals), .read)
         if !report.findings.isEmpty { log.warning("\(report.findings)") }
     }
@@ -196,18 +196,19 @@ final class Master {
 
     private func reopenLogs() {
         do {
-            accessLog = try Self.openAccessLog(configuration)
+            accessLog = try Self.openAccessLog(configuration, beside: file)
             if let raw = accessLog?.raw { for worker in workers { worker.tell(.accessLog, copyOf: raw) } }
             log.notice("access log reopened")
         } catch { log.error("the access log cannot be reopened, the old one stays: \(error)") }
     }
 
-    static func openAccessLog(_ configuration: Configuration) throws -> FileDescriptor? {
+    /// - Parameter file: the configuration's path, which a relative path of the log begins at.
+    static func openAccessLog(_ configuration: Configuration, beside file: String) throws -> FileDescriptor? {
         switch configuration.log.access {
         case .off: return nil
         case .stdout: return try File.withoutWaiting(1)
         case .file(let path):
-            do { return try File.openForAppending(path) } catch {
+            do { return try File.openForAppending(Loader.resolved(path, beside: file)) } catch {
                 throw Failure.system("the access log \(path) cannot be opened: \(error.message)")
             }
         }

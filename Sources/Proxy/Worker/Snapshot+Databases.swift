@@ -78,7 +78,8 @@ extension Snapshot {
         }
     }
 
-    private static func context(
+    /// The trust of a database server.
+    static func context(
         for database: Config.Database,
         _ bundle: Bundle,
         _ store: CertificateStore,

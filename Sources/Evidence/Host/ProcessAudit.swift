@@ -1,0 +1,203 @@
+internal import Platform
+
+/// Looks at everyhop itself on this host: what its workers may do, who reads its keys, what its logs tell.
+public struct ProcessAudit {
+    /// A file that holds a secret or a record.
+    public struct GuardedFile {
+        /// What it is, such as `key of certificate "portal"`.
+        public var what: String
+        /// Where it is.
+        public var path: String
+
+        /// A file.
+        public init(what: String, path: String) {
+            self.what = what
+            self.path = path
+        }
+    }
+
+    /// The configuration's absolute path: whoever runs with it is looked at.
+    public var configuration: String
+    /// Files that nobody but everyhop may read.
+    public var secrets: [GuardedFile]
+    /// Logs.
+    public var logs: [GuardedFile]
+    /// Whether query strings are logged.
+    public var logsQueries: Bool
+    /// The admin address, and whether only this host reaches it.
+    public var admin: (place: String, isLocal: Bool)?
+
+    /// An audit of the process that runs with a configuration.
+    public init(
+        configuration: String,
+        secrets: [GuardedFile],
+        logs: [GuardedFile],
+        logsQueries: Bool,
+        admin: (place: String, isLocal: Bool)?
+    ) {
+        self.configuration = configuration
+        self.secrets = secrets
+        self.logs = logs
+        self.logsQueries = logsQueries
+        self.admin = admin
+    }
+
+    /// All that was found.
+    public func report() -> HopReport {
+        let processes = ProcessFacts.all()
+        let master = processes.first(where: isMaster)
+        var findings = [sandbox(master, processes), keyFiles(), logFiles()]
+        if let admin {
+            findings.append(
+                admin.isLocal
+                    ? .holds(.processAdmin, "only this host reaches \(admin.place)")
+                    : .fallsShort(.processAdmin, "other hosts reach \(admin.place)", remedy: "use a loopback address")
+            )
+        }
+        return HopReport(
+            kind: .process,
+            name: "everyhop",
+            place: master.map { "process \($0.identifier)" } ?? "not running",
+            facts: [],
+            findings: findings
+        )
+    }
+
+    /// `run` with this very configuration, however its path was given; or `demo`, which keeps its own in its folder.
+    private func isMaster(_ process: ProcessFacts) -> Bool {
+        let arguments = Array(process.arguments.dropFirst())
+        let path: String
+        switch arguments.first {
+        case "run":
+            guard let given = Self.value(of: ["--config", "-c"], in: arguments) else { return false }
+            path = given
+        case "demo": path = (Self.value(of: ["--folder"], in: arguments) ?? "demo") + "/everyhop.toml"
+        default: return false
+        }
+        let whole = path.hasPrefix("/") ? path : (process.folder ?? "") + "/" + path
+        return (try? File.absolutePath(whole)) == configuration
+    }
+
+    private static func value(of options: [String], in arguments: [String]) -> String? {
+        for (option, value) in zip(arguments, arguments.dropFirst()) where options.contains(option) { return value }
+        for argument in arguments {
+            for option in options where argument.hasPrefix("\(option)=") {
+                return String(argument.dropFirst(option.count + 1))
+            }
+        }
+        return nil
+    }
+
+    private func sandbox(_ master: ProcessFacts?, _ processes: [ProcessFacts]) -> Finding {
+        guard let master else {
+            return .notChecked(.processSandbox, "nothing on this host runs with \(configuration)")
+        }
+        let workers = processes.filter { $0.parent == master.identifier && $0.arguments.dropFirst().first == "worker" }
+        guard !workers.isEmpty else {
+            return .notChecked(.processSandbox, "the process has no worker that can be seen")
+        }
+        var evidence: [Fact] = []
+        var missing: [String] = []
+        for worker in workers {
+            let layers = WorkerLayers(worker)
+            evidence.append(Fact("worker \(worker.identifier)", layers.text))
+            for lack in layers.missing where !missing.contains(lack) { missing.append(lack) }
+        }
+        guard missing.isEmpty else {
+            return .fallsShort(
+                .processSandbox,
+                "workers \(missing.joined(separator: ", "))",
+                remedy:
+                    "start everyhop as root with user = \"everyhop\" in [server], so that workers can give up what they need not",
+                evidence
+            )
+        }
+        return .holds(.processSandbox, "\(workers.count) workers run without privileges", evidence)
+    }
+
+    private func keyFiles() -> Finding {
+        var evidence: [Fact] = []
+        var open: [String] = []
+        for file in secrets {
+            do throws(Errno) {
+                let facts = try FileFacts(file.path)
+                evidence.append(Fact(file.what, "\(file.path): mode \(facts.modeText), owner \(facts.user)"))
+                // A group may be made for those who have to read it; others never.
+                if facts.mode & 0o027 != 0 { open.append(file.path) }
+            } catch {
+                return .notChecked(.processKeyFiles, "\(file.path) cannot be looked at: \(error.message)", evidence)
+            }
+        }
+        guard open.isEmpty else {
+            let list = open.joined(separator: " ")
+            let statement = "others may read or change \(open.joined(separator: ", "))"
+            return .fallsShort(.processKeyFiles, statement, remedy: "chmod 600 \(list)", evidence)
+        }
+        return .holds(.processKeyFiles, "\(secrets.count) files with keys are closed to others", evidence)
+    }
+
+    private func logFiles() -> Finding {
+        var evidence = [Fact("query strings", logsQueries ? "logged" : "not logged")]
+        var open: [String] = []
+        for file in logs {
+            do throws(Errno) {
+                let facts = try FileFacts(file.path)
+                evidence.append(Fact(file.what, "\(file.path): mode \(facts.modeText)"))
+                if facts.mode & 0o007 != 0 { open.append(file.path) }
+            } catch { evidence.append(Fact(file.what, "\(file.path): \(error.message)")) }
+        }
+        if logsQueries {
+            let remedy = "remove query = true from [log]"
+            return .fallsShort(
+                .processLogs,
+                "the access log tells query strings, which may hold health data",
+                remedy: remedy,
+                evidence
+            )
+        }
+        guard open.isEmpty else {
+            let remedy = "chmod o-rwx \(open.joined(separator: " "))"
+            return .fallsShort(
+                .processLogs,
+                "anybody on this host reads \(open.joined(separator: ", "))",
+                remedy: remedy,
+                evidence
+            )
+        }
+        return .holds(.processLogs, "paths are logged without query strings, cookies and credentials never", evidence)
+    }
+}
+
+/// What keeps a worker from doing harm, as the kernel tells it.
+private struct WorkerLayers {
+    private let isUnprivileged: Bool
+    private let gainsNothing: Bool
+    private let hasNoCapability: Bool
+    private let writesNoCore: Bool
+    private let filter: String
+
+    init(_ worker: ProcessFacts) {
+        let users = worker.status["Uid"]?.split(whereSeparator: { $0 == "\t" || $0 == " " }) ?? []
+        isUnprivileged = !users.isEmpty && !users.contains("0")
+        gainsNothing = worker.status["NoNewPrivs"] == "1"
+        hasNoCapability = worker.status["CapEff"]?.allSatisfy { $0 == "0" } ?? false
+        writesNoCore = worker.coreLimit == "0"
+        filter = worker.status["Seccomp"] == "2" ? "filter" : "none"
+    }
+
+    var missing: [String] {
+        var missing: [String] = []
+        if !isUnprivileged { missing.append("run as root") }
+        if !hasNoCapability { missing.append("have capabilities") }
+        if !gainsNothing { missing.append("may gain privileges") }
+        if !writesNoCore { missing.append("may write core files") }
+        return missing
+    }
+
+    var text: String {
+        "unprivileged user: \(word(isUnprivileged)), no capabilities: \(word(hasNoCapability)), no new privileges: "
+            + "\(word(gainsNothing)), no core files: \(word(writesNoCore)), seccomp: \(filter)"
+    }
+
+    private func word(_ holds: Bool) -> String { holds ? "yes" : "no" }
+}

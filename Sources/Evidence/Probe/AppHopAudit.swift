@@ -1,0 +1,76 @@
+public import Platform
+
+/// Looks at one server of an upstream, as everyhop reaches it, and at what else it answers.
+public struct AppHopAudit {
+    private static let patience: UInt64 = 5000
+
+    private let upstream: String
+    private let server: TrustedServer
+    private let alsoPlain: [SocketAddress]
+
+    /// An audit of one server.
+    ///
+    /// - Parameters:
+    ///   - upstream: the upstream's name.
+    ///   - alsoPlain: the server's addresses at the usual plain ports.
+    public init(upstream: String, server: TrustedServer, alsoPlain: [SocketAddress]) {
+        self.upstream = upstream
+        self.server = server
+        self.alsoPlain = alsoPlain
+    }
+
+    /// All that was found; never throws, since what cannot be looked at is a finding, too.
+    public func report() -> HopReport {
+        var look: ServerChecks.Look
+        if let context = server.context {
+            look = ServerChecks.app.look(at: server, context, nil)
+            if look.isReachable { look.findings.append(plaintext()) }
+        } else {
+            look = inHost()
+        }
+        return HopReport(
+            kind: .app,
+            name: upstream,
+            place: server.place,
+            facts: look.facts,
+            findings: look.findings
+        )
+    }
+
+    /// The last step inside this host is plain by choice; the loader has refused any other.
+    private func inHost() -> ServerChecks.Look {
+        var look = ServerChecks.Look(facts: [Fact("version", "plain, inside this host")])
+        let places = server.addresses.map(\.description).joined(separator: ", ")
+        if server.addresses.allSatisfy(\.isLocal) {
+            look.findings.append(.holds(.appPlaintext, "plain, but it never leaves this host: \(places)"))
+        } else {
+            let remedy = "remove plaintext = true, and say how the server is verified"
+            look.findings.append(.fallsShort(.appPlaintext, "plain to another host: \(places)", remedy: remedy))
+        }
+        return look
+    }
+
+    /// At the same port, and at the usual plain ones.
+    private func plaintext() -> Finding {
+        var evidence: [Fact] = []
+        var open: [String] = []
+        for address in server.addresses.prefix(1) + alsoPlain {
+            do {
+                let connection = try ProbeConnection(to: address, milliseconds: Self.patience)
+                let response = try ProbeRequest(host: server.name ?? "localhost").ask(connection)
+                if PlainAnswer(response).isServed { open.append("\(address)") }
+                let said = response.map { "status \($0.status)" + ($0.field("location").map { ", \($0)" } ?? "") }
+                evidence.append(Fact("plain to \(address)", said ?? "no answer in HTTP"))
+            } catch { evidence.append(Fact("plain to \(address)", "\(error)")) }
+        }
+        guard open.isEmpty else {
+            return .fallsShort(
+                .appPlaintext,
+                "the server also answers in plain at \(open.joined(separator: ", "))",
+                remedy: "close the port, or let it only redirect to https",
+                evidence
+            )
+        }
+        return .holds(.appPlaintext, "the server answers nothing in plain", evidence)
+    }
+}

@@ -1,0 +1,259 @@
+public import Platform
+internal import TLS
+
+/// Looks at one binding from outside, as a client would.
+public struct ClientHopAudit {
+    /// What is looked at, and what it is measured by.
+    public struct Subject {
+        /// The site's name.
+        public var site: String
+        /// The binding as it is written.
+        public var place: String
+        /// Where it is dialled.
+        public var addresses: [SocketAddress]
+        /// The host name it is for; nil for an address's default.
+        public var host: String?
+        /// Whether clients have to show a certificate.
+        public var demandsCertificate: Bool
+        /// Whether suites beyond NIST's list were chosen by the configuration.
+        public var allowsUnapproved: Bool
+        /// Authorities that clients trust, as PEM; nil when this host has no such list.
+        public var authorities: [UInt8]?
+        /// Plain addresses of the site.
+        public var plain: [SocketAddress]
+
+        /// A binding.
+        public init(
+            site: String,
+            place: String,
+            addresses: [SocketAddress],
+            host: String?,
+            demandsCertificate: Bool,
+            allowsUnapproved: Bool,
+            authorities: [UInt8]?,
+            plain: [SocketAddress]
+        ) {
+            self.site = site
+            self.place = place
+            self.addresses = addresses
+            self.host = host
+            self.demandsCertificate = demandsCertificate
+            self.allowsUnapproved = allowsUnapproved
+            self.authorities = authorities
+            self.plain = plain
+        }
+    }
+
+    /// How long one connection may take, in milliseconds.
+    private static let patience: UInt64 = 5000
+    /// What sslyze and testssl.sh call short: 180 days, in seconds.
+    private static let shortestMemory: UInt64 = 180 * 86_400
+
+    private let subject: Subject
+    /// Sent as SNI: of a wildcard, a name below it.
+    private let name: String?
+
+    /// An audit of one binding.
+    public init(_ subject: Subject) {
+        self.subject = subject
+        name = subject.host.map { $0.hasPrefix("*.") ? "everyhop-audit" + $0.dropFirst() : $0 }
+    }
+
+    /// All that was found; never throws, since what cannot be looked at is a finding, too.
+    public func report() -> HopReport {
+        var facts: [Fact] = []
+        var findings: [Finding] = []
+        do {
+            let probe = HelloProbe(subject.addresses, serverName: name, milliseconds: Self.patience)
+            let outcomes = try probe.outcomes()
+            findings.append(.holds(.clientReachable, "\(subject.place) answers"))
+            findings += versions(outcomes)
+            let (chain, tls) = try look()
+            if let tls {
+                facts = [Fact("version", tls.version), Fact("cipher", tls.cipher), Fact("group", tls.group)]
+                if let alpn = tls.alpn { facts.append(Fact("protocol", alpn)) }
+            }
+            findings.append(suites(outcomes, group: tls?.group))
+            if let leaf = chain.first {
+                let lifetime = Lifetime(leaf, now: Lifetime.now)
+                facts += [Fact("key", leaf.keyType), Fact("pin", leaf.pin.description)]
+                facts.append(Fact("valid until", CertificateEvidence.day(leaf.notAfter)))
+                findings += [certificate(chain), expiry(leaf, lifetime), key(leaf)]
+                findings.append(transportSecurity(leaf))
+            }
+            findings.append(plaintext())
+            findings += subject.plain.map(redirect)
+        } catch {
+            findings.append(.notChecked(.clientReachable, "nothing could be asked at \(subject.place): \(error)"))
+        }
+        return HopReport(kind: .client, name: subject.site, place: subject.place, facts: facts, findings: findings)
+    }
+
+    private func look() throws -> ([CertificateFacts], TLSFacts?) {
+        let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
+        let context = try ClientContext.inspecting(name: name, policy: .legacy, alpn: ["h2", "http/1.1"])
+        let secured = try connection.secure(context)
+        return (secured.certificates, secured.facts)
+    }
+
+    private func versions(_ outcomes: [HelloProbe.Outcome]) -> [Finding] {
+        let evidence = outcomes.map { Fact($0.version, $0.isAccepted ? "accepted" : "refused: \($0.lastAnswer)") }
+        let old = outcomes.filter { $0.isForbidden && $0.isAccepted }.map(\.version)
+        if !old.isEmpty {
+            return [
+                .fallsShort(
+                    .clientVersions,
+                    "\(old.joined(separator: " and ")) is accepted",
+                    remedy: "let everyhop serve this address, or switch off what is older than TLS 1.2",
+                    evidence
+                )
+            ]
+        }
+        // SP 800-52r2 §3.1 asks servers for TLS 1.3 from 2024 on.
+        guard outcomes.contains(where: { $0.version == ProtocolVersion.tls13.name && $0.isAccepted }) else {
+            let remedy = "switch on TLS 1.3"
+            return [.fallsShort(.clientVersions, "TLS 1.3 is refused", remedy: remedy, evidence)]
+        }
+        let spoken = outcomes.filter(\.isAccepted).map(\.version).joined(separator: " and ")
+        return [.holds(.clientVersions, "only \(spoken) is accepted", evidence)]
+    }
+
+    private func suites(_ outcomes: [HelloProbe.Outcome], group: String?) -> Finding {
+        var evidence = outcomes.filter(\.isAccepted).map { Fact($0.version, $0.suites.joined(separator: ", ")) }
+        if let group { evidence.append(Fact("group", group)) }
+        let weak = outcomes.flatMap(\.weak)
+        if !weak.isEmpty {
+            let list = weak.joined(separator: ", ")
+            let remedy = "allow suites with ephemeral keys and AES-GCM only"
+            return .fallsShort(.clientSuites, "weak suites are accepted: \(list)", remedy: remedy, evidence)
+        }
+        let unapproved = outcomes.flatMap(\.unapproved)
+        if unapproved.isEmpty { return .holds(.clientSuites, "every suite is in SP 800-52r2", evidence) }
+        let list = unapproved.joined(separator: ", ")
+        if subject.allowsUnapproved {
+            return .holds(.clientSuites, "every suite is strong; not in SP 800-52r2, by choice: \(list)", evidence)
+        }
+        let remedy = "set policy = \"nist-800-52r2\" in [tls]"
+        return .fallsShort(.clientSuites, "suites that are not in SP 800-52r2: \(list)", remedy: remedy, evidence)
+    }
+
+    private func certificate(_ chain: [CertificateFacts]) -> Finding {
+        let evidence = CertificateEvidence.facts(chain)
+        guard let leaf = chain.first else { return .notChecked(.clientCertificate, "no certificate was shown") }
+        let names = (leaf.names + leaf.addresses).joined(separator: ", ")
+        if let host = subject.host, !leaf.names.contains(host), !leaf.covers(name ?? host) {
+            let remedy = "give the binding a certificate for \(host)"
+            return .fallsShort(.clientCertificate, "the certificate is for \(names)", remedy: remedy, evidence)
+        }
+        guard let authorities = subject.authorities else {
+            return .notChecked(.clientCertificate, "this host has no list of authorities to verify the chain with")
+        }
+        do {
+            let trust = ClientContext.Trust(authoritiesPEM: authorities, pins: [])
+            let verified = name ?? leaf.names.first { !$0.hasPrefix("*") } ?? leaf.addresses.first
+            let context = try ClientContext(trust: trust, name: verified, policy: .nist80052r2, alpn: [])
+            _ = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience).secure(context)
+            return .holds(.clientCertificate, "the chain verifies, for \(names)", evidence)
+        } catch TLSError.verification(let failure) {
+            return .fallsShort(
+                .clientCertificate,
+                "clients cannot verify it: \(failure)",
+                remedy: """
+                    use a certificate of an authority that clients trust, its intermediates included; if clients have \
+                    been given another authority, name it as clients_trust in [audit]
+                    """,
+                evidence
+            )
+        } catch { return .notChecked(.clientCertificate, "the chain could not be verified: \(error)", evidence) }
+    }
+
+    private func expiry(_ leaf: CertificateFacts, _ lifetime: Lifetime) -> Finding {
+        let evidence = [Fact("valid until", CertificateEvidence.day(leaf.notAfter))]
+        let statement = "the certificate \(lifetime.text)"
+        if lifetime.isExpired || lifetime.isYetToCome || lifetime.isEnding {
+            return .fallsShort(.clientExpiry, statement, remedy: "renew it", evidence)
+        }
+        return .holds(.clientExpiry, statement, evidence)
+    }
+
+    private func key(_ leaf: CertificateFacts) -> Finding {
+        let evidence = [Fact("key", leaf.keyType), Fact("signature", leaf.signature)]
+        if let weakness = CertificateEvidence.weakness(leaf) {
+            let remedy = "get a certificate with ECDSA P-256, or RSA of 2048 bits or more, signed with SHA-256"
+            return .fallsShort(.clientKey, weakness, remedy: remedy, evidence)
+        }
+        return .holds(.clientKey, "\(leaf.keyType), signed with \(leaf.signature)", evidence)
+    }
+
+    private func transportSecurity(_ leaf: CertificateFacts) -> Finding {
+        if subject.demandsCertificate {
+            return .notChecked(.clientTransportSecurity, "the binding asks clients for a certificate")
+        }
+        do {
+            // The key that was just seen, whatever the certificate is worth otherwise.
+            let trust = ClientContext.Trust(authoritiesPEM: nil, pins: [leaf.pin])
+            let context = try ClientContext(trust: trust, name: name, policy: .legacy, alpn: ["http/1.1"])
+            let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
+            _ = try connection.secure(context)
+            guard let response = try ProbeRequest(host: hostField).ask(connection) else {
+                return .notChecked(.clientTransportSecurity, "the binding gave no answer in HTTP")
+            }
+            let seen = response.field("strict-transport-security")
+            let evidence = [Fact("status", "\(response.status)"), Fact("Strict-Transport-Security", seen ?? "none")]
+            let age = seen.flatMap(Self.maximumAge) ?? 0
+            let remedy = "set hsts = { max_age = \"365d\" } for the site"
+            if age == 0 {
+                let statement = "browsers are not told to come by https only"
+                return .fallsShort(.clientTransportSecurity, statement, remedy: remedy, evidence)
+            }
+            if age < Self.shortestMemory {
+                let statement = "browsers forget it after \(age / 86_400) days"
+                return .fallsShort(.clientTransportSecurity, statement, remedy: remedy, evidence)
+            }
+            return .holds(.clientTransportSecurity, "browsers keep to https for \(age / 86_400) days", evidence)
+        } catch { return .notChecked(.clientTransportSecurity, "the binding gave no answer: \(error)") }
+    }
+
+    /// What the Host field says.
+    private var hostField: String {
+        guard let port = subject.addresses.first?.port, port != 443 else { return name ?? "localhost" }
+        return "\(name ?? "localhost"):\(port)"
+    }
+
+    /// The first max-age of the field (RFC 6797 §6.1.1), in seconds.
+    static func maximumAge(_ field: String) -> UInt64? {
+        for directive in field.split(separator: ";") {
+            let parts = directive.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != " " && $0 != "\"" } }
+            guard parts.count == 2, parts[0].lowercased() == "max-age" else { continue }
+            return parts[1].allSatisfy(\.isASCII) && !parts[1].hasPrefix("+") ? UInt64(parts[1]) : nil
+        }
+        return nil
+    }
+
+    private func plaintext() -> Finding {
+        do {
+            let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
+            let response = try ProbeRequest(host: hostField).ask(connection)
+            return PlainAnswer(response).finding(
+                .clientPlaintext,
+                place: subject.place,
+                remedy: "let nothing but TLS be spoken at this address"
+            )
+        } catch { return .notChecked(.clientPlaintext, "a plain request got no answer: \(error)") }
+    }
+
+    private func redirect(_ address: SocketAddress) -> Finding {
+        do {
+            let connection: ProbeConnection
+            do { connection = try ProbeConnection(to: address, milliseconds: Self.patience) } catch {
+                return .holds(.clientRedirect, "nothing listens in plain at \(address)", [Fact("answer", "\(error)")])
+            }
+            let response = try ProbeRequest(host: name ?? "localhost").ask(connection)
+            return PlainAnswer(response).finding(
+                .clientRedirect,
+                place: "\(address)",
+                remedy: "let it only redirect to https: redirect = [\"\(address)\"] for the site"
+            )
+        } catch { return .notChecked(.clientRedirect, "a plain request to \(address) got no answer: \(error)") }
+    }
+}

@@ -1,0 +1,218 @@
+import Config
+import Database
+import Evidence
+import Platform
+import TLS
+
+/// From a configuration to what an audit looks at, hop by hop.
+struct AuditPlan {
+    private let bundle: Bundle
+    private let configuration: Configuration
+    private let store: CertificateStore
+    /// The ports at which servers usually answer in plain, if nothing is configured.
+    private static let usualPlainPorts: [UInt16] = [80, 8080]
+    /// Where distributions keep the authorities that programs trust.
+    private static let authorityLists = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"]
+
+    /// - Parameter bundle: what the loader has found good.
+    init(_ bundle: Bundle) throws {
+        self.bundle = bundle
+        configuration = try bundle.configuration()
+        store = try CertificateStore(bundle, configuration)
+    }
+
+    /// Looks at everything, from the client to what is stored.
+    func hops() throws -> [HopReport] {
+        var hops = clientHops()
+        hops += try appHops()
+        hops += try databaseHops()
+        hops.append(process())
+        return hops
+    }
+
+    // MARK: client
+
+    private func clientHops() -> [HopReport] {
+        let authorities = clientAuthorities()
+        return configuration.sites.flatMap { site in
+            site.bindings.map { binding in
+                var plain = site.redirects.map(\.value)
+                if binding.listen.port == 443 {
+                    let usual = ListenAddress(address: binding.listen.address, port: 80)
+                    if !plain.contains(where: { $0.port == 80 }) { plain.append(usual) }
+                }
+                let host = binding.host?.value.description
+                return ClientHopAudit(
+                    ClientHopAudit.Subject(
+                        site: site.name,
+                        place: binding.listen.place + (host.map { " (\($0))" } ?? ""),
+                        addresses: binding.listen.dialled,
+                        host: host,
+                        demandsCertificate: binding.clients?.demand == .require,
+                        allowsUnapproved: configuration.tls.policy == .modern,
+                        authorities: authorities,
+                        plain: plain.flatMap { $0.dialled.prefix(1) }
+                    )
+                ).report()
+            }
+        }
+    }
+
+    private func clientAuthorities() -> [UInt8]? {
+        for path in Self.authorityLists {
+            if let bytes = try? File.read(path) { return bytes }
+        }
+        return nil
+    }
+
+    // MARK: app
+
+    private func appHops() throws -> [HopReport] {
+        var hops: [HopReport] = []
+        for upstream in configuration.upstreams {
+            let contexts = try Snapshot.context(for: upstream, bundle, store, configuration, version: upstream.version)
+            for (server, context) in zip(upstream.servers, contexts) {
+                let addresses = Self.addresses(of: server.value)
+                let trusted = TrustedServer(
+                    addresses: addresses,
+                    place: server.value.description,
+                    name: upstream.serverName ?? server.value.hostName,
+                    context: context,
+                    verifiesAuthority: upstream.trust?.ca != nil,
+                    pins: Self.pins(upstream.trust)
+                )
+                let plain = addresses.prefix(1).flatMap { plainAddresses(beside: $0) }
+                hops.append(AppHopAudit(upstream: upstream.name, server: trusted, alsoPlain: plain).report())
+            }
+        }
+        return hops
+    }
+
+    /// What listens in plain on this host itself is not on the network.
+    private func plainAddresses(beside address: SocketAddress) -> [SocketAddress] {
+        guard !address.isLocal else { return [] }
+        return Self.usualPlainPorts.filter { $0 != address.port }
+            .compactMap { SocketAddress(ip: address.host, port: $0) }
+    }
+
+    // MARK: database
+
+    private func databaseHops() throws -> [HopReport] {
+        try configuration.databases.map { database in
+            let server = TrustedServer(
+                addresses: Self.addresses(of: database.server.value),
+                place: database.server.value.description,
+                name: database.serverName ?? database.server.value.hostName,
+                context: try Snapshot.context(for: database, bundle, store, configuration),
+                verifiesAuthority: database.trust?.ca != nil,
+                pins: Self.pins(database.trust)
+            )
+            return DatabaseHopAudit(
+                name: database.name,
+                kind: ServerOpening.Kind(database),
+                server: server,
+                doors: database.bindings.map { DatabaseHopAudit.Door($0) },
+                asking: (user: "everyhop_audit", catalog: "everyhop_audit")
+            ).report()
+        }
+    }
+
+    // MARK: process
+
+    private func process() -> HopReport {
+        var secrets: [ProcessAudit.GuardedFile] = []
+        for certificate in configuration.certificates {
+            let what = "key of certificate \"\(certificate.name)\""
+            switch certificate.source {
+            case .files(_, let key): secrets.append(guarded(what, key.value))
+            case .pfx(let file, let password):
+                secrets.append(guarded(what, file.value))
+                if let password {
+                    secrets.append(guarded("password of certificate \"\(certificate.name)\"", password.value))
+                }
+            case .selfSigned: secrets.append(guarded(what, "\(certificate.name).self-signed.key"))
+            }
+        }
+        if let keys = configuration.tls.ticketKeys { secrets.append(guarded("session ticket keys", keys.value)) }
+        for upstream in configuration.upstreams {
+            guard let path = upstream.sticky?.secret else { continue }
+            secrets.append(guarded("secret of upstream \"\(upstream.name)\"", path.value))
+        }
+        var logs: [ProcessAudit.GuardedFile] = []
+        if case .file(let path) = configuration.log.access { logs.append(guarded("access log", path)) }
+        return ProcessAudit(
+            configuration: (try? File.absolutePath(bundle.file)) ?? bundle.file,
+            secrets: secrets,
+            logs: logs,
+            logsQueries: configuration.log.query,
+            admin: configuration.server.admin.map { ($0.value.description, $0.value.isLocal) }
+        ).report()
+    }
+
+    private func guarded(_ what: String, _ path: String) -> ProcessAudit.GuardedFile {
+        ProcessAudit.GuardedFile(what: what, path: Loader.resolved(path, beside: bundle.file))
+    }
+
+    private static func pins(_ trust: Upstream.Trust?) -> [String] {
+        trust?.pins.compactMap { PublicKeyPin(digest: $0.digest)?.description } ?? []
+    }
+
+    /// A name that cannot be looked up has no address; the audit says so then.
+    private static func addresses(of endpoint: Endpoint) -> [SocketAddress] {
+        switch endpoint {
+        case .ip(let address, let port): SocketAddress(ip: address.description, port: port).map { [$0] } ?? []
+        case .name(let name, let port): (try? NameResolution.resolve(name, port: port)) ?? []
+        case .unix(let path): [.unix(path: path)]
+        }
+    }
+}
+
+extension ListenAddress {
+    /// As the configuration has it.
+    fileprivate var place: String {
+        let ip = address.description
+        return ip.contains(":") ? "[\(ip)]:\(port)" : "\(ip):\(port)"
+    }
+
+    /// Where this host reaches it.
+    fileprivate var dialled: [SocketAddress] {
+        let texts =
+            switch address {
+            case .any: ["127.0.0.1", "::1"]
+            case .ip(let ip) where ip.isUnspecified: [ip.isIPv6 ? "::1" : "127.0.0.1"]
+            case .ip(let ip): [ip.description]
+            }
+        return texts.compactMap { SocketAddress(ip: $0, port: port) }
+    }
+}
+
+extension DatabaseHopAudit.Door {
+    fileprivate init(_ binding: DatabaseBinding) {
+        switch binding.address {
+        case .tcp(let listen):
+            self.init(
+                place: listen.place,
+                addresses: listen.dialled,
+                isLocal: binding.isLocal,
+                hasCertificate: !binding.certificates.isEmpty
+            )
+        case .unix(let path, _):
+            self.init(
+                place: "unix:\(path)",
+                addresses: [.unix(path: path)],
+                isLocal: true,
+                hasCertificate: !binding.certificates.isEmpty
+            )
+        }
+    }
+}
+
+extension ServerOpening.Kind {
+    fileprivate init(_ database: Config.Database) {
+        switch database.kind {
+        case .tds: self = database.tds == .strict ? .strict : .tds
+        case .postgres: self = .postgres
+        case .mysql: self = .mysql
+        }
+    }
+}
