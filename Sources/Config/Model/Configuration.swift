@@ -22,6 +22,8 @@ public struct Configuration: Sendable {
     public internal(set) var upstreams: [Upstream] = []
     /// The table `[[database]]`.
     public internal(set) var databases: [Database] = []
+    /// The table `[audit]`.
+    public internal(set) var audit = AuditSettings()
 }
 
 /// `[server]`: the process.

@@ -61,6 +61,7 @@ struct Loader {
         } catch {
             return LoadReport(findings: "\(file): error: cannot be read: \(error.message)\n", bundle: nil)
         }
+        resources[CertificateStore.digestName] = Array(SHA256.hexadecimal(source).utf8)
         let document: TOMLDocument
         do {
             document = try TOMLDocument.parse(source)

@@ -1,5 +1,6 @@
 import Bytes
 import Config
+import Evidence
 import Logging
 import Platform
 import TLS
@@ -86,6 +87,9 @@ extension Master {
                 case .ready: workerIsReady(worker)
                 case .failed:
                     log.error("worker \(worker.slot): \(String(decoding: message.payload, as: UTF8.self))")
+                case .refusal:
+                    let (refusal, count) = try HopRefusal.decode(message.payload)
+                    record(refusal, count: count)
                 default: log.error("unexpected message \(message.kind) from worker \(worker.slot)")
                 }
             }
@@ -109,6 +113,7 @@ extension Master {
         ServiceManager.notify("READY=1")
         let old = workers.filter { $0.generation < generation && $0.state != .draining }
         if !old.isEmpty { drain(old) }
+        generationServes()
         sockets.close(except: plan)
         reloadIsOver()
     }
@@ -136,6 +141,7 @@ extension Master {
             log.info("worker \(worker.slot) of generation \(worker.generation) has ended", metadata: ["how": "\(how)"])
             return
         }
+        record(.workerLost, ["worker": "\(worker.slot)", "how": how])
         log.error(
             "worker \(worker.slot) died; its connections are lost",
             metadata: ["how": "\(how)", "pid": "\(worker.process)"]
@@ -166,6 +172,7 @@ extension Master {
         let report = Loader.load(file, keepsCertificates: true)
         guard let next = report.bundle, let configuration = try? next.configuration() else {
             log.error("reload refused, the present configuration stays:\n\(report.findings)")
+            recordRefusedReload(report.findings)
             return
         }
         let plan = ListenPlan(configuration)
@@ -174,6 +181,7 @@ extension Master {
             accessLog = try Self.openAccessLog(configuration, beside: file)
         } catch {
             log.error("reload refused, the present configuration stays: \(error)")
+            recordRefusedReload("\(error)")
             sockets.close(except: self.plan)
             return
         }
@@ -213,6 +221,7 @@ extension Master {
     private func abandonGeneration() {
         guard let old = previous else { return }
         log.error("the new configuration cannot be served, the present one stays")
+        recordRefusedReload("it cannot be served")
         let failed = workers.filter { $0.generation == generation }
         // Those that serve already have clients.
         drain(failed.filter { $0.state == .serving })

@@ -1,5 +1,6 @@
 import Bytes
 import Config
+import Evidence
 import Logging
 import Platform
 import TLS
@@ -41,6 +42,10 @@ final class Master {
     /// Counts of workers that are gone.
     let retiredPage: MetricsPage
     let retiredDescriptor: FileDescriptor
+    /// What auditors ask about; nil when it is not kept.
+    var auditLog: AuditLog?
+    /// What was last written there about certificates and trust.
+    var recorded = RecordedTrust()
     var isStopping = false
     /// The configuration before a reload that is not complete.
     var previous: Previous?
@@ -75,6 +80,7 @@ final class Master {
         nextRotation = Self.now + configuration.tls.ticketRotation
         try sockets.open(plan, slots: slots)
         accessLog = try Self.openAccessLog(configuration, beside: file)
+        auditLog = try Self.openAuditLog(configuration, beside: file)
         try poller.add(signals.descriptor, handlers.insert(.signals), .read)
         if !report.findings.isEmpty { log.warning("\(report.findings)") }
     }
@@ -199,7 +205,8 @@ final class Master {
             accessLog = try Self.openAccessLog(configuration, beside: file)
             if let raw = accessLog?.raw { for worker in workers { worker.tell(.accessLog, copyOf: raw) } }
             log.notice("access log reopened")
-        } catch { log.error("the access log cannot be reopened, the old one stays: \(error)") }
+            try auditLog?.reopen()
+        } catch { log.error("the logs cannot be reopened, the old ones stay: \(error)") }
     }
 
     /// - Parameter file: the configuration's path, which a relative path of the log begins at.
