@@ -7,7 +7,7 @@ struct AuditCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit",
         abstract: "Prove that every hop is encrypted, live.",
-        subcommands: [AuditRunCommand.self],
+        subcommands: [AuditRunCommand.self, AuditVerifyCommand.self],
         defaultSubcommand: AuditRunCommand.self
     )
 }
