@@ -7,6 +7,8 @@ packages="$packages postgresql-15 mariadb-server mariadb-client freetds-bin hapr
 packages="$packages python3-asyncpg python3-pymysql python3-mysqldb python3-pymssql python3-tds python3-openssl"
 # Clients and servers of HTTP/2, gRPC and WebSocket.
 packages="$packages nghttp2-client iproute2 python3-grpcio python3-h2 python3-websockets"
+# The JSON Schema of audit reports.
+packages="$packages python3-jsonschema"
 missing=""
 for package in $packages; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"

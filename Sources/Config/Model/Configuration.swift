@@ -24,6 +24,8 @@ public struct Configuration: Sendable {
     public internal(set) var databases: [Database] = []
     /// The table `[audit]`.
     public internal(set) var audit = AuditSettings()
+    /// The table `[provider]`; only `everyhop audit` needs it.
+    public internal(set) var provider = Provider()
 }
 
 /// `[server]`: the process.

@@ -78,6 +78,7 @@ struct Loader {
         readStickySecrets(configuration)
         readRouting(configuration)
         checkUser(configuration)
+        diagnostics += configuration.provider.diagnostics(today: Self.latestDay())
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
     }
 
@@ -364,6 +365,11 @@ struct Loader {
                 )
             }
         }
+    }
+
+    /// The day that it is where it is latest, at UTC+14: who writes today's date there is not ahead of time.
+    private static func latestDay() -> CalendarDay {
+        CalendarDay(unixSeconds: Int64(Clock.unixMicroseconds() / 1_000_000) + 14 * 3600)
     }
 
     private mutating func checkUser(_ configuration: Configuration) {

@@ -21,6 +21,22 @@ extension Master {
         }
     }
 
+    /// The log of a new configuration, which is taken up once that serves; nil when it stays the same, or ends.
+    func openNextAuditLog(_ next: Configuration) throws -> AuditLog? {
+        next.audit.log?.value == configuration.audit.log?.value ? nil : try Self.openAuditLog(next, beside: file)
+    }
+
+    /// Where the log has changed, the old one says where it goes on.
+    private func changeAuditLog() {
+        guard let before = previous?.configuration, before.audit.log?.value != configuration.audit.log?.value else {
+            return
+        }
+        record(.stop, ["goes_on_in": configuration.audit.log?.value ?? "no file"])
+        auditLog = nextAuditLog
+        nextAuditLog = nil
+        recorded = RecordedTrust()
+    }
+
     /// Writes an entry; one that cannot be written is an error in the log, and the next one tells of it.
     func record(_ event: AuditEntry.Event, _ facts: [String: String] = [:]) {
         do { try auditLog?.append(event, facts) } catch {
@@ -46,7 +62,8 @@ extension Master {
     func generationServes() {
         let digest = bundle.resources[CertificateStore.digestName].map { String(decoding: $0, as: UTF8.self) } ?? ""
         var facts = ["configuration": file, "sha256": digest, "workers": "\(slots)"]
-        let isStart = recorded == RecordedTrust() && previous == nil
+        let isStart = previous == nil
+        changeAuditLog()
         if isStart { facts["program"] = "everyhop \(Version.text)" }
         record(isStart ? .start : .reload, facts)
         let now = currentTrust()

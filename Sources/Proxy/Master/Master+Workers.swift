@@ -179,6 +179,7 @@ extension Master {
         do {
             try sockets.open(plan, slots: configuration.workerCount)
             accessLog = try Self.openAccessLog(configuration, beside: file)
+            nextAuditLog = try openNextAuditLog(configuration)
         } catch {
             log.error("reload refused, the present configuration stays: \(error)")
             recordRefusedReload("\(error)")
@@ -221,6 +222,7 @@ extension Master {
     private func abandonGeneration() {
         guard let old = previous else { return }
         log.error("the new configuration cannot be served, the present one stays")
+        nextAuditLog = nil
         recordRefusedReload("it cannot be served")
         let failed = workers.filter { $0.generation == generation }
         // Those that serve already have clients.

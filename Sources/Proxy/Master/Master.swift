@@ -44,6 +44,8 @@ final class Master {
     let retiredDescriptor: FileDescriptor
     /// What auditors ask about; nil when it is not kept.
     var auditLog: AuditLog?
+    /// That of a configuration which does not serve yet.
+    var nextAuditLog: AuditLog?
     /// What was last written there about certificates and trust.
     var recorded = RecordedTrust()
     var isStopping = false
