@@ -178,8 +178,8 @@ extension Master {
         let plan = ListenPlan(configuration)
         do {
             try sockets.open(plan, slots: configuration.workerCount)
-            accessLog = try Self.openAccessLog(configuration, beside: file)
             nextAuditLog = try openNextAuditLog(configuration)
+            accessLog = try Self.openAccessLog(configuration, beside: file)
         } catch {
             log.error("reload refused, the present configuration stays: \(error)")
             recordRefusedReload("\(error)")

@@ -15,10 +15,16 @@ final class Master {
     }
 
     /// Why a master cannot begin.
-    enum Failure: Error {
+    enum Failure: Error, CustomStringConvertible {
         /// What the operator reads.
         case configuration(String)
         case system(String)
+
+        var description: String {
+            switch self {
+            case .configuration(let text), .system(let text): text
+            }
+        }
     }
 
     let file: String
