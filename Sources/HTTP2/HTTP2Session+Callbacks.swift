@@ -265,8 +265,10 @@ extension HTTP2Session {
     ) -> CInt {
         guard let output else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
         guard output.pointee.count < outputLimit else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
-        // No padding is asked for, so none can be due.
-        guard padding == 0, stream.outbound.count >= count else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+        // No padding is asked for, so none can be due; what is amiss with one stream is no other's harm.
+        guard padding == 0, stream.outbound.count >= count else {
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+        }
         let frameHeader = UnsafeBufferPointer(start: header, count: Self.frameHeaderBytes)
         output.pointee.append(frameHeader.span)
         output.pointee.append(first: count, of: stream.outbound)

@@ -155,7 +155,7 @@ extension HTTP2ClientConnection {
 
     private func breakOff(_ stream: HTTP2Stream, _ code: HTTP2Session.Code, _ worker: Worker) {
         stream.exchange = nil
-        stream.outbound.removeAll()
+        // What waits in `outbound` stays until the stream is closed: a frame of it may be half-way out.
         session.reset(stream, code)
         touch(worker)
     }

@@ -1,0 +1,41 @@
+import Foundation
+import Platform
+import Support
+import TLS
+import Testing
+
+/// Streams that break, and what must not break with them.
+@Suite("Broken streams of HTTP/2", .serialized) struct HTTP2BrokenStreamTests {
+    private typealias Frames = HTTP2Frames
+    let bench: Bench
+
+    init() throws { bench = try Bench() }
+
+    @Test func `a response that breaks off while the client does not read costs that stream alone`() throws {
+        let isFull = Shared(false)
+        let server = try bench.server { connection in
+            while let head = try? connection.receive(until: "\r\n\r\n"), !head.isEmpty {
+                guard head.hasPrefix("GET /big ") else {
+                    try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    continue
+                }
+                try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+                connection.sendUntilFull([UInt8](repeating: 0x61, count: 65_536))
+                isFull.with { $0 = true }
+                connection.abort()
+                return
+            }
+        }
+        let everyhop = try bench.start(server.port)
+        let client = try bench.client(everyhop, settings: [(4, 1 << 30)])
+        try client.send(Frames.windowUpdate(0, 1 << 30))
+        let big = try client.request(Frames.get("/big"))
+        try waitUntil("a server that nobody reads from") { isFull.value }
+        // Slower than everyhop, which has more to send all the time, until it has come to the break.
+        while !everyhop.log.contains("server failed"), try client.next() != nil { usleep(1000) }
+        let other = try client.request(Frames.get("/other"))
+        #expect(try client.answer(other).text == "ok")
+        #expect(client.soFar(big).reset == 2)
+        #expect(client.goAway == nil)
+    }
+}
