@@ -38,4 +38,27 @@ import Testing
         #expect(client.soFar(big).reset == 2)
         #expect(client.goAway == nil)
     }
+
+    @Test func `an answer that does not agree to WebSocket is not taken for one that does`() throws {
+        let server = try bench.server { connection in
+            while let head = try? connection.receive(until: "\r\n\r\n"), !head.isEmpty {
+                let status = head.hasPrefix("GET /no ") ? "403 Forbidden" : "200 OK"
+                try connection.send("HTTP/1.1 \(status)\r\nContent-Length: 2\r\n\r\nno")
+            }
+        }
+        let everyhop = try bench.start(server.port)
+        let client = try bench.client(everyhop)
+        for (path, status) in [("/200", 502), ("/no", 403)] {
+            let stream = try client.request(
+                [
+                    (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":path", path),
+                    (":authority", "localhost"), ("sec-websocket-version", "13"),
+                ],
+                endsStream: false
+            )
+            #expect(try client.answer(stream).status == status)
+        }
+        try everyhop.waitForAccess("\"path\":\"/200\"", "\"status\":502", "without changing to the protocol")
+        #expect(try client.get("/").text == "no")
+    }
 }
