@@ -138,7 +138,7 @@ extension HTTP2Session {
         // RFC 9113 §6.5.2: as SETTINGS_MAX_HEADER_LIST_SIZE counts.
         stream.fieldBytes += name.count + value.count + 32
         guard stream.fieldBytes <= limits.fieldSectionBytes else {
-            stream.isOversized = true
+            if stream.collectsTrailers { stream.trailersAreOversized = true } else { stream.isOversized = true }
             return
         }
         if stream.collectsTrailers {

@@ -32,6 +32,8 @@ public final class HTTP2Stream {
     @exclusivity(unchecked) public internal(set) var outboundEnded = false
     /// The field section is longer than is taken; what exceeds the limit was dropped.
     @exclusivity(unchecked) public internal(set) var isOversized = false
+    /// So is the section after the body.
+    @exclusivity(unchecked) public internal(set) var trailersAreOversized = false
     /// Bytes sent so far, to see whether a reader has stalled.
     @exclusivity(unchecked) public internal(set) var bytesOut: UInt64 = 0
     /// Monotonic milliseconds since which more of the peer's side is waited for; the owner's to keep.
@@ -90,6 +92,7 @@ public final class HTTP2Stream {
         inboundEnded = false
         outboundEnded = false
         isOversized = false
+        trailersAreOversized = false
         isClosed = false
         bytesOut = 0
         waitingSince = 0

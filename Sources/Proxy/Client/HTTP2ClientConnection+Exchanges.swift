@@ -51,7 +51,12 @@ extension HTTP2ClientConnection {
             session.consume(stream, count)
             stream.waitingSince = worker.now
         }
-        if stream.inboundEnded { exchange.endRequest(trailers: stream.trailers, worker) }
+        guard stream.inboundEnded else { return false }
+        if stream.trailersAreOversized {
+            exchange.breakRequest(.trailersTooLong, worker)
+        } else {
+            exchange.endRequest(trailers: stream.trailers, worker)
+        }
         return false
     }
 

@@ -296,7 +296,10 @@ final class HTTP2UpstreamConnection {
             session.consume(stream, count)
             stream.waitingSince = worker.now
         }
-        if stream.inboundEnded {
+        guard stream.inboundEnded else { return false }
+        if stream.trailersAreOversized {
+            breakOff(stream, .badBody(.trailersTooLong), worker)
+        } else {
             worker.pools[place.pool].answered(place.endpoint, worker)
             exchange.endResponse(trailers: stream.trailers, reuseServer: true, worker)
         }

@@ -61,4 +61,22 @@ import Testing
         try everyhop.waitForAccess("\"path\":\"/200\"", "\"status\":502", "without changing to the protocol")
         #expect(try client.get("/").text == "no")
     }
+
+    @Test func `trailers that are longer than allowed are never passed on in part`() throws {
+        let seen = Shared("")
+        let server = try bench.server { connection in
+            while let bytes = try connection.receive() { seen.with { $0 += String(decoding: bytes, as: UTF8.self) } }
+        }
+        let everyhop = try bench.start(server.port, server: "[server.limits]\nhead = \"4KiB\"\n")
+        let client = try bench.client(everyhop)
+        let stream = try client.request(Frames.post(), endsStream: false)
+        try client.send(Array("hi".utf8), on: stream, endsStream: false)
+        try waitUntil("the body at the server") { seen.value.hasSuffix("hi\r\n") }
+        let long = String(repeating: "a", count: 3000)
+        try client.send(Frames.headers(stream, [("x-a", long), ("x-b", long), ("x-sum", "1")]))
+        let answer = try client.answer(stream)
+        #expect(answer.status == 400)
+        try everyhop.waitForAccess("\"status\":400", "trailersTooLong")
+        #expect(!seen.value.contains("x-a") && !seen.value.contains("0\r\n\r\n"))
+    }
 }

@@ -214,4 +214,25 @@ import Testing
             }
         }
     }
+
+    @Test func `trailers that are longer than allowed break the answer off`() throws {
+        let server = try server { peer in
+            try Self.serve(peer) { stream, path in
+                guard path == "/long" else { return try peer.send(Self.ok(stream)) }
+                let long = String(repeating: "a", count: 3000)
+                try peer.send(
+                    Frames.headers(stream, [(":status", "200")], endsStream: false)
+                        + Frames.data(stream, Array("ok".utf8), endsStream: false)
+                        + Frames.headers(stream, [("x-a", long), ("x-b", long), ("grpc-status", "0")])
+                )
+            }
+        }
+        let everyhop = try bench.start(server.port, server: "[server.limits]\nhead = \"4KiB\"\n") {
+            $0.replacingOccurrences(of: "[[upstream]]\n", with: "[[upstream]]\nprotocol = \"h2\"\n")
+        }
+        let client = try bench.client(everyhop)
+        let answer = try client.get("/long")
+        #expect(answer.reset == 2 && !answer.isWhole && answer.trailers.isEmpty)
+        #expect(try client.get().text == "ok")
+    }
 }
