@@ -29,7 +29,9 @@ extension HTTP2Session {
         nghttp2_option_set_no_closed_streams(options, 1)
         // Ours is stricter and tells the log; this one is the net below it.
         nghttp2_option_set_stream_reset_rate_limit(options, 1000, 33)
-        nghttp2_option_set_max_send_header_block_length(options, 262_144)
+        // As long as a head may be: what is read has to pass, in frames of 16 KiB, and so has what is added to it.
+        nghttp2_option_set_max_continuations(options, max(8, limits.fieldSectionBytes / 16_384 + 1))
+        nghttp2_option_set_max_send_header_block_length(options, 262_144 + 2 * limits.fieldSectionBytes)
         var session: OpaquePointer?
         let result =
             role == .server

@@ -79,4 +79,21 @@ import Testing
         try everyhop.waitForAccess("\"status\":400", "trailersTooLong")
         #expect(!seen.value.contains("x-a") && !seen.value.contains("0\r\n\r\n"))
     }
+
+    @Test func `heads as long as the configuration allows pass in either version`() throws {
+        let long = String(repeating: "a", count: 60_000)
+        let names = (0..<5).map { "x-long-\($0)" }
+        let server = try bench.server { connection in
+            let head = try connection.receive(until: "\r\n\r\n")
+            let lines = names.map { "\($0): \(long)\r\n" }
+            let status = lines.allSatisfy(head.contains) ? 200 : 500
+            try connection.send("HTTP/1.1 \(status) OK\r\nContent-Length: 2\r\n\(lines.joined())\r\nok")
+        }
+        let everyhop = try bench.start(server.port, server: "[server.limits]\nhead = \"1MiB\"\n")
+        let client = try bench.client(everyhop)
+        let stream = try client.request(Frames.get() + names.map { ($0, long) })
+        let answer = try client.answer(stream)
+        #expect(answer.status == 200 && answer.text == "ok")
+        #expect(names.allSatisfy { answer[$0]?.count == long.count })
+    }
 }
