@@ -376,7 +376,10 @@ final class HTTP2UpstreamConnection {
             stream.exchange = nil
             pool.exchangeEnded(at: place.endpoint, worker)
             exchange.note(facts)
-            let mayRepeat = served > 1 && !stream.headIsComplete && exchange.request.method.isIdempotent
+            // Once only: a request that ends every connection it comes on would end those of all others, too.
+            let mayRepeat =
+                served > 1 && !stream.headIsComplete && exchange.request.method.isIdempotent
+                && !exchange.wantsFreshConnection
             exchange.serverFailed(reason, repeatable: mayRepeat, worker)
         }
         retire(worker)

@@ -235,4 +235,32 @@ import Testing
         #expect(answer.reset == 2 && !answer.isWhole && answer.trailers.isEmpty)
         #expect(try client.get().text == "ok")
     }
+
+    @Test func `a request that ends every connection it comes on is tried twice at most`() throws {
+        let tries = Shared(0)
+        let isOver = Shared(false)
+        let server = try server(settings: [(3, 1)]) { peer in
+            try Self.serve(peer) { stream, path in
+                if path == "/poison" {
+                    tries.with { $0 += 1 }
+                    throw DeadlinePassed(description: "the end")
+                }
+                try peer.send(Frames.headers(stream, [(":status", "103")], endsStream: false))
+                try waitUntil("all others") { isOver.value }
+                try peer.send(Self.ok(stream))
+            }
+        }
+        let client = try bench.client(try start(server.port))
+        // Four connections, each of which has carried more than one request.
+        var streams: [Int32] = []
+        for _ in 0..<4 {
+            let stream = try client.request(Frames.get("/hold"))
+            try client.receive { $0.soFar(stream).interim == [103] }
+            streams.append(stream)
+        }
+        isOver.with { $0 = true }
+        for stream in streams { #expect(try client.answer(stream).text == "ok") }
+        #expect(try client.get("/poison").status == 502)
+        #expect(tries.value == 2)
+    }
 }
