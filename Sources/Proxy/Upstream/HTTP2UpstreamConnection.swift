@@ -324,7 +324,8 @@ final class HTTP2UpstreamConnection {
         }
         if session.streams.isEmpty {
             if idleSince == 0 { idleSince = worker.now }
-            if isGoingAway || session.isOver { close(worker) }
+            // One that takes no stream at all would only be kept beside the next.
+            if isGoingAway || session.isOver || session.capacity == 0 { close(worker) }
         }
     }
 

@@ -263,4 +263,18 @@ import Testing
         #expect(try client.get("/poison").status == 502)
         #expect(tries.value == 2)
     }
+
+    @Test func `connections that take no stream at all are not kept`() throws {
+        let open = Shared(0)
+        let all = Shared(0)
+        let server = try server(settings: [(3, 0)]) { peer in
+            open.with { $0 += 1 }
+            all.with { $0 += 1 }
+            defer { open.with { $0 -= 1 } }
+            try Self.serve(peer) { stream, _ in try peer.send(Frames.reset(stream, code: 7)) }
+        }
+        let client = try bench.client(try start(server.port))
+        for _ in 0..<3 { #expect(try client.get().status == 502) }
+        try waitUntil("the end of all connections") { all.value == 12 && open.value == 0 }
+    }
 }
