@@ -197,7 +197,9 @@ extension HTTP2Session {
         guard let stream = openStream(id) else { return }
         stream.isClosed = true
         pastStreams.add(id, byPeer: stream.inboundEnded || stream.wasResetByPeer)
-        record(.closed(stream, code: code))
+        // What GOAWAY overtook here was never sent, whatever nghttp2 calls it.
+        let wasKept = role == .client && !stream.isSent
+        record(.closed(stream, code: wasKept ? Code.refusedStream.rawValue : code))
     }
 
     private func refused(_ id: Int32) {
@@ -210,6 +212,8 @@ extension HTTP2Session {
 
     private func sent(_ frame: nghttp2_frame) {
         switch UInt32(frame.hd.type) {
+        case NGHTTP2_HEADERS.rawValue:
+            if role == .client { openStream(frame.hd.stream_id)?.isSent = true }
         case NGHTTP2_RST_STREAM.rawValue:
             // A peer that has its streams reset by faults of its own costs as much as one that resets them.
             if Code(rawValue: frame.rst_stream.error_code) == nil { note(.resets) }

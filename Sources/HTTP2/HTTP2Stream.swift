@@ -52,6 +52,8 @@ public final class HTTP2Stream {
 
     @exclusivity(unchecked) var collectsTrailers = false
     @exclusivity(unchecked) var wasResetByPeer = false
+    /// Whether the head of our request has left the session.
+    @exclusivity(unchecked) var isSent = false
     @exclusivity(unchecked) var isReady = false
     @exclusivity(unchecked) var isDeferred = false
     @exclusivity(unchecked) var discards = false
@@ -101,6 +103,7 @@ public final class HTTP2Stream {
         fieldBytes = 0
         collectsTrailers = false
         wasResetByPeer = false
+        isSent = false
         headIsComplete = false
         isReady = false
         isDeferred = false
