@@ -14,6 +14,8 @@ final class HTTP2UpstreamConnection {
     /// How often streams are looked at for one that has stalled, in milliseconds.
     private static let inspection: UInt64 = 1000
     private static let mostInterim = 32
+    /// More than a socket holds, in reads of a turn's budget each.
+    private static let mostLastReads = 256
 
     let token: Token
     let place: ServerPlace
@@ -395,8 +397,7 @@ final class HTTP2UpstreamConnection {
                 do throws(TransportError) {
                     guard try transport.flush() else { break }
                 } catch {
-                    // The server may have answered before it closed: look before giving up.
-                    read(worker)
+                    readLastWords(worker)
                     fail(.broken(error), worker)
                     return
                 }
@@ -414,6 +415,16 @@ final class HTTP2UpstreamConnection {
             guard stream.outbound.count < Transport.highWater / 2 else { return false }
             if let client = exchange(on: stream, worker)?.client { worker.touch(client.connection) }
             return true
+        }
+    }
+
+    /// The server takes nothing any more, but may have answered before: what it has sent is there to its end.
+    private func readLastWords(_ worker: Worker) {
+        for _ in 0..<Self.mostLastReads {
+            let before = transport.bytesIn
+            read(worker)
+            guard !isClosed, !isBroken, transport.bytesIn != before else { return }
+            process(worker)
         }
     }
 
