@@ -70,6 +70,9 @@ public final class HTTP2Stream {
     /// Whether the peer's message is complete, although some of it may wait in `inbound`.
     public var isWhole: Bool { headIsComplete && inboundEnded }
 
+    /// The owner has taken the head; it is not kept twice while the stream goes on.
+    public func dropFields() { fields.removeAll() }
+
     /// What has been read is an interim response (RFC 9110 §15.2), not the head.
     func setInterim() {
         interimCount += 1

@@ -31,6 +31,7 @@ extension HTTP2ClientConnection {
             exchange.refuse(error.status, "\(error.reason)", from: place, worker)
             return
         }
+        stream.dropFields()
         exchange.begin(from: place, identity, worker)
     }
 

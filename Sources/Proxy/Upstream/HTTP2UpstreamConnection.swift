@@ -259,6 +259,7 @@ final class HTTP2UpstreamConnection {
             breakOff(stream, .badResponse(error), worker)
             return
         }
+        stream.dropFields()
         exchange.beginResponse(worker)
         // The exchange may have given the stream up; otherwise what has no body is over with its head, even if the server
         // ends its stream later.
