@@ -1,6 +1,7 @@
 import Bytes
 import Database
 import HTTP
+import HTTP2
 import Platform
 import TLS
 
@@ -157,6 +158,11 @@ struct Transport: ~Copyable {
         requestMethod: HTTP.Method
     ) throws(ResponseError) -> Int? {
         try parser.parse(inbound.bytes, into: &head, requestMethod: requestMethod)
+    }
+
+    /// Hands the bytes that wait to a session of HTTP/2.
+    borrowing func hand(to session: HTTP2Session, now: UInt64) throws(HTTP2Error) {
+        try session.receive(inbound.bytes, now: now)
     }
 
     /// Takes the next step of a chunked body in the bytes that wait.
