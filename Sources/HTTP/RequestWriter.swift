@@ -17,7 +17,9 @@ public enum RequestWriter {
         if let path = rules.path, path.covers(head.target) {
             path.writeTarget(head.target, into: &queue)
         } else {
-            if head.pathIsEmpty { queue.append("/") }
+            // RFC 9112 §3.2.4: without a path and a query, OPTIONS asks about the server as a whole.
+            let isAboutServer = head.method == .options && head.target.isEmpty
+            if head.pathIsEmpty { queue.append(isAboutServer ? "*" : "/") }
             queue.append(head.target)
         }
         queue.append(" HTTP/1.1\r\nHost: ")

@@ -183,6 +183,14 @@ struct StreamReader {
         #expect(try written(request, trusted: true).contains("\(name): /admin"))
     }
 
+    @Test(arguments: [
+        ("OPTIONS http://a", "OPTIONS * "), ("OPTIONS http://a/", "OPTIONS / "), ("OPTIONS http://a?b", "OPTIONS /?b "),
+        ("OPTIONS *", "OPTIONS * "), ("OPTIONS /", "OPTIONS / "), ("GET http://a", "GET / "),
+    ])
+    func `an absolute target goes on as its path`(_ line: String, _ expected: String) throws {
+        #expect(try written("\(line) HTTP/1.1\r\nHost: a\r\n\r\n").hasPrefix(expected))
+    }
+
     @Test func `fields of this hop are not passed on`() throws {
         let text = try written(
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
