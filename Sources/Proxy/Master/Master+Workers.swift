@@ -192,14 +192,48 @@ extension Master {
         generation += 1
         respawns = []
         log.notice("reloading", metadata: ["generation": "\(generation)"])
+        if hasUnknownNames {
+            awaitNames()
+        } else {
+            guard startGeneration() else { return }
+        }
+        restartHelpers()
+    }
+
+    /// False when it has been given up.
+    private func startGeneration() -> Bool {
         for slot in 0..<slots {
             do { try startWorker(slot: slot) } catch {
                 log.error("worker \(slot) cannot be started: \(error)")
+                guard previous != nil else {
+                    respawns.append((slot, Self.now + 1000))
+                    continue
+                }
                 abandonGeneration()
-                return
+                return false
             }
         }
-        restartHelpers()
+        return true
+    }
+
+    // MARK: names
+
+    /// Whether a server has a name that nobody has looked up yet.
+    var hasUnknownNames: Bool {
+        ResolverTask.names(in: configuration).contains { name in
+            !addresses.contains { $0.upstream == name.upstream && $0.server == name.server }
+        }
+    }
+
+    /// Lets the new generation's workers wait until the resolver has been through all names, but not for long: a client
+    /// that comes to the first of them would be told that there is no server.
+    func awaitNames() { namesDue = Self.now + 5000 }
+
+    /// The resolver has been through all names, or has had its time.
+    func namesAreKnown() {
+        guard namesDue != nil else { return }
+        namesDue = nil
+        if !isStopping { _ = startGeneration() }
     }
 
     private func use(_ bundle: Bundle, _ configuration: Configuration, _ plan: ListenPlan) {
@@ -231,6 +265,7 @@ extension Master {
             worker.state = .draining
             ChildProcess.end(worker.process)
         }
+        namesDue = nil
         use(old.bundle, old.configuration, old.plan)
         do { accessLog = try Self.openAccessLog(configuration, beside: file) } catch { log.error("\(error)") }
         // Workers that live still carry the old generation's number; those that follow carry the next.

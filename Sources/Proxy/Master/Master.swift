@@ -62,6 +62,8 @@ final class Master {
     /// Helpers to start again, and when.
     var lateHelpers: [(kind: HelperProcess.Kind, at: UInt64)] = []
     private let signals: SignalDescriptor
+    /// Until when the workers of a generation wait for the first look-up of its servers' names; nil when none does.
+    var namesDue: UInt64?
     /// Slots to fill again, and when, in monotonic milliseconds.
     var respawns: [(slot: Int, at: UInt64)] = []
     private var nextRotation: UInt64
@@ -101,7 +103,11 @@ final class Master {
                 "workers": "\(slots)", "addresses": "\(plan.entries.map { "\($0.address)" }.joined(separator: " "))",
             ]
         )
-        for slot in 0..<slots { try startWorker(slot: slot) }
+        if hasUnknownNames {
+            awaitNames()
+        } else {
+            for slot in 0..<slots { try startWorker(slot: slot) }
+        }
         startHelpers()
         while !(isStopping && workers.isEmpty) {
             let count = try poller.wait(milliseconds: timeout())
@@ -124,6 +130,7 @@ final class Master {
         for respawn in respawns { next = min(next, respawn.at) }
         for helper in lateHelpers { next = min(next, helper.at) }
         for worker in workers { if let drainedBy = worker.drainedBy { next = min(next, drainedBy) } }
+        if let namesDue { next = min(next, namesDue) }
         let now = Self.now
         return next <= now ? 0 : Int32(clamping: min(next - now, 60_000))
     }
@@ -153,6 +160,10 @@ final class Master {
         let now = Self.now
         if now >= nextRotation { rotateTickets(now) }
         startLateHelpers(now)
+        if let namesDue, now >= namesDue {
+            log.warning("names of servers are still being looked up: their sites answer 503 until then")
+            namesAreKnown()
+        }
         let due = respawns.filter { $0.at <= now }
         respawns.removeAll { $0.at <= now }
         for respawn in due where !isStopping {
