@@ -85,6 +85,20 @@ public enum File {
         guard chmod(path, mode_t(truncatingIfNeeded: mode)) == 0 else { throw Errno(in: "chmod") }
     }
 
+    /// The names of what is in a folder, sorted; none when it cannot be read.
+    public static func names(in folder: String) -> [String] {
+        guard let stream = opendir(folder) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            // The kernel's record ends with the name; the structure is longer than that.
+            guard let offset = MemoryLayout<dirent>.offset(of: \.d_name) else { break }
+            let name = String(cString: (UnsafeRawPointer(entry) + offset).assumingMemoryBound(to: CChar.self))
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
     /// Removes a file, if it is there.
     public static func remove(_ path: String) { unlink(path) }
 
