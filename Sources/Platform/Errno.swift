@@ -40,6 +40,9 @@ extension Errno {
     /// Whether this host does not speak the address family at all.
     public var isUnsupportedFamily: Bool { code == EAFNOSUPPORT || code == EADDRNOTAVAIL }
 
+    /// Whether nothing is there by that name.
+    public var isMissing: Bool { code == ENOENT || code == ENOTDIR }
+
     /// A time that ran out while a call was waited for.
     public static func timedOut(in call: StaticString) -> Errno { Errno(ETIMEDOUT, in: call) }
 }

@@ -76,6 +76,7 @@ struct Loader {
         readTicketKeys(configuration)
         readStickySecrets(configuration)
         readRouting(configuration)
+        checkCredentials(configuration)
         checkUser(configuration)
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
     }
@@ -361,6 +362,30 @@ struct Loader {
                     "secret \"\(path.value)\" has \(bytes.count) bytes instead of 16 to 4096",
                     fix: "make one: openssl rand 32 > FILE"
                 )
+            }
+        }
+    }
+
+    /// Passwords for audits are looked at, never read here: whatever this returns goes to workers.
+    private mutating func checkCredentials(_ configuration: Configuration) {
+        for database in configuration.databases {
+            guard let file = database.credentials?.passwordFile else { continue }
+            do throws(SecretFile.Failure) { try SecretFile.check(resolved(file.value)) } catch {
+                switch error {
+                case .exposed(_, let mode):
+                    complain(
+                        at: file.position,
+                        "password_file \"\(file.value)\" can be read by others than its owner (mode 0\(String(mode, radix: 8)))",
+                        fix: "chmod 0600 \(resolved(file.value))"
+                    )
+                case .unreadable(_, let errno):
+                    complain(
+                        .warning,
+                        at: file.position,
+                        "password_file \"\(file.value)\" cannot be looked at: \(errno.message)",
+                        fix: "make it, or audits cannot ask database \"\(database.name)\" how it stores its data"
+                    )
+                }
             }
         }
     }
