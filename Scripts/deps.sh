@@ -5,6 +5,8 @@ packages="libssl-dev libnghttp2-dev libtomlplusplus-dev pkg-config make git proc
 # Databases and their clients: what the database hop is tested against, and beside.
 packages="$packages postgresql-15 mariadb-server mariadb-client freetds-bin haproxy stunnel4 python3 python3-psycopg"
 packages="$packages python3-asyncpg python3-pymysql python3-mysqldb python3-pymssql python3-tds python3-openssl"
+# Encryption at rest.
+packages="$packages gocryptfs fuse3 e2fsprogs mount"
 # Clients and servers of HTTP/2, gRPC and WebSocket.
 packages="$packages nghttp2-client iproute2 python3-grpcio python3-h2 python3-websockets"
 # The JSON Schema of audit reports.

@@ -74,8 +74,8 @@ extension [UInt8] {
 
 /// Text of a peer for logs and error messages: short, and nothing that steers a terminal.
 enum PeerText {
-    static func readable(_ bytes: [UInt8]) -> String {
-        let text = String(decoding: bytes.prefix(128), as: UTF8.self)
+    static func readable(_ bytes: [UInt8], limit: Int = 128) -> String {
+        let text = String(decoding: bytes.prefix(limit), as: UTF8.self)
         return String(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? "\u{FFFD}" : Character($0) })
     }
 }

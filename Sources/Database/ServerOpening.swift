@@ -33,6 +33,9 @@ public struct ServerOpening: Sendable {
         case failed(String)
     }
 
+    /// What comes before TLS and is no part of it would be taken for something the verified server said.
+    private static let tooMuch = "the server sent bytes before the TLS handshake"
+
     private let kind: Kind
     private var hasAsked = false
 
@@ -55,7 +58,7 @@ public struct ServerOpening: Sendable {
         if ask() { return .send(PostgresMessage.sslRequest) }
         guard server.count > 0 else { return .read }
         switch server[0] {
-        case 0x53: return .secure(.direct)
+        case 0x53: return server.count == 1 ? .secure(.direct) : .failed(Self.tooMuch)
         case 0x4E, 0x45: return .failed("the server refuses TLS")
         default: return .failed("the server does not speak PostgreSQL")
         }
@@ -70,6 +73,7 @@ public struct ServerOpening: Sendable {
             guard let message = try TDSPacket.message(server, limit: TDSPacket.mostBeforeLogin) else { return .read }
             guard message.type == TDSPacket.tabularResult else { throw TDSPacket.Malformed(reason: "no answer") }
             let encryption = try PreLogin(message.payload).encryption
+            guard server.count == message.size else { return .failed(Self.tooMuch) }
             return encryption == .on || encryption == .required
                 ? .secure(.enveloped) : .failed("the server refuses TLS")
         } catch { return .failed("the server does not speak TDS: it sent \(error.reason)") }
@@ -84,6 +88,7 @@ public struct ServerOpening: Sendable {
                 return .failed("the server refuses the connection: \(text)")
             }
             let greeting = try MySQLGreeting(packet.payload)
+            guard server.count == packet.size else { return .failed(Self.tooMuch) }
             guard greeting.capabilities & MySQLPacket.clientSSL != 0 else { return .failed("the server offers no TLS") }
             hasAsked = true
             return .send(MySQLPacket(packet.sequence &+ 1, MySQLResponse.bareSSLRequest).bytes)

@@ -6,6 +6,7 @@ import HTTP
 struct Target {
     private(set) var accepted = 0
     private(set) var relayed = 0
+    private(set) var asked = 0
     private(set) var http2 = HTTP2Target()
     private let pool = BufferPool()
     private var head = RequestHead()
@@ -20,7 +21,8 @@ struct Target {
         // TOML is slower to parse than all else together.
         if inputs % 16 == 0 { return checkConfiguration(input) }
         return checkRequest(input, &random) ?? checkResponse(input, &random) ?? checkChunks(input, &random)
-            ?? NegotiationTarget.check(input, &random, relayed: &relayed) ?? http2.check(input, &random)
+            ?? NegotiationTarget.check(input, &random, relayed: &relayed)
+            ?? ClientTarget.check(input, asked: &asked) ?? http2.check(input, &random)
     }
 
     /// Pieces agree with the whole, and what is sent on reads as exactly the request that was accepted.

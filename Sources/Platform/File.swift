@@ -90,6 +90,9 @@ public enum File {
         guard Glibc.rename(path, other) == 0 else { throw Errno(in: "rename") }
     }
 
+    /// The names of what is in a folder, sorted; none when it cannot be read.
+    public static func names(in folder: String) -> [String] { (try? Folder.names(in: folder)) ?? [] }
+
     /// Removes a file, if it is there.
     public static func remove(_ path: String) { unlink(path) }
 

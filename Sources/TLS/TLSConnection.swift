@@ -224,6 +224,25 @@ public struct TLSConnection: ~Copyable {
         return list
     }
 
+    /// What a login is bound to this very connection with: `tls-server-end-point` (RFC 5929 §4), the certificate's digest.
+    ///
+    /// - Returns: nil where the certificate's signature names no digest, as Ed25519's.
+    public func endPointBinding() -> [UInt8]? {
+        guard let leaf = SSL_get0_peer_certificate(ssl) else { return nil }
+        var digest: CInt = 0
+        guard X509_get_signature_info(leaf, &digest, nil, nil, nil) == 1 else {
+            ERR_clear_error()
+            return nil
+        }
+        let algorithm =
+            digest == NID_md5 || digest == NID_sha1 ? EVP_sha256() : EVP_get_digestbyname(OBJ_nid2sn(digest))
+        guard let algorithm else { return nil }
+        var bytes = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var count: CUnsignedInt = 0
+        guard X509_digest(leaf, algorithm, &bytes, &count) == 1 else { return nil }
+        return Array(bytes.prefix(Int(count)))
+    }
+
     private mutating func establish() throws(TLSError) {
         HandshakeEnvelope.open(ssl)
         var peerPin: PublicKeyPin?

@@ -364,8 +364,9 @@ def make_context(options):
     return context
 
 
-def main():
+def main(session=Session, add_arguments=lambda parser: None):
     parser = argparse.ArgumentParser()
+    add_arguments(parser)
     parser.add_argument("--cert", required=True)
     parser.add_argument("--key", required=True)
     parser.add_argument("--log", required=True)
@@ -391,7 +392,7 @@ def main():
     def serve(connection):
         with connection:
             try:
-                Session(connection, options, log).run(context)
+                session(connection, options, log).run(context)
             except (Closed, OSError, ssl.SSLError) as error:
                 log(json.dumps({"end": str(error)}))
 

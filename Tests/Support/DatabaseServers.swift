@@ -126,7 +126,14 @@ public final class PeerServer: ServerProgram {
     /// - Parameters:
     ///   - script: its file in `Tests/Peers`.
     ///   - arguments: what it is to be like.
-    public init(_ trust: TestTrust, script: String, _ arguments: String...) throws {
+    public convenience init(_ trust: TestTrust, script: String, _ arguments: String...) throws {
+        try self.init(trust, script: script, arguments: arguments)
+    }
+
+    /// - Parameters:
+    ///   - script: its file in `Tests/Peers`.
+    ///   - arguments: what it is to be like; each stands between single quotes of the shell.
+    public init(_ trust: TestTrust, script: String, arguments: [String]) throws {
         try super.init(trust)
         let peers = #filePath.components(separatedBy: "/Support/")[0] + "/Peers"
         try start(

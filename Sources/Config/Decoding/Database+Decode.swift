@@ -19,6 +19,9 @@ extension Database {
         legacy = table.boolean("legacy") ?? false
         timeouts = table.table("timeouts", label: "[database.timeouts]").map { Timeouts($0) } ?? Timeouts()
         maximumConnections = table.integer("maximum_connections", in: 1...1_000_000)
+        catalog = Self.catalog(table)
+        credentials = table.table("credentials", label: "credentials").flatMap { Credentials($0) }
+        dataDirectory = Self.dataDirectory(table, kind)
         let tables = table.tables("binding", label: "[[database.binding]]")
         bindings = tables.compactMap { DatabaseBinding($0, kind) }
         if tables.isEmpty {
@@ -37,6 +40,40 @@ extension Database {
         checkTrust(table)
         table.finish()
         if name == nil || kind == nil || endpoint == nil { return nil }
+    }
+
+    /// SQL Server's names have 128 characters at most, the others' fewer.
+    private static func catalog(_ table: TableReader) -> Located<String>? {
+        guard let catalog = table.string("catalog") else { return nil }
+        guard (1...128).contains(catalog.value.utf16.count), !catalog.value.utf8.contains(0) else {
+            table.complain(
+                at: catalog.position,
+                "catalog is no name of a database",
+                fix: "write what the server calls it, in 1 to 128 characters"
+            )
+            return nil
+        }
+        return catalog
+    }
+
+    private static func dataDirectory(_ table: TableReader, _ kind: Kind?) -> Located<String>? {
+        guard let path = table.path("data_directory") else { return nil }
+        if let kind, kind != .postgres {
+            table.complain(
+                at: path.position,
+                "data_directory has a meaning for protocol = \"postgres\" only: the others tell themselves what is encrypted",
+                fix: "drop it"
+            )
+        }
+        guard path.value.hasPrefix("/") else {
+            table.complain(
+                at: path.position,
+                "data_directory \"\(path.value)\" is no absolute path",
+                fix: "write it from the root, as SHOW data_directory tells it"
+            )
+            return nil
+        }
+        return path
     }
 
     /// Laws 1 and 2: every server is verified; what is obsolete is spoken only to one key.
@@ -72,6 +109,21 @@ extension Database.Timeouts {
         connect = table.duration("connect") ?? connect
         idle = table.duration("idle")
         table.finish()
+    }
+}
+
+extension Database.Credentials {
+    init?(_ table: TableReader) {
+        let user = table.string("user")
+        table.require("user", fix: "name the user that an audit logs in as")
+        passwordFile = table.path("password_file")
+        table.finish()
+        guard let user else { return nil }
+        guard (1...256).contains(user.value.utf8.count), !user.value.utf8.contains(0) else {
+            table.complain(at: user.position, "user is no name of a database user", fix: "use 1 to 256 bytes")
+            return nil
+        }
+        self.user = user
     }
 }
 

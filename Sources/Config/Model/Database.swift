@@ -41,6 +41,14 @@ public struct Database: Sendable {
         public internal(set) var idle: UInt64?
     }
 
+    /// Who asks the server how it stores its data; the password's file is read by audits only.
+    public struct Credentials: Sendable {
+        /// The database user.
+        public let user: Located<String>
+        /// The file of its password; nil where the environment has it.
+        public let passwordFile: Located<String>?
+    }
+
     /// What logs and metrics call it.
     public let name: String
     /// Where it is defined.
@@ -67,6 +75,12 @@ public struct Database: Sendable {
     public let maximumConnections: Int?
     /// What the application dials.
     public let bindings: [DatabaseBinding]
+    /// Its name on the server; nil when that is `name`.
+    public let catalog: Located<String>?
+    /// Who asks the server how it stores its data.
+    public let credentials: Credentials?
+    /// Where a server on this host keeps its data; PostgreSQL only.
+    public let dataDirectory: Located<String>?
 }
 
 /// `[[database.binding]]`: what the application dials.

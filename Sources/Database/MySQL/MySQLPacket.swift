@@ -37,12 +37,18 @@ struct MySQLPacket: Equatable {
 
     /// Reads the packet at the beginning of what waits; nil when more bytes are needed.
     ///
-    /// - Parameter mayBeEmpty: whether it may have no payload, as an empty password has.
-    static func read(_ bytes: Span<UInt8>, mayBeEmpty: Bool = false) throws(Malformed) -> MySQLPacket? {
+    /// - Parameters:
+    ///   - mayBeEmpty: whether it may have no payload, as an empty password has.
+    ///   - limit: the longest payload.
+    static func read(
+        _ bytes: Span<UInt8>,
+        mayBeEmpty: Bool = false,
+        limit: Int = most
+    ) throws(Malformed) -> MySQLPacket? {
         guard bytes.count >= headerSize else { return nil }
         let length = Int(bytes[0]) | Int(bytes[1]) << 8 | Int(bytes[2]) << 16
         guard length > 0 || mayBeEmpty else { throw Malformed(reason: "an empty packet") }
-        guard length <= most else { throw Malformed(reason: "a packet that is too long") }
+        guard length <= limit else { throw Malformed(reason: "a packet that is too long") }
         guard bytes.count >= headerSize + length else { return nil }
         return MySQLPacket(bytes[3], [UInt8](copying: bytes, from: headerSize, count: length))
     }

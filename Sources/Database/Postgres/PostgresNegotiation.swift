@@ -130,7 +130,7 @@ public struct PostgresNegotiation: Sendable {
 
     private mutating func start(_ message: [UInt8], isCancel: Bool) -> NegotiationTurn {
         if !isCancel {
-            user = PostgresMessage.parameter("user", in: message).map(PeerText.readable)
+            user = PostgresMessage.parameter("user", in: message).map { PeerText.readable($0) }
             if settings.hasCertificate, !clientIsSecured {
                 return refuse(
                     .client,

@@ -35,9 +35,15 @@ enum TDSVersion {
 
 /// UCS-2 as TDS writes it.
 enum UTF16LE {
-    static func text(_ bytes: [UInt8]) -> String {
+    /// For people.
+    static func text(_ bytes: [UInt8], limit: Int = 128) -> String {
+        PeerText.readable(Array(whole(bytes).utf8), limit: limit)
+    }
+
+    /// All of it, as it is.
+    static func whole(_ bytes: [UInt8]) -> String {
         let units = stride(from: 0, to: bytes.count - 1, by: 2).map { UInt16(bytes[$0]) | UInt16(bytes[$0 + 1]) << 8 }
-        return PeerText.readable(Array(String(decoding: units, as: UTF16.self).utf8))
+        return String(decoding: units, as: UTF16.self)
     }
 
     static func bytes(_ text: String) -> [UInt8] {

@@ -1,5 +1,6 @@
 /// TDS packets and the messages they make up (MS-TDS 2.2.3).
 enum TDSPacket {
+    static let batch: UInt8 = 0x01
     static let loginPre70: UInt8 = 0x02
     static let tabularResult: UInt8 = 0x04
     static let login7: UInt8 = 0x10

@@ -77,6 +77,7 @@ struct Loader {
         readTicketKeys(configuration)
         readStickySecrets(configuration)
         readRouting(configuration)
+        checkCredentials(configuration)
         checkUser(configuration)
         diagnostics += configuration.provider.diagnostics(today: Self.latestDay())
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
@@ -370,6 +371,30 @@ struct Loader {
     /// The day that it is where it is latest, at UTC+14: who writes today's date there is not ahead of time.
     private static func latestDay() -> CalendarDay {
         CalendarDay(unixSeconds: Int64(Clock.unixMicroseconds() / 1_000_000) + 14 * 3600)
+    }
+
+    /// Passwords for audits are looked at, never read here: whatever this returns goes to workers.
+    private mutating func checkCredentials(_ configuration: Configuration) {
+        for database in configuration.databases {
+            guard let file = database.credentials?.passwordFile else { continue }
+            do throws(SecretFile.Failure) { try SecretFile.check(resolved(file.value)) } catch {
+                switch error {
+                case .exposed(_, let mode):
+                    complain(
+                        at: file.position,
+                        "password_file \"\(file.value)\" can be read by others than its owner (mode 0\(String(mode, radix: 8)))",
+                        fix: "chmod 0600 \(resolved(file.value))"
+                    )
+                case .unreadable(_, let errno):
+                    complain(
+                        .warning,
+                        at: file.position,
+                        "password_file \"\(file.value)\" cannot be looked at: \(errno.message)",
+                        fix: "make it, or audits cannot ask database \"\(database.name)\" how it stores its data"
+                    )
+                }
+            }
+        }
     }
 
     private mutating func checkUser(_ configuration: Configuration) {

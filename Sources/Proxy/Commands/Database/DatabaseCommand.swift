@@ -1,0 +1,68 @@
+import ArgumentParser
+import Evidence
+
+/// `everyhop database`: whether a database encrypts what it stores, and how to have it do so.
+struct DatabaseCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "database",
+        abstract: "Show and turn on the encryption of what a database stores.",
+        subcommands: [Status.self, EnableEncryption.self]
+    )
+
+    struct Status: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Ask a database's server whether its files are encrypted.",
+            discussion: """
+                Logs in over TLS, to the server that the configuration trusts. Exit code 0 when all is encrypted, 1 when
+                not or when that could not be found out.
+
+                Example:
+                  everyhop database status ehr --config everyhop.toml --user auditor --password-file auditor.pass
+                """
+        )
+
+        @OptionGroup var choice: DatabaseChoice
+
+        func run() throws {
+            let (access, credentials) = try choice.resolve()
+            let audit = DatabaseStorageAudit(access, credentials: credentials, inspect: StorageInspection.inspect)
+            let report = audit.report()
+            print(StoragePrinter.text(report), terminator: "")
+            guard report.verdict == .holds else { throw ExitCode(1) }
+        }
+    }
+}
+
+/// A storage report as people read it in a terminal.
+enum StoragePrinter {
+    static func text(_ report: HopReport) -> String {
+        var lines = ["\(report.name) at \(report.place)"]
+        lines += report.facts.map { "  \($0.name): \(printable($0.value))" }
+        for finding in report.findings {
+            lines.append("\(word(finding.verdict)): \(printable(finding.statement))")
+            if let remedy = finding.remedy { lines.append("  mend it: \(printable(remedy))") }
+            lines += finding.evidence.map { "  \($0.name): \(printable($0.value))" }
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// Names come from the server: none of them steers the terminal.
+    static func printable(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { scalar in
+                    let steers = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
+                    return steers && scalar != "\n" ? "\u{FFFD}" : scalar
+                }
+            )
+        )
+    }
+
+    private static func word(_ verdict: Verdict) -> String {
+        switch verdict {
+        case .holds: "holds"
+        case .fallsShort: "falls short"
+        case .notChecked: "not checked"
+        }
+    }
+}
