@@ -22,11 +22,12 @@ public enum File {
         milliseconds: CInt = -1
     ) throws(Errno) -> [UInt8] {
         var bytes: [UInt8] = []
+        let room = [UInt8](repeating: 0, count: 65_536)
         while true {
             var entry = pollfd(fd: descriptor.raw, events: CShort(POLLIN), revents: 0)
             if milliseconds >= 0, poll(&entry, 1, milliseconds) == 0 { throw Errno(ETIMEDOUT, in: "read") }
             let filled = bytes.count
-            bytes.append(contentsOf: repeatElement(0, count: 65_536))
+            bytes += room
             let count = bytes.withUnsafeMutableBytes {
                 Glibc.read(descriptor.raw, $0.baseAddress.map { $0 + filled }, 65_536)
             }
