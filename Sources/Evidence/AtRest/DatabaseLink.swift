@@ -123,6 +123,13 @@ public final class DatabaseLink: SQLSession {
         _ = try run()
     }
 
+    deinit {
+        guard !hasEnded else { return }
+        // Whatever the socket takes at once: nobody waits for this.
+        if let farewell = client.farewell { _ = try? tls.write(farewell.span) }
+        tls.shutdown()
+    }
+
     /// What the server's greeting calls it; of MySQL and MariaDB only.
     public var version: String? {
         guard case .mysql(let machine) = client else { return nil }

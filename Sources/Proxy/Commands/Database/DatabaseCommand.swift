@@ -25,7 +25,7 @@ struct DatabaseCommand: ParsableCommand {
 
         func run() throws {
             let (access, credentials) = try choice.resolve()
-            let audit = DatabaseStorageAudit(access, credentials: credentials, inspect: StorageInspection.inspect)
+            let audit = DatabaseStorageAudit(access, credentials: credentials)
             let report = audit.report()
             print(StoragePrinter.text(report), terminator: "")
             guard report.verdict == .holds else { throw ExitCode(1) }

@@ -63,13 +63,18 @@ struct EnableEncryption: ParsableCommand {
     func run() throws {
         let (access, credentials) = try choice.resolve()
         let catalog = access.database.catalog?.value ?? access.database.name
-        try Refusal.explained {
+        let isDone = try Refusal.explained {
             switch access.database.kind {
-            case .tds: try encrypt(catalog, access, credentials)
-            case .mysql: try encryptTables(of: catalog, access, credentials)
-            case .postgres: try explain(access, credentials, catalog)
+            case .tds:
+                try encrypt(catalog, access, credentials)
+                return true
+            case .mysql: return try encryptTables(of: catalog, access, credentials)
+            case .postgres:
+                try explain(access, credentials, catalog)
+                return dryRun
             }
         }
+        if !isDone { throw ExitCode(1) }
     }
 
     private func session(_ access: DatabaseAccess, _ credentials: DatabaseCredentials?) throws -> DatabaseLink {
@@ -157,11 +162,12 @@ struct EnableEncryption: ParsableCommand {
 
     // MARK: MySQL, MariaDB
 
+    /// - Returns: whether all tables are encrypted, or would be.
     private func encryptTables(
         of catalog: String,
         _ access: DatabaseAccess,
         _ credentials: DatabaseCredentials?
-    ) throws {
+    ) throws -> Bool {
         let session = try session(access, credentials)
         let found = try TablespaceEncryption.look(at: catalog, session)
         let plan = try TablespaceEncryptionPlan(found)
@@ -174,18 +180,19 @@ struct EnableEncryption: ParsableCommand {
         }
         if dryRun {
             print(StoragePrinter.printable(plan.script), terminator: "")
-            return
+            return true
         }
         try plan.run(session) { print(StoragePrinter.printable($0.shown)) }
         let after = try TablespaceEncryption.look(at: catalog, session)
         for finding in after.findings where finding.verdict == .fallsShort {
             print(StoragePrinter.printable("\(finding.statement)\n  mend it: \(finding.remedy ?? "")"))
         }
-        if !after.plainTables.isEmpty { throw ExitCode(1) }
+        return after.plainTables.isEmpty
     }
 
     // MARK: PostgreSQL
 
+    /// Nothing is encrypted by it.
     private func explain(
         _ access: DatabaseAccess,
         _ credentials: DatabaseCredentials?,
@@ -197,7 +204,5 @@ struct EnableEncryption: ParsableCommand {
             path = try DataDirectory.look(configured: nil, session).folders.first?.path
         }
         print(DataDirectory.instructions(StoragePrinter.printable(path ?? "DATA_DIRECTORY")))
-        // Nothing has been encrypted.
-        if !dryRun { throw ExitCode(1) }
     }
 }
