@@ -100,7 +100,7 @@ let package = Package(
         ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["Bytes", "Platform", "TLS", "Support", "Proxy"],
+            dependencies: ["Bytes", "Evidence", "Platform", "TLS", "Support", "Proxy"],
             swiftSettings: base
         ),
     ],

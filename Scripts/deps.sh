@@ -9,6 +9,8 @@ packages="$packages python3-asyncpg python3-pymysql python3-mysqldb python3-pyms
 packages="$packages gocryptfs fuse3 e2fsprogs mount"
 # Clients and servers of HTTP/2, gRPC and WebSocket.
 packages="$packages nghttp2-client iproute2 python3-grpcio python3-h2 python3-websockets"
+# The JSON Schema of audit reports.
+packages="$packages python3-jsonschema"
 missing=""
 for package in $packages; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"

@@ -14,8 +14,14 @@ public struct ByteArena: Sendable {
         get { storage.span }
     }
 
-    /// Forgets the bytes and keeps the memory.
-    public mutating func removeAll() { storage.removeAll(keepingCapacity: true) }
+    /// As much memory is kept; what one large message took is given back.
+    static let mostKept = 16_384
+
+    /// How much memory there is.
+    var capacity: Int { storage.capacity }
+
+    /// Forgets the bytes and keeps the memory, unless it is unusually much.
+    public mutating func removeAll() { storage.removeAll(keepingCapacity: storage.capacity <= Self.mostKept) }
 
     /// Copies `span` to the end.
     ///

@@ -73,6 +73,12 @@ struct Walker {
                 nodes[index].kind = EVERYHOP_TOML_BOOLEAN;
                 nodes[index].integer = node.as_boolean()->get() ? 1 : 0;
                 break;
+            case toml::node_type::date: {
+                nodes[index].kind = EVERYHOP_TOML_DATE;
+                const toml::date &day = node.as_date()->get();
+                nodes[index].integer = day.year * 10000 + day.month * 100 + day.day;
+                break;
+            }
             default: nodes[index].kind = EVERYHOP_TOML_TIME; break;
         }
     }

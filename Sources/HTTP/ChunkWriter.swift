@@ -33,6 +33,7 @@ public enum ChunkWriter {
             "max-forwards", "pragma", "vary", "www-authenticate", "if-match", "if-none-match", "if-modified-since",
             "if-unmodified-since", "if-range",
         ]
+        if ForwardingClaims.isOne(name) { return false }
         for other in refused where ASCII.equalIgnoringCase(name, other) { return false }
         return true
     }

@@ -2,7 +2,8 @@ import Bytes
 
 /// The fields of a message in their order, as ranges of one arena (RFC 9110 §5).
 ///
-/// Fields of one name stay separate lines; nothing is merged. `removeAll` keeps the memory for the next message.
+/// Fields of one name stay separate lines; nothing is merged. `removeAll` keeps the memory for the next message, unless
+/// it is unusually much.
 public struct HeaderBlock: Sendable {
     /// One field line.
     public struct Field: Sendable {
@@ -24,7 +25,7 @@ public struct HeaderBlock: Sendable {
     /// Drops every field.
     public mutating func removeAll() {
         arena.removeAll()
-        fields.removeAll(keepingCapacity: true)
+        fields.removeAll(keepingCapacity: fields.capacity <= Self.maximumCount)
     }
 
     /// The line at `index`.

@@ -11,6 +11,7 @@ public enum LocalResponse {
     ///   - retryAfter: when the client may come again, in seconds.
     ///   - json: JSON instead of HTML, by what the client accepts.
     ///   - headOnly: the request was HEAD.
+    ///   - added: whole field lines of the site's.
     public static func write(
         status: Int,
         answer: LocalAnswer? = nil,
@@ -20,16 +21,19 @@ public enum LocalResponse {
         headOnly: Bool,
         keepAlive: Bool,
         date: DateCache,
+        added: [UInt8] = [],
         into queue: inout ByteQueue
     ) {
         let reason = phrase(status)
         if let answer, answer.isWhole {
             writeHead(status, reason, keepAlive: keepAlive, date, into: &queue)
+            queue.append(added.span)
             writeRest(answer, requestID, headOnly: headOnly, into: &queue)
             return
         }
         let length = json ? jsonLength(reason) : pageLength(reason)
         writeHead(status, reason, keepAlive: keepAlive, date, into: &queue)
+        queue.append(added.span)
         queue.append(json ? "Content-Type: application/json\r\n" : "Content-Type: text/html; charset=utf-8\r\n")
         queue.append("Content-Length: ")
         queue.append(decimal: UInt64(truncatingIfNeeded: length))

@@ -17,13 +17,15 @@ public enum RequestWriter {
         if let path = rules.path, path.covers(head.target) {
             path.writeTarget(head.target, into: &queue)
         } else {
-            if head.pathIsEmpty { queue.append("/") }
+            // RFC 9112 §3.2.4: without a path and a query, OPTIONS asks about the server as a whole.
+            let isAboutServer = head.method == .options && head.target.isEmpty
+            if head.pathIsEmpty { queue.append(isAboutServer ? "*" : "/") }
             queue.append(head.target)
         }
         queue.append(" HTTP/1.1\r\nHost: ")
         if let host = rules.host { queue.append(host.span) } else { queue.append(head.authority) }
         queue.append("\r\n")
-        writeEndToEnd(head.fields, rules.requestFields, into: &queue)
+        writeEndToEnd(head.fields, rules.requestFields, trusted: context.trusted, into: &queue)
         switch head.framing {
         case .length(let length):
             queue.append("Content-Length: ")
@@ -60,6 +62,7 @@ public enum RequestWriter {
     private static func writeEndToEnd(
         _ fields: borrowing HeaderBlock,
         _ changes: FieldRules?,
+        trusted: Bool,
         into queue: inout ByteQueue
     ) {
         let nominates = nominatesOthers(fields)
@@ -70,6 +73,7 @@ public enum RequestWriter {
                 .setCookie, .strictTransportSecurity:
                 if nominates, fields.isNominated(fields.name(index)) { continue }
                 if let changes, changes.drops(fields.name(index)) { continue }
+                if !trusted, ForwardingClaims.isOne(fields.name(index)) { continue }
                 writeLine(fields, index, into: &queue)
             case .underscored, .clientCertificate, .connection, .contentLength, .expect, .forwarded, .host, .keepAlive,
                 .proxyAuthenticate,

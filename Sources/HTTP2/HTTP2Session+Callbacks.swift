@@ -29,7 +29,9 @@ extension HTTP2Session {
         nghttp2_option_set_no_closed_streams(options, 1)
         // Ours is stricter and tells the log; this one is the net below it.
         nghttp2_option_set_stream_reset_rate_limit(options, 1000, 33)
-        nghttp2_option_set_max_send_header_block_length(options, 262_144)
+        // As long as a head may be: what is read has to pass, in frames of 16 KiB, and so has what is added to it.
+        nghttp2_option_set_max_continuations(options, max(8, limits.fieldSectionBytes / 16_384 + 1))
+        nghttp2_option_set_max_send_header_block_length(options, 262_144 + 2 * limits.fieldSectionBytes)
         var session: OpaquePointer?
         let result =
             role == .server
@@ -138,7 +140,7 @@ extension HTTP2Session {
         // RFC 9113 §6.5.2: as SETTINGS_MAX_HEADER_LIST_SIZE counts.
         stream.fieldBytes += name.count + value.count + 32
         guard stream.fieldBytes <= limits.fieldSectionBytes else {
-            stream.isOversized = true
+            if stream.collectsTrailers { stream.trailersAreOversized = true } else { stream.isOversized = true }
             return
         }
         if stream.collectsTrailers {
@@ -195,7 +197,9 @@ extension HTTP2Session {
         guard let stream = openStream(id) else { return }
         stream.isClosed = true
         pastStreams.add(id, byPeer: stream.inboundEnded || stream.wasResetByPeer)
-        record(.closed(stream, code: code))
+        // What GOAWAY overtook here was never sent, whatever nghttp2 calls it.
+        let wasKept = role == .client && !stream.isSent
+        record(.closed(stream, code: wasKept ? Code.refusedStream.rawValue : code))
     }
 
     private func refused(_ id: Int32) {
@@ -208,6 +212,8 @@ extension HTTP2Session {
 
     private func sent(_ frame: nghttp2_frame) {
         switch UInt32(frame.hd.type) {
+        case NGHTTP2_HEADERS.rawValue:
+            if role == .client { openStream(frame.hd.stream_id)?.isSent = true }
         case NGHTTP2_RST_STREAM.rawValue:
             // A peer that has its streams reset by faults of its own costs as much as one that resets them.
             if Code(rawValue: frame.rst_stream.error_code) == nil { note(.resets) }
@@ -265,8 +271,10 @@ extension HTTP2Session {
     ) -> CInt {
         guard let output else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
         guard output.pointee.count < outputLimit else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
-        // No padding is asked for, so none can be due.
-        guard padding == 0, stream.outbound.count >= count else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+        // No padding is asked for, so none can be due; what is amiss with one stream is no other's harm.
+        guard padding == 0, stream.outbound.count >= count else {
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+        }
         let frameHeader = UnsafeBufferPointer(start: header, count: Self.frameHeaderBytes)
         output.pointee.append(frameHeader.span)
         output.pointee.append(first: count, of: stream.outbound)

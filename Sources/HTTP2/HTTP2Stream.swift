@@ -32,6 +32,8 @@ public final class HTTP2Stream {
     @exclusivity(unchecked) public internal(set) var outboundEnded = false
     /// The field section is longer than is taken; what exceeds the limit was dropped.
     @exclusivity(unchecked) public internal(set) var isOversized = false
+    /// So is the section after the body.
+    @exclusivity(unchecked) public internal(set) var trailersAreOversized = false
     /// Bytes sent so far, to see whether a reader has stalled.
     @exclusivity(unchecked) public internal(set) var bytesOut: UInt64 = 0
     /// Monotonic milliseconds since which more of the peer's side is waited for; the owner's to keep.
@@ -50,6 +52,8 @@ public final class HTTP2Stream {
 
     @exclusivity(unchecked) var collectsTrailers = false
     @exclusivity(unchecked) var wasResetByPeer = false
+    /// Whether the head of our request has left the session.
+    @exclusivity(unchecked) var isSent = false
     @exclusivity(unchecked) var isReady = false
     @exclusivity(unchecked) var isDeferred = false
     @exclusivity(unchecked) var discards = false
@@ -65,6 +69,9 @@ public final class HTTP2Stream {
 
     /// Whether the peer's message is complete, although some of it may wait in `inbound`.
     public var isWhole: Bool { headIsComplete && inboundEnded }
+
+    /// The owner has taken the head; it is not kept twice while the stream goes on.
+    public func dropFields() { fields.removeAll() }
 
     /// What has been read is an interim response (RFC 9110 §15.2), not the head.
     func setInterim() {
@@ -90,6 +97,7 @@ public final class HTTP2Stream {
         inboundEnded = false
         outboundEnded = false
         isOversized = false
+        trailersAreOversized = false
         isClosed = false
         bytesOut = 0
         waitingSince = 0
@@ -98,6 +106,7 @@ public final class HTTP2Stream {
         fieldBytes = 0
         collectsTrailers = false
         wasResetByPeer = false
+        isSent = false
         headIsComplete = false
         isReady = false
         isDeferred = false

@@ -43,6 +43,9 @@ extension Errno {
     /// Whether nothing is there by that name.
     public var isMissing: Bool { code == ENOENT || code == ENOTDIR }
 
+    /// Whether something else has to happen first.
+    public var isWouldBlock: Bool { code == EWOULDBLOCK }
+
     /// A time that ran out while a call was waited for.
     public static func timedOut(in call: StaticString) -> Errno { Errno(ETIMEDOUT, in: call) }
 }

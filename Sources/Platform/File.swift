@@ -52,7 +52,7 @@ public enum File {
         let descriptor = FileDescriptor(owning: raw)
         try writeAll(bytes, to: descriptor.raw)
         guard fsync(raw) == 0 else { throw Errno(in: "fsync") }
-        guard rename(temporary, path) == 0 else { throw Errno(in: "rename") }
+        guard Glibc.rename(temporary, path) == 0 else { throw Errno(in: "rename") }
     }
 
     /// Writes all of `bytes`, waiting for room.
@@ -97,6 +97,11 @@ public enum File {
             if name != ".", name != ".." { names.append(name) }
         }
         return names.sorted()
+    }
+
+    /// Gives a file another name, in place of what has it.
+    public static func rename(_ path: String, to other: String) throws(Errno) {
+        guard Glibc.rename(path, other) == 0 else { throw Errno(in: "rename") }
     }
 
     /// Removes a file, if it is there.

@@ -77,3 +77,16 @@ public struct FileFacts: Sendable {
         return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
     }
 }
+
+/// This host, and what this process was started with.
+public enum Host {
+    /// Whether a person looks at what is written to a descriptor.
+    public static func isTerminal(_ raw: CInt) -> Bool { isatty(raw) == 1 }
+
+    /// What gethostname(2) calls it.
+    public static var name: String {
+        var bytes = [CChar](repeating: 0, count: 256)
+        guard gethostname(&bytes, bytes.count - 1) == 0 else { return "unknown" }
+        return String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

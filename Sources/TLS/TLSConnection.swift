@@ -47,6 +47,8 @@ public struct TLSConnection: ~Copyable {
     /// The binding, on the accepting side, from the client's hello on.
     private var choice: ServerNameTable.Choice?
     private var hasSaidGoodbye = false
+    /// Why nothing can be written any more, although the peer's bytes can still be read.
+    private var writeFailure: TLSError?
     /// Whether the last read found no whole record, so that only the socket can bring more.
     private var isDrained = false
     /// What the handshake agreed on; nil before its end.
@@ -176,9 +178,12 @@ public struct TLSConnection: ~Copyable {
 
     /// Writes as much of `bytes` as the socket takes, at most one record.
     ///
+    /// A peer that takes nothing any more may have sent its last words: what it has sent can still be read.
+    ///
     /// - Parameter bytes: after `wantsRead` or `wantsWrite`, the same bytes again; there may be more behind them.
     public mutating func write(_ bytes: Span<UInt8>) throws(TLSError) -> WriteOutcome {
         try checkOpen()
+        if let writeFailure { throw writeFailure }
         // The library does not say what becomes of an empty write.
         if bytes.isEmpty { return .bytes(0) }
         everyhop_forget_errors()
@@ -190,6 +195,10 @@ public struct TLSConnection: ~Copyable {
         switch SSL_get_error(ssl, result) {
         case SSL_ERROR_WANT_READ: return .wantsRead
         case SSL_ERROR_WANT_WRITE: return .wantsWrite
+        case SSL_ERROR_SYSCALL where socketError == EPIPE || socketError == ECONNRESET:
+            everyhop_forget_errors()
+            writeFailure = .socket(socketError)
+            throw .socket(socketError)
         default: throw fail(TLSError.fromQueue(socketError))
         }
     }
@@ -197,7 +206,7 @@ public struct TLSConnection: ~Copyable {
     /// Announces the end of our stream, as far as the socket takes it now; reading stays possible.
     public mutating func shutdown() {
         // A second SSL_shutdown(3) would wait for the peer's announcement, and fail on data that is still under way.
-        guard case .open = stage, !hasSaidGoodbye else { return }
+        guard case .open = stage, !hasSaidGoodbye, writeFailure == nil else { return }
         hasSaidGoodbye = true
         everyhop_forget_errors()
         if SSL_shutdown(ssl) < 0 { ERR_clear_error() }

@@ -122,6 +122,21 @@ import Testing
         try waitUntil("the end of the old generations") { try everyhop.workers().count == 1 }
     }
 
+    @Test func `a name that is new with a reload is known before anybody asks for it`() throws {
+        let server = try server()
+        let everyhop = try start(upstream: server.port)
+        let text = String(decoding: try File.read("\(folder.path)/everyhop.toml"), as: UTF8.self)
+        try folder.write(
+            "everyhop.toml",
+            text.replacingOccurrences(of: "\"127.0.0.1:\(server.port)\"", with: "\"localhost:\(server.port)\"")
+        )
+        everyhop.signal(SIGHUP)
+        while !everyhop.log.contains("generation=\"2\" workers=") {
+            #expect(try ask(everyhop).text.hasPrefix("HTTP/1.1 200"))
+        }
+        for _ in 0..<20 { #expect(try ask(everyhop).text.hasPrefix("HTTP/1.1 200")) }
+    }
+
     @Test func `a reload to fewer workers leaves no socket without one`() throws {
         let everyhop = try start(upstream: try server().port, workers: 4)
         let text = String(decoding: try File.read("\(folder.path)/everyhop.toml"), as: UTF8.self)

@@ -190,6 +190,33 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
         #expect(stream.inboundEnded && pair.server.isOver)
     }
 
+    @Test func `a request that still waits when GOAWAY comes was refused, not lost`() throws {
+        var limits = HTTP2Limits()
+        limits.concurrentStreams = 1
+        let pair = try Pair(limits)
+        _ = try pair.request(Self.get)
+        let waiting = try pair.request(Self.get)
+        try pair.exchange()
+        pair.server.goAway()
+        try pair.exchange()
+        #expect(pair.clientEvents == ["goaway 1 0"])
+        try pair.respond(pair.heads[0], "HTTP/1.1 204 No Content\r\n\r\n", endsStream: true)
+        try pair.exchange()
+        #expect(pair.clientEvents == ["goaway 1 0", "head 1", "closed 1 0", "closed 3 7"])
+        #expect(waiting.isClosed)
+    }
+
+    @Test func `a request that GOAWAY overtakes was refused, not lost`() throws {
+        let pair = try Pair()
+        var queue = ByteQueue(pool: BufferPool())
+        pair.server.goAway()
+        try pair.server.send(into: &queue, upTo: 1 << 20)
+        _ = try pair.request(Self.get)
+        try pair.client.receive(queue.bytes, now: pair.now)
+        try pair.exchange()
+        #expect(pair.clientEvents == ["goaway 0 0", "closed 1 7"])
+    }
+
     @Test func `more streams than are allowed wait or are refused`() throws {
         var limits = HTTP2Limits()
         limits.concurrentStreams = 4

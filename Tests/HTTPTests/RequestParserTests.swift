@@ -171,6 +171,26 @@ struct StreamReader {
         #expect(!text.contains("7.7.7.7"))
     }
 
+    @Test(arguments: [
+        "X-Original-URL", "x-rewrite-url", "X_Original_URL", "X-Forwarded-Prefix", "X-Forwarded-Server",
+        "x-forwarded_x",
+        "X-Real-IP", "X_Real_IP", "X-Original-Host",
+    ])
+    func `what applications believe a proxy only is passed on from a trusted one only`(_ name: String) throws {
+        let request = "GET / HTTP/1.1\r\nHost: a\r\n\(name): /admin\r\nX-Original: 1\r\nX-Forwarded: 2\r\n\r\n"
+        let text = try written(request)
+        #expect(!text.contains("/admin") && text.contains("X-Original: 1") && text.contains("X-Forwarded: 2"))
+        #expect(try written(request, trusted: true).contains("\(name): /admin"))
+    }
+
+    @Test(arguments: [
+        ("OPTIONS http://a", "OPTIONS * "), ("OPTIONS http://a/", "OPTIONS / "), ("OPTIONS http://a?b", "OPTIONS /?b "),
+        ("OPTIONS *", "OPTIONS * "), ("OPTIONS /", "OPTIONS / "), ("GET http://a", "GET / "),
+    ])
+    func `an absolute target goes on as its path`(_ line: String, _ expected: String) throws {
+        #expect(try written("\(line) HTTP/1.1\r\nHost: a\r\n\r\n").hasPrefix(expected))
+    }
+
     @Test func `fields of this hop are not passed on`() throws {
         let text = try written(
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"

@@ -105,6 +105,14 @@ public final class Connection {
         Socket.shutdownWriting(descriptor)
     }
 
+    /// Waits until the other side's system has taken all that was sent.
+    public func waitUntilTaken() throws {
+        try waitUntil("the other side to take what was sent") {
+            var waiting: CInt = 0
+            return ioctl(descriptor.raw, UInt(TIOCOUTQ), &waiting) == 0 && waiting == 0
+        }
+    }
+
     /// Makes the end a reset.
     public func abort() { Socket.resetOnClose(descriptor) }
 

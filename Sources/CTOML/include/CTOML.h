@@ -16,6 +16,8 @@ enum everyhop_toml_kind {
     EVERYHOP_TOML_FLOAT,
     EVERYHOP_TOML_BOOLEAN,
     EVERYHOP_TOML_TIME,
+    /// A day without a time; `integer` is 20261125 for 2026-11-25.
+    EVERYHOP_TOML_DATE,
 };
 
 /// One node; a table or array is followed by its `children` children, depth first.

@@ -13,7 +13,7 @@ extension Upstream {
                 guard let endpoint = Endpoint.read(text, table, key: "servers") else { return nil }
                 return UpstreamServer(Located(value: endpoint, position: element.position))
             case .table: return UpstreamServer(TableReader(element, label: "a server", table.complaints))
-            case .array, .integer, .boolean, .float, .time:
+            case .array, .integer, .boolean, .float, .date, .time:
                 table.complain(
                     at: element.position,
                     "servers has to hold addresses and tables, not \(element.kindName)",

@@ -24,6 +24,8 @@ extension Configuration {
         configuration.sites = root.tables("site", label: "[[site]]").compactMap { Site($0) }
         configuration.upstreams = root.tables("upstream", label: "[[upstream]]").compactMap { Upstream($0) }
         configuration.databases = root.tables("database", label: "[[database]]").compactMap { Database($0) }
+        if let table = root.table("audit", label: "[audit]") { configuration.audit = AuditSettings(table) }
+        if let table = root.table("provider", label: "[provider]") { configuration.provider = Provider(table) }
         root.finish()
         if complaints.list.isEmpty || !configuration.sites.isEmpty || !configuration.databases.isEmpty {
             complaints.list += CrossChecks(configuration).run()

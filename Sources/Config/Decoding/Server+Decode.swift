@@ -4,7 +4,7 @@ extension Server {
             switch workers.value {
             case .string("auto"): break
             case .integer(let count) where (1...256).contains(count): self.workers = Int(count)
-            case .table, .array, .string, .integer, .boolean, .float, .time:
+            case .table, .array, .string, .integer, .boolean, .float, .date, .time:
                 table.complain(
                     at: workers.position,
                     "workers is not a number of processes",

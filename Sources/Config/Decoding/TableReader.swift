@@ -163,13 +163,26 @@ final class TableReader {
         case .integer(let number) where number > 0: return UInt64(number)
         case .string(let text):
             if let value = Quantity.bytes(text) { return value }
-        case .table, .array, .integer, .boolean, .float, .time: break
+        case .table, .array, .integer, .boolean, .float, .date, .time: break
         }
         complain(
             at: node.position,
             "\(key) is not a size",
             fix: "write it in bytes, or like \"64KiB\", \"10MiB\" or \"2GiB\""
         )
+        return nil
+    }
+
+    /// A day, as TOML's own or as a string of the same form.
+    func day(_ key: String) -> Located<CalendarDay>? {
+        guard let node = node(key) else { return nil }
+        switch node.value {
+        case .date(let day): return Located(value: day, position: node.position)
+        case .string(let text):
+            if let day = CalendarDay(text) { return Located(value: day, position: node.position) }
+        case .table, .array, .integer, .boolean, .float, .time: break
+        }
+        complain(at: node.position, "\(key) is not a day", fix: "write it like 2026-03-01")
         return nil
     }
 

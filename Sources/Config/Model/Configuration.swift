@@ -22,6 +22,10 @@ public struct Configuration: Sendable {
     public internal(set) var upstreams: [Upstream] = []
     /// The table `[[database]]`.
     public internal(set) var databases: [Database] = []
+    /// The table `[audit]`.
+    public internal(set) var audit = AuditSettings()
+    /// The table `[provider]`; only `everyhop audit` needs it.
+    public internal(set) var provider = Provider()
 }
 
 /// `[server]`: the process.

@@ -57,6 +57,9 @@ extension TOMLDocument {
             bytes.append(flag ? 1 : 0)
         case .float: bytes.append(5)
         case .time: bytes.append(6)
+        case .date(let day):
+            bytes.append(7)
+            put(day.packed, &bytes)
         }
     }
 
@@ -117,6 +120,9 @@ extension TOMLDocument {
             case 4: value = .boolean(try byte() == 1)
             case 5: value = .float
             case 6: value = .time
+            case 7:
+                guard let day = CalendarDay(packed: Int64(try number())) else { throw Malformed() }
+                value = .date(day)
             default: throw Malformed()
             }
             return TOMLNode(position: position, value: value)

@@ -48,6 +48,8 @@ extension TOMLDocument {
         case CInt(EVERYHOP_TOML_INTEGER.rawValue): value = .integer(unsafe raw.integer)
         case CInt(EVERYHOP_TOML_BOOLEAN.rawValue): value = .boolean(unsafe raw.integer != 0)
         case CInt(EVERYHOP_TOML_FLOAT.rawValue): value = .float
+        case CInt(EVERYHOP_TOML_DATE.rawValue):
+            value = CalendarDay(packed: unsafe raw.integer).map { .date($0) } ?? .time
         default: value = .time
         }
         return TOMLNode(position: unsafe Position(line: Int(raw.line), column: Int(raw.column)), value: value)

@@ -33,7 +33,9 @@ public struct TOMLNode: Equatable, Sendable {
         case boolean(Bool)
         /// A number with a fraction; no key takes one.
         case float
-        /// A date or time; no key takes one.
+        /// A day without a time.
+        case date(CalendarDay)
+        /// A time, or a day with one; no key takes one.
         case time
     }
 
@@ -51,7 +53,8 @@ public struct TOMLNode: Equatable, Sendable {
         case .integer: "an integer"
         case .boolean: "a boolean"
         case .float: "a float"
-        case .time: "a date or time"
+        case .date: "a date"
+        case .time: "a time"
         }
     }
 }

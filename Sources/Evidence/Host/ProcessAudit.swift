@@ -24,6 +24,8 @@ public struct ProcessAudit {
     public var logs: [GuardedFile]
     /// Whether query strings are logged.
     public var logsQueries: Bool
+    /// The audit log; nil when none is kept.
+    public var auditLog: String?
     /// The admin address, and whether only this host reaches it.
     public var admin: (place: String, isLocal: Bool)?
 
@@ -33,12 +35,14 @@ public struct ProcessAudit {
         secrets: [GuardedFile],
         logs: [GuardedFile],
         logsQueries: Bool,
+        auditLog: String?,
         admin: (place: String, isLocal: Bool)?
     ) {
         self.configuration = configuration
         self.secrets = secrets
         self.logs = logs
         self.logsQueries = logsQueries
+        self.auditLog = auditLog
         self.admin = admin
     }
 
@@ -46,7 +50,7 @@ public struct ProcessAudit {
     public func report() -> HopReport {
         let processes = ProcessFacts.all()
         let master = processes.first(where: isMaster)
-        var findings = [sandbox(master, processes), keyFiles(), logFiles()]
+        var findings = [sandbox(master, processes), keyFiles(), logFiles(), chain()]
         if let admin {
             findings.append(
                 admin.isLocal
@@ -165,6 +169,32 @@ public struct ProcessAudit {
             )
         }
         return .holds(.processLogs, "paths are logged without query strings, cookies and credentials never", evidence)
+    }
+}
+
+extension ProcessAudit {
+    /// Whether the audit log is whole; its head in a signed report proves later that nothing was cut off before.
+    private func chain() -> Finding {
+        guard let path = auditLog else {
+            let remedy = "name a file as log in [audit]"
+            return .fallsShort(.processAuditLog, "no audit log is kept", remedy: remedy)
+        }
+        let bytes: [UInt8]
+        do throws(Errno) { bytes = try File.read(path, limit: 1 << 30) } catch {
+            return .notChecked(.processAuditLog, "the audit log \(path) cannot be read: \(error.message)")
+        }
+        let log = AuditLogVerification(bytes)
+        let evidence = [
+            Fact("file", path), Fact("entries", "\(log.entries)"),
+            Fact("last", "number \(log.last) of \(log.lastTime)"),
+            Fact("head", log.head),
+        ]
+        if let broken = log.broken {
+            let remedy = "keep the file as evidence, find out who changed it, and begin another one"
+            let statement = "line \(broken.line) of the audit log \(broken.reason)"
+            return .fallsShort(.processAuditLog, statement, remedy: remedy, evidence)
+        }
+        return .holds(.processAuditLog, "\(log.entries) entries, each with the digest of the one before it", evidence)
     }
 }
 

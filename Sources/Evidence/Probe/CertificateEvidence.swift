@@ -1,4 +1,3 @@
-internal import FoundationEssentials
 internal import TLS
 
 /// What a report says of a certificate.
@@ -18,9 +17,7 @@ enum CertificateEvidence {
     }
 
     /// Date and time in UTC, as in RFC 3339.
-    static func day(_ seconds: Int64) -> String {
-        Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601)
-    }
+    static func day(_ seconds: Int64) -> String { AuditReport.time(unixSeconds: seconds) }
 
     /// Whether key and signature are worth 112 bits, and why not.
     static func weakness(_ certificate: CertificateFacts) -> String? {

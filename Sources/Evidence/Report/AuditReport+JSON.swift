@@ -29,4 +29,9 @@ extension AuditReport {
         }
         self = report
     }
+
+    /// A moment in UTC as reports write it (RFC 3339).
+    public static func time(unixSeconds: Int64) -> String {
+        Date(timeIntervalSince1970: Double(unixSeconds)).formatted(.iso8601)
+    }
 }

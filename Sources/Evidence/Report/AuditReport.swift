@@ -140,7 +140,9 @@ public struct AuditReport: Codable, Sendable, Equatable {
     /// What the organisation answers about its provider; everyhop has verified none of it.
     public let provider: [ProviderAnswer]
     /// The report before this one; nil for the first.
-    public let previous: Previous?
+    public internal(set) var previous: Previous?
+    /// What has changed since an earlier report; nil when none was named.
+    public internal(set) var comparison: ReportComparison?
 
     /// A report whose verdict is what its hops come to.
     public init(

@@ -69,6 +69,7 @@ extension ClientConnection {
             headOnly: exchange.request.method == .head,
             keepAlive: stays,
             date: worker.date,
+            added: worker.snapshot.ownLines(site: exchange.site, status: status, for: identity),
             into: &transport.outbound
         )
         touch(worker)

@@ -35,7 +35,11 @@ final class ClientHandshake {
             }
         } catch {
             worker.metrics.add(.handshakeFailures)
-            if case .verification = error { worker.metrics.add(.clientCertificatesRefused) }
+            if case .verification(let failure) = error {
+                worker.metrics.add(.clientCertificatesRefused)
+                let peer = identity.peer.host
+                worker.noteRefusal(HopRefusal(hop: .client, name: "", peer: peer, reason: "\(failure)"))
+            }
             worker.log.client(identity.peer, "TLS handshake: \(error)")
             close(worker)
             return

@@ -31,6 +31,7 @@ extension HTTP2ClientConnection {
             exchange.refuse(error.status, "\(error.reason)", from: place, worker)
             return
         }
+        stream.dropFields()
         exchange.begin(from: place, identity, worker)
     }
 
@@ -51,7 +52,12 @@ extension HTTP2ClientConnection {
             session.consume(stream, count)
             stream.waitingSince = worker.now
         }
-        if stream.inboundEnded { exchange.endRequest(trailers: stream.trailers, worker) }
+        guard stream.inboundEnded else { return false }
+        if stream.trailersAreOversized {
+            exchange.breakRequest(.trailersTooLong, worker)
+        } else {
+            exchange.endRequest(trailers: stream.trailers, worker)
+        }
         return false
     }
 
@@ -128,6 +134,7 @@ extension HTTP2ClientConnection {
             headOnly: exchange.request.method == .head,
             keepAlive: true,
             date: worker.date,
+            added: worker.snapshot.ownLines(site: exchange.site, status: status, for: identity),
             into: &scratch
         )
         let end = HeadEnd.position(in: scratch.bytes)
@@ -155,7 +162,7 @@ extension HTTP2ClientConnection {
 
     private func breakOff(_ stream: HTTP2Stream, _ code: HTTP2Session.Code, _ worker: Worker) {
         stream.exchange = nil
-        stream.outbound.removeAll()
+        // What waits in `outbound` stays until the stream is closed: a frame of it may be half-way out.
         session.reset(stream, code)
         touch(worker)
     }

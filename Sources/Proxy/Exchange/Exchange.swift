@@ -249,6 +249,12 @@ final class Exchange {
             }
             isBound = true
         }
+        // RFC 8441 §5: to such a client any success means that the stream carries the other protocol from here on.
+        guard request.majorVersion == 1 || request.upgrade == nil || !(200..<300).contains(response.status) else {
+            failure = "the server answered \(response.status) without changing to the protocol"
+            perform(state.requestBroken(), worker)
+            return
+        }
         times.firstByte = worker.nowMicroseconds
         status = response.status
         state.responseStarted()

@@ -33,6 +33,11 @@ enum ControlKind: UInt8 {
     /// The child cannot serve; the payload says why.
     case failed
 
+    /// A worker has refused a hop: a `HopRefusal` and how often.
+    case refusal
+    /// The monitor was asked for its page: what, and by whom.
+    case adminAccess
+
     // Master to monitor.
     /// A worker's metrics page, by descriptor, with an identifying number.
     case page

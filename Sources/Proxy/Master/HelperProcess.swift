@@ -124,6 +124,7 @@ extension Master {
                         worker.tell(.addresses, message.payload)
                     }
                     for other in helpers where other.kind == .monitor { other.tell(.addresses, message.payload) }
+                case .ready where helper.kind == .resolver: namesAreKnown()
                 case .health: spread(try HealthUpdate(decoding: message.payload))
                 case .failed: log.error("\(helper.kind.rawValue): \(String(decoding: message.payload, as: UTF8.self))")
                 default: break

@@ -61,6 +61,7 @@ struct Loader {
         } catch {
             return LoadReport(findings: "\(file): error: cannot be read: \(error.message)\n", bundle: nil)
         }
+        resources[CertificateStore.digestName] = Array(SHA256.hexadecimal(source).utf8)
         let document: TOMLDocument
         do {
             document = try TOMLDocument.parse(source)
@@ -78,6 +79,7 @@ struct Loader {
         readRouting(configuration)
         checkCredentials(configuration)
         checkUser(configuration)
+        diagnostics += configuration.provider.diagnostics(today: Self.latestDay())
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
     }
 
@@ -388,6 +390,11 @@ struct Loader {
                 }
             }
         }
+    }
+
+    /// The day that it is where it is latest, at UTC+14: who writes today's date there is not ahead of time.
+    private static func latestDay() -> CalendarDay {
+        CalendarDay(unixSeconds: Int64(Clock.unixMicroseconds() / 1_000_000) + 14 * 3600)
     }
 
     private mutating func checkUser(_ configuration: Configuration) {

@@ -1,5 +1,6 @@
 import Bytes
 import Config
+import Evidence
 import Logging
 import Platform
 import TLS
@@ -86,6 +87,9 @@ extension Master {
                 case .ready: workerIsReady(worker)
                 case .failed:
                     log.error("worker \(worker.slot): \(String(decoding: message.payload, as: UTF8.self))")
+                case .refusal:
+                    let (refusal, count) = try HopRefusal.decode(message.payload)
+                    record(refusal, count: count)
                 default: log.error("unexpected message \(message.kind) from worker \(worker.slot)")
                 }
             }
@@ -109,6 +113,7 @@ extension Master {
         ServiceManager.notify("READY=1")
         let old = workers.filter { $0.generation < generation && $0.state != .draining }
         if !old.isEmpty { drain(old) }
+        generationServes()
         sockets.close(except: plan)
         reloadIsOver()
     }
@@ -136,6 +141,7 @@ extension Master {
             log.info("worker \(worker.slot) of generation \(worker.generation) has ended", metadata: ["how": "\(how)"])
             return
         }
+        record(.workerLost, ["worker": "\(worker.slot)", "how": how])
         log.error(
             "worker \(worker.slot) died; its connections are lost",
             metadata: ["how": "\(how)", "pid": "\(worker.process)"]
@@ -166,14 +172,17 @@ extension Master {
         let report = Loader.load(file, keepsCertificates: true)
         guard let next = report.bundle, let configuration = try? next.configuration() else {
             log.error("reload refused, the present configuration stays:\n\(report.findings)")
+            recordRefusedReload(report.findings)
             return
         }
         let plan = ListenPlan(configuration)
         do {
             try sockets.open(plan, slots: configuration.workerCount)
+            nextAuditLog = try openNextAuditLog(configuration)
             accessLog = try Self.openAccessLog(configuration, beside: file)
         } catch {
             log.error("reload refused, the present configuration stays: \(error)")
+            recordRefusedReload("\(error)")
             sockets.close(except: self.plan)
             return
         }
@@ -183,14 +192,48 @@ extension Master {
         generation += 1
         respawns = []
         log.notice("reloading", metadata: ["generation": "\(generation)"])
+        if hasUnknownNames {
+            awaitNames()
+        } else {
+            guard startGeneration() else { return }
+        }
+        restartHelpers()
+    }
+
+    /// False when it has been given up.
+    private func startGeneration() -> Bool {
         for slot in 0..<slots {
             do { try startWorker(slot: slot) } catch {
                 log.error("worker \(slot) cannot be started: \(error)")
+                guard previous != nil else {
+                    respawns.append((slot, Self.now + 1000))
+                    continue
+                }
                 abandonGeneration()
-                return
+                return false
             }
         }
-        restartHelpers()
+        return true
+    }
+
+    // MARK: names
+
+    /// Whether a server has a name that nobody has looked up yet.
+    var hasUnknownNames: Bool {
+        ResolverTask.names(in: configuration).contains { name in
+            !addresses.contains { $0.upstream == name.upstream && $0.server == name.server }
+        }
+    }
+
+    /// Lets the new generation's workers wait until the resolver has been through all names, but not for long: a client
+    /// that comes to the first of them would be told that there is no server.
+    func awaitNames() { namesDue = Self.now + 5000 }
+
+    /// The resolver has been through all names, or has had its time.
+    func namesAreKnown() {
+        guard namesDue != nil else { return }
+        namesDue = nil
+        if !isStopping { _ = startGeneration() }
     }
 
     private func use(_ bundle: Bundle, _ configuration: Configuration, _ plan: ListenPlan) {
@@ -213,6 +256,8 @@ extension Master {
     private func abandonGeneration() {
         guard let old = previous else { return }
         log.error("the new configuration cannot be served, the present one stays")
+        nextAuditLog = nil
+        recordRefusedReload("it cannot be served")
         let failed = workers.filter { $0.generation == generation }
         // Those that serve already have clients.
         drain(failed.filter { $0.state == .serving })
@@ -220,6 +265,7 @@ extension Master {
             worker.state = .draining
             ChildProcess.end(worker.process)
         }
+        namesDue = nil
         use(old.bundle, old.configuration, old.plan)
         do { accessLog = try Self.openAccessLog(configuration, beside: file) } catch { log.error("\(error)") }
         // Workers that live still carry the old generation's number; those that follow carry the next.

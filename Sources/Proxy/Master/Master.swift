@@ -1,5 +1,6 @@
 import Bytes
 import Config
+import Evidence
 import Logging
 import Platform
 import TLS
@@ -14,10 +15,16 @@ final class Master {
     }
 
     /// Why a master cannot begin.
-    enum Failure: Error {
+    enum Failure: Error, CustomStringConvertible {
         /// What the operator reads.
         case configuration(String)
         case system(String)
+
+        var description: String {
+            switch self {
+            case .configuration(let text), .system(let text): text
+            }
+        }
     }
 
     let file: String
@@ -41,6 +48,12 @@ final class Master {
     /// Counts of workers that are gone.
     let retiredPage: MetricsPage
     let retiredDescriptor: FileDescriptor
+    /// What auditors ask about; nil when it is not kept.
+    var auditLog: AuditLog?
+    /// That of a configuration which does not serve yet.
+    var nextAuditLog: AuditLog?
+    /// What was last written there about certificates and trust.
+    var recorded = RecordedTrust()
     var isStopping = false
     /// The configuration before a reload that is not complete.
     var previous: Previous?
@@ -49,6 +62,8 @@ final class Master {
     /// Helpers to start again, and when.
     var lateHelpers: [(kind: HelperProcess.Kind, at: UInt64)] = []
     private let signals: SignalDescriptor
+    /// Until when the workers of a generation wait for the first look-up of its servers' names; nil when none does.
+    var namesDue: UInt64?
     /// Slots to fill again, and when, in monotonic milliseconds.
     var respawns: [(slot: Int, at: UInt64)] = []
     private var nextRotation: UInt64
@@ -75,6 +90,7 @@ final class Master {
         nextRotation = Self.now + configuration.tls.ticketRotation
         try sockets.open(plan, slots: slots)
         accessLog = try Self.openAccessLog(configuration, beside: file)
+        auditLog = try Self.openAuditLog(configuration, beside: file)
         try poller.add(signals.descriptor, handlers.insert(.signals), .read)
         if !report.findings.isEmpty { log.warning("\(report.findings)") }
     }
@@ -87,7 +103,11 @@ final class Master {
                 "workers": "\(slots)", "addresses": "\(plan.entries.map { "\($0.address)" }.joined(separator: " "))",
             ]
         )
-        for slot in 0..<slots { try startWorker(slot: slot) }
+        if hasUnknownNames {
+            awaitNames()
+        } else {
+            for slot in 0..<slots { try startWorker(slot: slot) }
+        }
         startHelpers()
         while !(isStopping && workers.isEmpty) {
             let count = try poller.wait(milliseconds: timeout())
@@ -110,6 +130,7 @@ final class Master {
         for respawn in respawns { next = min(next, respawn.at) }
         for helper in lateHelpers { next = min(next, helper.at) }
         for worker in workers { if let drainedBy = worker.drainedBy { next = min(next, drainedBy) } }
+        if let namesDue { next = min(next, namesDue) }
         let now = Self.now
         return next <= now ? 0 : Int32(clamping: min(next - now, 60_000))
     }
@@ -139,6 +160,10 @@ final class Master {
         let now = Self.now
         if now >= nextRotation { rotateTickets(now) }
         startLateHelpers(now)
+        if let namesDue, now >= namesDue {
+            log.warning("names of servers are still being looked up: their sites answer 503 until then")
+            namesAreKnown()
+        }
         let due = respawns.filter { $0.at <= now }
         respawns.removeAll { $0.at <= now }
         for respawn in due where !isStopping {
@@ -199,7 +224,8 @@ final class Master {
             accessLog = try Self.openAccessLog(configuration, beside: file)
             if let raw = accessLog?.raw { for worker in workers { worker.tell(.accessLog, copyOf: raw) } }
             log.notice("access log reopened")
-        } catch { log.error("the access log cannot be reopened, the old one stays: \(error)") }
+            try auditLog?.reopen()
+        } catch { log.error("the logs cannot be reopened, the old ones stay: \(error)") }
     }
 
     /// - Parameter file: the configuration's path, which a relative path of the log begins at.

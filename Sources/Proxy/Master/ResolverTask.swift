@@ -42,6 +42,7 @@ struct ResolverTask {
         var channel = setup.takeChannel()
         let interval = setup.configuration.server.resolve
         var names = names(in: setup.configuration).map { Name(upstream: $0.upstream, server: $0.server, name: $0.name) }
+        var isFirst = true
         while true {
             var failed = false
             for index in names.indices {
@@ -62,6 +63,9 @@ struct ResolverTask {
                     try? channel.send(kind: ControlKind.failed.rawValue, Array(text.utf8))
                 }
             }
+            // Found or not: nobody has to wait for these names any more.
+            if isFirst { try channel.send(kind: ControlKind.ready.rawValue) }
+            isFirst = false
             try channel.flushWaiting()
             _ = try channel.waitForMaster(milliseconds: failed ? min(interval, 5000) : interval)
         }

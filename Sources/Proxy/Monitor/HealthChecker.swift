@@ -15,6 +15,7 @@ final class HealthChecker {
         let settings: Upstream.Health
         let endpoint: Endpoint
         let context: ClientContext?
+        let needsHTTP2: Bool
         let request: [UInt8]
         var addresses: [SocketAddress]
         var nextAddress = 0
@@ -39,7 +40,13 @@ final class HealthChecker {
         )
         for (index, upstream) in configuration.upstreams.enumerated() {
             guard let health = upstream.health else { continue }
-            let contexts = try Snapshot.context(for: upstream, setup.bundle, store, configuration)
+            let contexts = try Snapshot.context(
+                for: upstream,
+                setup.bundle,
+                store,
+                configuration,
+                version: upstream.version
+            )
             for (number, server) in upstream.servers.enumerated() {
                 let update = setup.updates.last { $0.upstream == index && $0.server == number }
                 let names = (upstream.name, server.value.description)
@@ -51,6 +58,7 @@ final class HealthChecker {
                     settings: health,
                     endpoint: server.value,
                     context: contexts[number],
+                    needsHTTP2: upstream.version == .http2,
                     request: Self.request(health, upstream, server.value),
                     addresses: Snapshot.addresses(of: server.value, update),
                     health: CheckedHealth(rise: health.rise, fall: health.fall, isUp: before?.isUp)
@@ -137,8 +145,10 @@ final class HealthChecker {
             checks[index].settings,
             context: checks[index].context,
             endpoint: checks[index].server,
+            needsHTTP2: checks[index].needsHTTP2,
             request: checks[index].request,
-            transport: Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .write)
+            transport: Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .write),
+            pool: buffers
         )
     }
 

@@ -1,6 +1,7 @@
 import Bytes
 import Config
 import HTTP
+import HTTP2
 import Platform
 import TLS
 
@@ -26,6 +27,12 @@ final class HealthProbe {
     private let settings: Upstream.Health
     private let context: ClientContext?
     private let endpoint: Int
+    /// Whether HTTP/1.1 will not do.
+    private let needsHTTP2: Bool
+    private let request: [UInt8]
+    private let pool: BufferPool
+    /// What is asked in HTTP/2; nil in HTTP/1.1.
+    private var session: HTTP2Session?
     private var transport: Transport
     private var phase = Phase.connecting
     private var parser = ResponseParser(limit: headLimit)
@@ -36,14 +43,18 @@ final class HealthProbe {
         _ settings: Upstream.Health,
         context: ClientContext?,
         endpoint: Int,
+        needsHTTP2: Bool,
         request: [UInt8],
-        transport: consuming Transport
+        transport: consuming Transport,
+        pool: BufferPool
     ) {
         self.settings = settings
         self.context = context
         self.endpoint = endpoint
+        self.needsHTTP2 = needsHTTP2
+        self.request = request
+        self.pool = pool
         self.transport = transport
-        self.transport.outbound.append(request.span)
     }
 
     /// Goes on as far as the socket lets it.
@@ -73,11 +84,13 @@ final class HealthProbe {
         if phase == .handshaking {
             guard try transport.handshake() else { return .goesOn }
             phase = .asking
+            guard try ask() else { return .failed("\(UpstreamFailure.noHTTP2)") }
         }
-        _ = try transport.flush()
+        try write()
         while true {
             let filled = try transport.fill()
-            if let outcome = try read() { return outcome }
+            if let outcome = try session.map({ try read($0) }) ?? read() { return outcome }
+            try write()
             switch filled {
             case .bytes: continue
             case .nothing: return .goesOn
@@ -86,10 +99,56 @@ final class HealthProbe {
         }
     }
 
+    /// Begins the request in the version that was agreed on; false when the configuration asks for another one.
+    private func ask() throws -> Bool {
+        let request = request
+        guard transport.facts?.alpn == "h2" else {
+            transport.outbound.append(request.span)
+            return !needsHTTP2
+        }
+        var limits = HTTP2Limits()
+        limits.fieldSectionBytes = Self.headLimit
+        let session = try HTTP2Session(.client, limits: limits, pool: pool)
+        var lines = ByteQueue(pool: pool)
+        lines.append(request.span)
+        _ = session.request(head: lines, endsStream: true)
+        self.session = session
+        return true
+    }
+
+    private func write() throws {
+        try session?.send(into: &transport.outbound, upTo: Transport.highWater)
+        _ = try transport.flush()
+    }
+
+    private var method: HTTP.Method { settings.method == .head ? .head : .get }
+
+    /// The same for a server that speaks HTTP/2; of what follows the head nothing is read.
+    private func read(_ session: HTTP2Session) throws -> Outcome? {
+        try transport.hand(to: session, now: 0)
+        transport.consume(transport.inbound.count)
+        for event in session.takeEvents() {
+            switch event {
+            case .head(let stream):
+                do throws(ResponseError) {
+                    guard !stream.isOversized else { throw .headTooLong }
+                    try head.assemble(from: stream.fields, requestMethod: method, endsStream: false)
+                } catch { return .failed("invalid response: \(error.reason)") }
+                return settings.isGood(head.status) ? .passed : .failed("status \(head.status)")
+            case .interim(let stream):
+                guard stream.interimCount <= Self.mostInterim else { return .failed("too many interim responses") }
+                _ = stream.takeInterim()
+            case .closed(_, let code): return .failed("\(UpstreamFailure.streamReset(code))")
+            case .fault(let code): return .failed("\(HTTP2Error.session(Int(code)))")
+            case .goAway, .refusedStream: break
+            }
+        }
+        return nil
+    }
+
     /// The verdict, once the final head is there.
     private func read() throws -> Outcome? {
         while !transport.inbound.isEmpty {
-            let method: HTTP.Method = settings.method == .head ? .head : .get
             let consumed: Int?
             do throws(ResponseError) {
                 consumed = try transport.parse(&parser, into: &head, requestMethod: method)

@@ -1,6 +1,7 @@
 import Bytes
 import Database
 import HTTP
+import HTTP2
 import Platform
 import TLS
 
@@ -36,6 +37,8 @@ struct Transport: ~Copyable {
     /// TLS may hold bytes that epoll does not tell of, or the end of the stream is still to be told: `fill` wants to be
     /// called again once there is room.
     private(set) var holdsMore = false
+    /// Why reading failed right behind bytes, which still count: told when more is asked for.
+    private var failure: TransportError?
     /// epoll is told to say nothing more about the socket.
     private var isSilenced = false
 
@@ -101,9 +104,19 @@ struct Transport: ~Copyable {
     mutating func fill(limit: Int = .max) throws(TransportError) -> Filled {
         holdsMore = false
         guard end == .open else { return .ended }
+        if let failure { throw failure }
         var total = 0
         while total < Self.readBudget {
-            switch try readOnce(limit: limit - total) {
+            let outcome: ReadOutcome
+            do throws(TransportError) {
+                outcome = try readOnce(limit: limit - total)
+            } catch {
+                guard total > 0 else { throw error }
+                failure = error
+                holdsMore = true
+                return .bytes(total)
+            }
+            switch outcome {
             case .bytes(let count):
                 total += count
                 bytesIn &+= UInt64(truncatingIfNeeded: count)
@@ -145,6 +158,11 @@ struct Transport: ~Copyable {
         requestMethod: HTTP.Method
     ) throws(ResponseError) -> Int? {
         try parser.parse(inbound.bytes, into: &head, requestMethod: requestMethod)
+    }
+
+    /// Hands the bytes that wait to a session of HTTP/2.
+    borrowing func hand(to session: HTTP2Session, now: UInt64) throws(HTTP2Error) {
+        try session.receive(inbound.bytes, now: now)
     }
 
     /// Takes the next step of a chunked body in the bytes that wait.

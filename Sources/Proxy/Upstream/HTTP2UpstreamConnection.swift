@@ -14,6 +14,8 @@ final class HTTP2UpstreamConnection {
     /// How often streams are looked at for one that has stalled, in milliseconds.
     private static let inspection: UInt64 = 1000
     private static let mostInterim = 32
+    /// More than a socket holds, in reads of a turn's budget each.
+    private static let mostLastReads = 256
 
     let token: Token
     let place: ServerPlace
@@ -257,6 +259,7 @@ final class HTTP2UpstreamConnection {
             breakOff(stream, .badResponse(error), worker)
             return
         }
+        stream.dropFields()
         exchange.beginResponse(worker)
         // The exchange may have given the stream up; otherwise what has no body is over with its head, even if the server
         // ends its stream later.
@@ -296,7 +299,10 @@ final class HTTP2UpstreamConnection {
             session.consume(stream, count)
             stream.waitingSince = worker.now
         }
-        if stream.inboundEnded {
+        guard stream.inboundEnded else { return false }
+        if stream.trailersAreOversized {
+            breakOff(stream, .badBody(.trailersTooLong), worker)
+        } else {
             worker.pools[place.pool].answered(place.endpoint, worker)
             exchange.endResponse(trailers: stream.trailers, reuseServer: true, worker)
         }
@@ -321,7 +327,8 @@ final class HTTP2UpstreamConnection {
         }
         if session.streams.isEmpty {
             if idleSince == 0 { idleSince = worker.now }
-            if isGoingAway || session.isOver { close(worker) }
+            // One that takes no stream at all would only be kept beside the next.
+            if isGoingAway || session.isOver || session.capacity == 0 { close(worker) }
         }
     }
 
@@ -373,7 +380,10 @@ final class HTTP2UpstreamConnection {
             stream.exchange = nil
             pool.exchangeEnded(at: place.endpoint, worker)
             exchange.note(facts)
-            let mayRepeat = served > 1 && !stream.headIsComplete && exchange.request.method.isIdempotent
+            // Once only: a request that ends every connection it comes on would end those of all others, too.
+            let mayRepeat =
+                served > 1 && !stream.headIsComplete && exchange.request.method.isIdempotent
+                && !exchange.wantsFreshConnection
             exchange.serverFailed(reason, repeatable: mayRepeat, worker)
         }
         retire(worker)
@@ -388,8 +398,7 @@ final class HTTP2UpstreamConnection {
                 do throws(TransportError) {
                     guard try transport.flush() else { break }
                 } catch {
-                    // The server may have answered before it closed: look before giving up.
-                    read(worker)
+                    readLastWords(worker)
                     fail(.broken(error), worker)
                     return
                 }
@@ -407,6 +416,16 @@ final class HTTP2UpstreamConnection {
             guard stream.outbound.count < Transport.highWater / 2 else { return false }
             if let client = exchange(on: stream, worker)?.client { worker.touch(client.connection) }
             return true
+        }
+    }
+
+    /// The server takes nothing any more, but may have answered before: what it has sent is there to its end.
+    private func readLastWords(_ worker: Worker) {
+        for _ in 0..<Self.mostLastReads {
+            let before = transport.bytesIn
+            read(worker)
+            guard !isClosed, !isBroken, transport.bytesIn != before else { return }
+            process(worker)
         }
     }
 

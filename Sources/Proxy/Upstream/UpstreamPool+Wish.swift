@@ -9,8 +9,8 @@ extension UpstreamPool {
             wish.sticky = Self.session(name, sticky, exchange.request)?.server
         }
         if let key = settings.hash {
-            let client = exchange.clientSide(worker)?.identity.host
-            wish.hash = Self.hash(key, client, exchange.request)
+            let client = exchange.clientSide(worker)?.identity
+            wish.hash = Self.hash(key, client, exchange.request, worker.snapshot)
         }
         return wish
     }
@@ -34,11 +34,18 @@ extension UpstreamPool {
     /// nil when the request lacks what is hashed.
     private static func hash(
         _ key: Config.Upstream.HashKey,
-        _ client: [UInt8]?,
-        _ request: borrowing RequestHead
+        _ client: ClientIdentity?,
+        _ request: borrowing RequestHead,
+        _ snapshot: Snapshot
     ) -> UInt64? {
         switch key {
-        case .client: return client.map { Hash.bytes($0) }
+        case .client:
+            guard let client else { return nil }
+            // Behind a proxy that is trusted it is the proxy's client who counts, as in routing.
+            guard client.isTrusted, let address = snapshot.address(of: request, from: client) else {
+                return Hash.bytes(client.host)
+            }
+            return Hash.bytes(address.description.utf8)
         case .path: return Hash.bytes(request.path)
         case .header(let name):
             guard let line = request.fields.first(named: name) else { return nil }

@@ -14,6 +14,8 @@ struct CertificateStore {
     static func clientAuthoritiesName(_ path: String) -> String { "clients.\(path)" }
     static func stickyName(_ upstream: String) -> String { "upstream.\(upstream).sticky" }
     static let ticketKeysName = "tickets"
+    /// SHA-256 of the configuration file, in hexadecimal digits.
+    static let digestName = "configuration.sha256"
 
     /// - Parameter only: the names of those that are needed; nil for all.
     init(_ bundle: Bundle, _ configuration: Configuration, only: Set<String>? = nil) throws(CertificateError) {

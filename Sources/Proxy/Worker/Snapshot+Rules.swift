@@ -1,5 +1,6 @@
 import Config
 import HTTP
+import TLS
 
 /// From what a site says of messages to the rules that the writers follow.
 extension SiteRules {
@@ -15,13 +16,36 @@ extension SiteRules {
             cookies: CookieRules(cookies),
             requestFields: FieldRules(rewriting.requestHeaders),
             responseFields: FieldRules(rewriting.responseHeaders),
-            strictTransport: rewriting.strictTransport.map { transport in
-                let subdomains = transport.includesSubdomains ? "; includeSubDomains" : ""
-                let preload = transport.preload ? "; preload" : ""
-                return Array("max-age=\(transport.maximumAge)\(subdomains)\(preload)".utf8)
-            },
+            strictTransport: rewriting.strictTransportValue.map { Array($0.utf8) },
             upgradesInsecureRequests: rewriting.upgradesInsecureRequests
         )
+    }
+}
+
+extension Rewriting {
+    /// RFC 6797 §6.1.
+    fileprivate var strictTransportValue: String? {
+        strictTransport.map { transport in
+            let subdomains = transport.includesSubdomains ? "; includeSubDomains" : ""
+            let preload = transport.preload ? "; preload" : ""
+            return "max-age=\(transport.maximumAge)\(subdomains)\(preload)"
+        }
+    }
+
+    /// What answers of everyhop itself have, as whole field lines.
+    var ownLines: [UInt8] { strictTransportValue.map { Array("Strict-Transport-Security: \($0)\r\n".utf8) } ?? [] }
+}
+
+extension Snapshot {
+    /// What an answer of our own to this client has, as whole field lines: a site with `hsts` says so over TLS always.
+    ///
+    /// - Parameter site: nil when the request was not understood, or is for nobody on this connection.
+    func ownLines(site: Int?, status: Int, for client: ClientIdentity) -> [UInt8] {
+        guard let facts = client.facts else { return [] }
+        if let site { return ownLines[site] }
+        // A host that belongs to another binding gets no word of this one.
+        guard status != 421, let tag = facts.bindingTag, bindings.indices.contains(tag) else { return [] }
+        return ownLines[bindings[tag].site]
     }
 }
 

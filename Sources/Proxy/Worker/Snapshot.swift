@@ -59,6 +59,8 @@ final class Snapshot {
     /// By site and route.
     private let routeEnds: [[Decision]]
     private let limits: [RouteLimits]
+    /// By site: field lines that answers of our own have.
+    let ownLines: [[UInt8]]
     /// Whether any request has a limit of time for all of it.
     let hasTotals: Bool
     private let trustedProxies: AddressList
@@ -83,6 +85,7 @@ final class Snapshot {
         ends = configuration.sites.indices.map { planner.end(ofSite: $0) }
         routeEnds = configuration.sites.indices.map { planner.ends(ofRoutes: $0) }
         limits = planner.limits
+        ownLines = configuration.sites.map(\.rewriting.ownLines)
         hasTotals = limits.contains { $0.timeouts.total != nil }
         let store = try CertificateStore(bundle, configuration)
         places = Self.bindings(of: plan, among: bindings)

@@ -35,11 +35,13 @@ extension Worker {
     /// A server failed; a failure of trust is counted and logged apart.
     func report(_ reason: UpstreamFailure, of place: ServerPlace) {
         var isTrust = false
+        let name = pools[place.pool].settings.name
         switch reason {
         case .handshake(.verification(let failure)):
             isTrust = true
             metrics.add(.upstreamVerificationFailures)
             if case .pinMismatch = failure { metrics.add(.pinMismatches) }
+            noteRefusal(HopRefusal(hop: .app, name: name, peer: "\(place.address)", reason: "\(failure)"))
         case .connect, .connectTimeout, .handshake: metrics.add(.upstreamConnectFailures)
         case .responseTimeout: metrics.add(.upstreamTimeouts)
         case .noHTTP2, .needsHTTP1, .http2, .streamReset, .tunnelTimeout, .broken, .closedEarly, .badResponse, .badBody,
@@ -47,7 +49,7 @@ extension Worker {
             .queueFull, .maintenance:
             break
         }
-        log.server(pools[place.pool].settings.name, place.address, reason.description, isTrust: isTrust)
+        log.server(name, place.address, reason.description, isTrust: isTrust)
     }
 
     private func count(_ exchange: Exchange) {

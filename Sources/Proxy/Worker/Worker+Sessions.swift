@@ -16,6 +16,14 @@ extension Worker {
         if isTrust {
             metrics.add(.verificationFailures, database: index)
             metrics.add(.upstreamVerificationFailures)
+            noteRefusal(
+                HopRefusal(
+                    hop: .database,
+                    name: session.target.settings.name,
+                    peer: "\(session.target.settings.server.value)",
+                    reason: reason.reason
+                )
+            )
         }
         log.database(session.target.settings.name, session.peer, reason.reason, isTrust: isTrust)
     }

@@ -59,6 +59,7 @@ final class Worker {
     private var requestIDs = RequestIDSource()
     var gate: AcceptGate
     private var control: ControlChannel
+    private var refusals = RefusalTally()
     var listeners: [(token: Token, listener: Listener)] = []
     private var drainUntil: UInt64 = 0
     private var drainSessionsUntil: UInt64 = 0
@@ -195,11 +196,23 @@ final class Worker {
         tendPools()
         settle()
         flushAccessLog()
+        for (refusal, count) in refusals.due(now: now) { tell(refusal, count: count) }
+        try? control.flush()
         dropLateClients()
         if !isDraining, gate.shouldOpen(clients: clients, now: now) {
             log.accepting()
             try? watchListeners()
         }
+    }
+
+    /// Has the master write down that a hop was refused.
+    func noteRefusal(_ refusal: HopRefusal) {
+        if refusals.note(refusal, now: now) { tell(refusal, count: 1) }
+    }
+
+    private func tell(_ refusal: HopRefusal, count: Int) {
+        // Master and worker end together: what cannot be told has nobody to hear it.
+        try? control.send(kind: ControlKind.refusal.rawValue, refusal.encoded(count: count))
     }
 
     private func flushAccessLog() {

@@ -2,7 +2,8 @@ import Logging
 import Platform
 import Telemetry
 
-/// What a worker tells its operator; lines that strangers can cause are limited to some per second.
+/// What a worker tells its operator; lines that strangers can cause are limited to some per second, and what is wrong with
+/// a server's trust is said once in a while.
 final class WorkerLog {
     private static let mostPerSecond = 20
 
@@ -10,6 +11,7 @@ final class WorkerLog {
     private var second: UInt64 = 0
     private var written = 0
     private var suppressed = 0
+    private var refusals = RepeatedLines()
 
     init(slot: Int, generation: Int, level: String) {
         logger = Logger(label: "everyhop") { _ in
@@ -45,13 +47,14 @@ final class WorkerLog {
 
     /// A server that could not be used.
     func server(_ upstream: String, _ address: SocketAddress, _ reason: String, isTrust: Bool) {
-        guard isTrust || mayWrite() else { return }
-        let metadata: Logger.Metadata = ["upstream": "\(upstream)", "server": "\(address)"]
-        if isTrust {
-            logger.error("server refused: \(reason)", metadata: metadata)
-        } else {
-            logger.warning("server failed: \(reason)", metadata: metadata)
+        var metadata: Logger.Metadata = ["upstream": "\(upstream)", "server": "\(address)"]
+        guard isTrust else {
+            if mayWrite() { logger.warning("server failed: \(reason)", metadata: metadata) }
+            return
         }
+        guard let before = refusals.admit("\(upstream) \(address) \(reason)", now: Self.seconds) else { return }
+        if before > 0 { metadata["left out"] = "\(before)" }
+        logger.error("server refused: \(reason)", metadata: metadata)
     }
 
     /// A server that is left out for a while.
@@ -65,17 +68,20 @@ final class WorkerLog {
 
     /// A database session that was refused, or what is worth knowing about one that goes on.
     func database(_ name: String, _ peer: SocketAddress, _ text: String, isTrust: Bool = false) {
-        guard isTrust || mayWrite() else { return }
-        let metadata: Logger.Metadata = ["database": "\(name)", "client": "\(peer)"]
-        if isTrust {
-            logger.error("database server refused: \(text)", metadata: metadata)
-        } else {
-            logger.warning("database: \(text)", metadata: metadata)
+        var metadata: Logger.Metadata = ["database": "\(name)", "client": "\(peer)"]
+        guard isTrust else {
+            if mayWrite() { logger.warning("database: \(text)", metadata: metadata) }
+            return
         }
+        guard let before = refusals.admit("\(name) \(text)", now: Self.seconds) else { return }
+        if before > 0 { metadata["left out"] = "\(before)" }
+        logger.error("database server refused: \(text)", metadata: metadata)
     }
 
+    private static var seconds: UInt64 { Clock.monotonicMicroseconds() / 1_000_000 }
+
     private func mayWrite() -> Bool {
-        let now = Clock.monotonicMicroseconds() / 1_000_000
+        let now = Self.seconds
         if now != second {
             if suppressed > 0 { logger.notice("\(suppressed) lines about clients and servers were left out") }
             second = now

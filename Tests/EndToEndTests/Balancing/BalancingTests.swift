@@ -21,6 +21,36 @@ import Testing
 
     private func list(_ apps: [AppServer]) -> String { apps.map { "\"\($0.address)\"" }.joined(separator: ", ") }
 
+    @Test(arguments: [true, false])
+    func `a hash of the client looks behind proxies that are trusted, and those alone`(_ isTrusted: Bool) throws {
+        let apps = try apps("a", "b", "c")
+        let port = try freePort()
+        let text = try Balanced.configuration(
+            trust,
+            port: port,
+            admin: freePort(),
+            servers: list(apps),
+            upstream: "balance = \"hash\"\nhash = \"client\""
+        )
+        let trusting = isTrusted ? "trusted_proxies = [\"127.0.0.1\"]\nworkers" : "workers"
+        let everyhop = try EveryhopProcess(
+            folder,
+            port: port,
+            configuration: text.replacingOccurrences(of: "workers", with: trusting)
+        )
+        func served(_ address: String) throws -> String {
+            let client = try Connection(to: everyhop.port, try trust.client())
+            try client.send(
+                "GET / HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: \(address)\r\nConnection: close\r\n\r\n"
+            )
+            return client.receiveAll().components(separatedBy: "\r\n\r\n").last ?? ""
+        }
+        let addresses = (1...12).map { "192.0.2.\($0)" }
+        let places = try addresses.map { try served($0) }
+        #expect(Set(places).isSubset(of: ["a", "b", "c"]) && (Set(places).count > 1) == isTrusted)
+        #expect(try addresses.map { try served("203.0.113.9, \($0)") } == places)
+    }
+
     @Test(arguments: ["round-robin", "least-connections"])
     func `servers get requests by their weights`(_ balance: String) throws {
         let apps = try apps("a", "b", "c")

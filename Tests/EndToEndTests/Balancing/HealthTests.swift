@@ -150,4 +150,47 @@ import Testing
         for _ in 0..<4 { #expect(try balanced.served() == "b") }
         try balanced.waitForMetric("everyhop_server_up{\(Balanced.labels(apps[0]))} 0")
     }
+
+    @Test(arguments: ["h2", "auto"])
+    func `a server that speaks HTTP/2 is checked in HTTP/2`(_ version: String) throws {
+        let status = Shared("503")
+        let seen = Shared("")
+        let server = try ScriptedServer(certificate: trust.app, alpn: "h2") { connection in
+            let peer = try HTTP2Peer(serving: connection)
+            while peer.heads.isEmpty, try peer.next() != nil {}
+            seen.with { $0 = peer.soFar(1).fields.map { "\($0.name): \($0.value)" }.joined(separator: "\n") }
+            let fields = [(":status", status.value), ("content-length", "2")]
+            try peer.send(
+                HTTP2Frames.headers(1, [(":status", "103")], endsStream: false)
+                    + HTTP2Frames.headers(1, fields, endsStream: false)
+                    + HTTP2Frames.data(1, Array("ok".utf8), endsStream: true)
+            )
+            while try peer.next() != nil {}
+        }
+        let balanced = try Balanced(
+            trust,
+            folder,
+            servers: "\"127.0.0.1:\(server.port)\"",
+            upstream: "protocol = \"\(version)\"\n\(Self.often)"
+        )
+        try balanced.everyhop.waitForLog("server is down")
+        #expect(balanced.everyhop.log.contains("status 503"))
+        status.with { $0 = "200" }
+        try balanced.everyhop.waitForLog("server is up again")
+        let head = seen.value
+        #expect(head.contains(":method: GET") && head.contains(":path: /healthz") && !head.contains("connection"))
+        #expect(head.contains(":authority: app.internal"))
+    }
+
+    @Test func `a server that should speak HTTP/2 and does not has failed its check`() throws {
+        let app = try AppServer("a", certificate: trust.app)
+        let balanced = try Balanced(
+            trust,
+            folder,
+            servers: "\"\(app.address)\"",
+            upstream: "protocol = \"h2\"\n\(Self.often)"
+        )
+        try balanced.everyhop.waitForLog("server is down")
+        #expect(balanced.everyhop.log.contains("no application protocol"))
+    }
 }

@@ -214,4 +214,67 @@ import Testing
             }
         }
     }
+
+    @Test func `trailers that are longer than allowed break the answer off`() throws {
+        let server = try server { peer in
+            try Self.serve(peer) { stream, path in
+                guard path == "/long" else { return try peer.send(Self.ok(stream)) }
+                let long = String(repeating: "a", count: 3000)
+                try peer.send(
+                    Frames.headers(stream, [(":status", "200")], endsStream: false)
+                        + Frames.data(stream, Array("ok".utf8), endsStream: false)
+                        + Frames.headers(stream, [("x-a", long), ("x-b", long), ("grpc-status", "0")])
+                )
+            }
+        }
+        let everyhop = try bench.start(server.port, server: "[server.limits]\nhead = \"4KiB\"\n") {
+            $0.replacingOccurrences(of: "[[upstream]]\n", with: "[[upstream]]\nprotocol = \"h2\"\n")
+        }
+        let client = try bench.client(everyhop)
+        let answer = try client.get("/long")
+        #expect(answer.reset == 2 && !answer.isWhole && answer.trailers.isEmpty)
+        #expect(try client.get().text == "ok")
+    }
+
+    @Test func `a request that ends every connection it comes on is tried twice at most`() throws {
+        let tries = Shared(0)
+        let isOver = Shared(false)
+        let server = try server(settings: [(3, 1)]) { peer in
+            try Self.serve(peer) { stream, path in
+                if path == "/poison" {
+                    tries.with { $0 += 1 }
+                    throw DeadlinePassed(description: "the end")
+                }
+                try peer.send(Frames.headers(stream, [(":status", "103")], endsStream: false))
+                try waitUntil("all others") { isOver.value }
+                try peer.send(Self.ok(stream))
+            }
+        }
+        let client = try bench.client(try start(server.port))
+        // Four connections, each of which has carried more than one request.
+        var streams: [Int32] = []
+        for _ in 0..<4 {
+            let stream = try client.request(Frames.get("/hold"))
+            try client.receive { $0.soFar(stream).interim == [103] }
+            streams.append(stream)
+        }
+        isOver.with { $0 = true }
+        for stream in streams { #expect(try client.answer(stream).text == "ok") }
+        #expect(try client.get("/poison").status == 502)
+        #expect(tries.value == 2)
+    }
+
+    @Test func `connections that take no stream at all are not kept`() throws {
+        let open = Shared(0)
+        let all = Shared(0)
+        let server = try server(settings: [(3, 0)]) { peer in
+            open.with { $0 += 1 }
+            all.with { $0 += 1 }
+            defer { open.with { $0 -= 1 } }
+            try Self.serve(peer) { stream, _ in try peer.send(Frames.reset(stream, code: 7)) }
+        }
+        let client = try bench.client(try start(server.port))
+        for _ in 0..<3 { #expect(try client.get().status == 502) }
+        try waitUntil("the end of all connections") { all.value == 12 && open.value == 0 }
+    }
 }

@@ -124,6 +124,37 @@ import Testing
         }
     }
 
+    @Test(arguments: versions) func `a site with hsts says so in its own answers, too`(_ version: String) throws {
+        let apps = try apps("app")
+        let routed = try Routed(
+            trust,
+            folder,
+            apps,
+            site: "upstream = \"app\"\nhsts = { max_age = \"1d\" }",
+            routes: Self.route("/gone", "respond = { status = 410 }")
+                + Self.route("/fixed", "respond = { body = \"x\" }")
+                + Self.route("/old", "redirect = { location = \"/new\" }")
+                + Self.route("/denied", "deny = [\"0.0.0.0/0\"]\nupstream = \"app\"")
+        )
+        apps[0].mode.with { $0 = .hangUp }
+        let cases = [
+            ("/gone", "410"), ("/fixed", "200"), ("/old", "302"), ("/denied", "403"), ("/", "502"), ("/%2e%2e/", "400"),
+        ]
+        for (path, status) in cases {
+            let answer = try routed.curl(path, "-i", version: version).lowercased()
+            #expect(answer.contains(" \(status)"), "\(path)")
+            #expect(
+                answer.components(separatedBy: "strict-transport-security: max-age=86400\r\n").count == 2,
+                "\(path)"
+            )
+        }
+        // Not understood, but on a connection of the site's.
+        let connection = try Connection(to: routed.everyhop.port, try trust.client())
+        try connection.send("GET / HTTP/1.1\r\nHost : localhost\r\n\r\n")
+        let answer = connection.receiveAll()
+        #expect(answer.hasPrefix("HTTP/1.1 400") && answer.contains("Strict-Transport-Security: max-age=86400\r\n"))
+    }
+
     @Test(arguments: versions) func `answers come from the configuration and from files`(_ version: String) throws {
         let page = "<h1>Back at six</h1>" + String(repeating: "x", count: 60_000)
         try folder.write("down.html", page)

@@ -9,8 +9,6 @@ struct AuditPlan {
     private let bundle: Bundle
     private let configuration: Configuration
     private let store: CertificateStore
-    /// The ports at which servers usually answer in plain, if nothing is configured.
-    private static let usualPlainPorts: [UInt16] = [80, 8080]
     /// Where distributions keep the authorities that programs trust.
     private static let authorityLists = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"]
 
@@ -59,6 +57,9 @@ struct AuditPlan {
     }
 
     private func clientAuthorities() -> [UInt8]? {
+        if let path = configuration.audit.clientsTrust?.value {
+            return try? File.read(Loader.resolved(path, beside: bundle.file))
+        }
         for path in Self.authorityLists {
             if let bytes = try? File.read(path) { return bytes }
         }
@@ -88,10 +89,10 @@ struct AuditPlan {
         return hops
     }
 
-    /// What listens in plain on this host itself is not on the network.
+    /// What listens in plain on this host itself is not on the network, and is looked at only if it is asked for.
     private func plainAddresses(beside address: SocketAddress) -> [SocketAddress] {
-        guard !address.isLocal else { return [] }
-        return Self.usualPlainPorts.filter { $0 != address.port }
+        guard !address.isLocal || configuration.audit.namesPlainPorts else { return [] }
+        return configuration.audit.plainPorts.filter { $0 != address.port }
             .compactMap { SocketAddress(ip: address.host, port: $0) }
     }
 
@@ -140,11 +141,13 @@ struct AuditPlan {
         }
         var logs: [ProcessAudit.GuardedFile] = []
         if case .file(let path) = configuration.log.access { logs.append(guarded("access log", path)) }
+        if let path = configuration.audit.log { logs.append(guarded("audit log", path.value)) }
         return ProcessAudit(
             configuration: (try? File.absolutePath(bundle.file)) ?? bundle.file,
             secrets: secrets,
             logs: logs,
             logsQueries: configuration.log.query,
+            auditLog: configuration.audit.log.map { Loader.resolved($0.value, beside: bundle.file) },
             admin: configuration.server.admin.map { ($0.value.description, $0.value.isLocal) }
         ).report()
     }
