@@ -56,7 +56,10 @@ extension TablespaceEncryption {
         }
         if hidden > 0 {
             // They hold the words of what is indexed, and ALTER TABLE does not reach them.
-            statements.append("\(hidden) tables that InnoDB keeps for full-text indexes of \(schema) are not encrypted")
+            let (noun, verb) = hidden == 1 ? ("table", "is") : ("tables", "are")
+            statements.append(
+                "\(hidden) \(noun) that InnoDB keeps for full-text indexes of \(schema) \(verb) not encrypted"
+            )
             remedies.append(
                 isMariaDB
                     ? "in my.cnf: innodb_encrypt_tables = FORCE; innodb_encryption_threads = 4" : "make the index anew"

@@ -86,6 +86,10 @@ struct EnableEncryption: ParsableCommand {
         return try DatabaseLink.open(access, credentials, database: nil)
     }
 
+    private func show(_ script: String) {
+        for line in script.split(separator: "\n") { print(Visible.text(String(line))) }
+    }
+
     // MARK: SQL Server
 
     private func encrypt(_ catalog: String, _ access: DatabaseAccess, _ credentials: DatabaseCredentials?) throws {
@@ -93,19 +97,19 @@ struct EnableEncryption: ParsableCommand {
         if dryRun, credentials == nil {
             let unknown = TransparentEncryption(unknown: catalog)
             print("-- As for a server that has none of it yet: nobody was named to look.")
-            print(StoragePrinter.printable(try TransparentEncryptionPlan(unknown, wishes).script), terminator: "")
+            show(try TransparentEncryptionPlan(unknown, wishes).script)
             return
         }
         let session = try session(access, credentials)
         let found = try TransparentEncryption.look(at: catalog, certificate: wishes.certificate, session)
         let plan = try TransparentEncryptionPlan(found, wishes)
         if dryRun {
-            print(StoragePrinter.printable(plan.script), terminator: "")
+            show(plan.script)
             return
         }
         try plan.run(session) { step in
             print("\(step.title): \(step.batches.isEmpty ? "there already" : "...")")
-            for batch in step.batches { print("  \(StoragePrinter.printable(batch.shown))") }
+            for batch in step.batches { print("  \(Visible.text(batch.shown))") }
         }
         if noWait {
             print("the server encrypts all pages now; `everyhop database status` tells how far it is")
@@ -113,7 +117,7 @@ struct EnableEncryption: ParsableCommand {
             try wait(for: catalog, session)
         }
         let after = try TransparentEncryption.look(at: catalog, certificate: wishes.certificate, session)
-        if let reminder = after.reminder { print("REMEMBER: \(StoragePrinter.printable(reminder))") }
+        if let reminder = after.reminder { print("REMEMBER: \(Visible.text(reminder))") }
     }
 
     private func wishes(_ catalog: String) throws -> TransparentEncryptionPlan.Wishes {
@@ -173,19 +177,20 @@ struct EnableEncryption: ParsableCommand {
         let plan = try TablespaceEncryptionPlan(found)
         for table in plan.foreign {
             Complaint.write(
-                StoragePrinter.printable(
+                Visible.text(
                     "everyhop: \(table.name) is of engine \(table.engine), which cannot encrypt it: move it to InnoDB"
                 )
             )
         }
         if dryRun {
-            print(StoragePrinter.printable(plan.script), terminator: "")
+            show(plan.script)
             return true
         }
-        try plan.run(session) { print(StoragePrinter.printable($0.shown)) }
+        try plan.run(session) { print(Visible.text($0.shown)) }
         let after = try TablespaceEncryption.look(at: catalog, session)
         for finding in after.findings where finding.verdict == .fallsShort {
-            print(StoragePrinter.printable("\(finding.statement)\n  mend it: \(finding.remedy ?? "")"))
+            print(Visible.text(finding.statement))
+            print("  mend it: \(finding.remedy ?? "")")
         }
         return after.plainTables.isEmpty
     }
@@ -203,6 +208,6 @@ struct EnableEncryption: ParsableCommand {
             let session = try DatabaseLink.open(access, credentials, database: catalog)
             path = try DataDirectory.look(configured: nil, session).folders.first?.path
         }
-        print(DataDirectory.instructions(StoragePrinter.printable(path ?? "DATA_DIRECTORY")))
+        print(DataDirectory.instructions(Visible.text(path ?? "DATA_DIRECTORY")))
     }
 }
