@@ -10,9 +10,6 @@ public enum Digest {
     /// SHA-1 (FIPS 180-4), in `mysql_native_password`.
     public static func sha1(_ message: [UInt8]) -> [UInt8]? { make(EVP_sha1(), message) }
 
-    /// SHA-256 (FIPS 180-4).
-    public static func sha256(_ message: [UInt8]) -> [UInt8]? { make(EVP_sha256(), message) }
-
     /// PBKDF2 with HMAC-SHA256 (RFC 8018 §5.2), 32 bytes.
     public static func pbkdf2(password: [UInt8], salt: [UInt8], rounds: Int) -> [UInt8]? {
         guard rounds > 0 else { return nil }

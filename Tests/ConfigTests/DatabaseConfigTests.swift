@@ -65,6 +65,13 @@ import Testing
         (database("legacy = true", trust: "trust = { ca = \"a.pem\" }"), "legacy is allowed only with a pin"),
         (database(kind: "oracle"), "protocol \"oracle\" is not known"),
         (database("sever = \"x\""), "unknown key \"sever\""),
+        (database("catalog = \"\""), "catalog is no name of a database"),
+        (database("catalog = 1"), "catalog has to be a string"),
+        (database("credentials = { password_file = \"p\" }"), "credentials has no user"),
+        (database("credentials = { user = \"\" }"), "user is no name of a database user"),
+        (database("credentials = { user = \"u\", password = \"p\" }"), "unknown key \"password\" in credentials"),
+        (database("data_directory = \"/x\""), "data_directory has a meaning for protocol = \"postgres\" only"),
+        (database("data_directory = \"x\"", kind: "postgres"), "data_directory \"x\" is no absolute path"),
         (database(binding: "port = 1433\ncertificate = \"d\""), "there is no certificate \"d\""),
         (database() + database(binding: "port = 1434"), "database \"ehr\" is defined twice"),
         (database(binding: "port = 1433\n[[database.binding]]\nport = 1433"), "clashes with the one of line"),
@@ -83,6 +90,17 @@ import Testing
             decoded.diagnostics.contains { $0.message.contains(fault.message) && $0.position.line > 0 },
             "\(decoded.diagnostics.map(\.message))"
         )
+    }
+
+    @Test func `who asks about storage, and where it is, can be named`() throws {
+        let more =
+            "catalog = \"clinic\"\ncredentials = { user = \"auditor\", password_file = \"ehr.pass\" }\ndata_directory = \"/x\""
+        let decoded = try decode(Self.database(more, kind: "postgres"))
+        #expect(decoded.diagnostics.isEmpty)
+        let database = try #require(decoded.configuration.databases.first)
+        #expect(database.catalog?.value == "clinic" && database.dataDirectory?.value == "/x")
+        #expect(database.credentials?.user.value == "auditor")
+        #expect(database.credentials?.passwordFile?.value == "ehr.pass")
     }
 
     @Test(arguments: [

@@ -88,8 +88,18 @@ public final class MariaDBServer: ServerProgram {
     /// - Parameters:
     ///   - hasTLS: whether TLS is spoken.
     ///   - requiresTLS: whether nothing else is let in over TCP then.
-    public init(_ trust: TestTrust, hasTLS: Bool = true, requiresTLS: Bool = true) throws {
+    ///   - prepare: shell lines to begin with; `$0` is the folder.
+    ///   - settings: lines of my.cnf; FOLDER stands for the folder.
+    public init(
+        _ trust: TestTrust,
+        hasTLS: Bool = true,
+        requiresTLS: Bool = true,
+        prepare script: String = "",
+        settings: String = ""
+    ) throws {
         try super.init(trust)
+        try folder.write("my.cnf", settings.replacingOccurrences(of: "FOLDER", with: folder.path))
+        if !script.isEmpty { try prepare(script) }
         let user = geteuid() == 0 ? "--user=mysql" : ""
         try folder.write(
             "users.sql",
@@ -113,7 +123,7 @@ public final class MariaDBServer: ServerProgram {
             ? "--ssl-cert=$0/app.pem --ssl-key=$0/app.key --require-secure-transport=\(requiresTLS ? "ON" : "OFF")"
             : "--skip-ssl"
         try start(
-            "mariadbd --no-defaults \(user) --datadir=$0/data --port=\(port) --socket=$0/socket "
+            "mariadbd --defaults-file=$0/my.cnf \(user) --datadir=$0/data --port=\(port) --socket=$0/socket "
                 + "--bind-address=127.0.0.1 --skip-name-resolve --pid-file=$0/pid \(tls)"
         )
         let path = folder.path
@@ -125,6 +135,12 @@ public final class MariaDBServer: ServerProgram {
             .status == 0
         }
         try prepare("mariadb --no-defaults -uroot -S $0/socket < $0/users.sql")
+    }
+
+    /// Runs statements as root.
+    public func run(_ statements: String) throws {
+        try folder.write("statements.sql", statements)
+        try prepare("mariadb --no-defaults -uroot -S $0/socket < $0/statements.sql")
     }
 }
 

@@ -148,4 +148,13 @@ public enum DatabaseClient: Sendable {
             self = .mysql(machine)
         }
     }
+
+    /// What a client that is ready says before it goes, so that the server does not take it for lost; nil for nothing.
+    public var farewell: [UInt8]? {
+        switch self {
+        case .tds: nil
+        case .postgres(let machine): machine.isReady ? PostgresMessage.message(0x58, []) : nil
+        case .mysql(let machine): machine.isReady ? MySQLPacket(0, [1]).bytes : nil
+        }
+    }
 }

@@ -65,6 +65,8 @@ public struct MySQLClient: Sendable {
         }
     }
 
+    var isReady: Bool { state == .ready }
+
     mutating func ask(_ statement: String) {
         guard state == .ready else { return }
         result = SQLResult()

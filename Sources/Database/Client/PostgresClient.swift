@@ -52,6 +52,8 @@ public struct PostgresClient: Sendable {
         }
     }
 
+    var isReady: Bool { state == .ready }
+
     mutating func ask(_ statement: String) {
         guard state == .ready else { return }
         (results, error, taken, rowCount) = ([], nil, 0, 0)

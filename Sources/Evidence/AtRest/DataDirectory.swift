@@ -11,20 +11,6 @@ public struct DataDirectory: Equatable, Sendable {
         public var path: String
     }
 
-    /// What is known of a folder's encryption.
-    public struct Protection: Sendable {
-        /// What encrypts it; nil when nothing does.
-        public var engine: String?
-        /// What that rests on.
-        public var facts: [Fact]
-
-        /// Names both.
-        public init(engine: String?, facts: [Fact]) {
-            self.engine = engine
-            self.facts = facts
-        }
-    }
-
     /// The folders: the data directory, then the write-ahead log and tablespaces that lie elsewhere.
     public var folders: [Folder]
     /// What the server calls its data (pg_control); nil when it does not tell.
@@ -85,27 +71,33 @@ public struct DataDirectory: Equatable, Sendable {
 
     /// Whether every folder is encrypted.
     ///
-    /// - Parameter inspect: looks at one folder.
-    public func findings(inspect: (String) throws -> Protection) -> [Finding] {
+    /// - Parameter inspect: tells what encrypts a folder.
+    public func findings(inspect: (String) throws -> FolderEncryption) -> [Finding] {
         if let reason = whyElsewhere() { return [.notChecked(.storageEncrypted, reason)] }
         return folders.map { folder in
-            let protection: Protection
-            do { protection = try inspect(folder.path) } catch {
+            let found: FolderEncryption
+            do { found = try inspect(folder.path) } catch {
                 return .notChecked(.storageEncrypted, "the \(folder.role) \(folder.path) cannot be looked at: \(error)")
             }
-            guard let engine = protection.engine else {
+            let weak = found.shortcomings.joined(separator: "; ")
+            guard found.isEncrypted else {
+                let reason = weak.isEmpty ? "" : " (\(weak))"
                 return .fallsShort(
                     .storageEncrypted,
-                    "the \(folder.role) \(folder.path) is not encrypted, and PostgreSQL does not encrypt by itself",
-                    remedy: "everyhop database enable-encryption, which tells how",
-                    protection.facts
+                    "the \(folder.role) \(folder.path) is not encrypted, and PostgreSQL does not encrypt by itself\(reason)",
+                    remedy: "everyhop database enable-encryption tells how",
+                    found.detail
                 )
             }
-            return .holds(
-                .storageEncrypted,
-                "the \(folder.role) \(folder.path) is encrypted by \(engine)",
-                protection.facts
-            )
+            let statement = "the \(folder.role) \(folder.path) is encrypted by \(found.engine.rawValue)"
+            return weak.isEmpty
+                ? .holds(.storageEncrypted, statement, found.detail)
+                : .fallsShort(
+                    .storageEncrypted,
+                    "\(statement), but \(weak)",
+                    remedy: "encrypt it anew, with what docs/at-rest.md names",
+                    found.detail
+                )
         }
     }
 

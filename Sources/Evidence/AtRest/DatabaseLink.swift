@@ -123,6 +123,13 @@ public final class DatabaseLink: SQLSession {
         _ = try run()
     }
 
+    deinit {
+        guard !hasEnded else { return }
+        // Whatever the socket takes at once: nobody waits for this.
+        if let farewell = client.farewell { _ = try? tls.write(farewell.span) }
+        tls.shutdown()
+    }
+
     /// What the server's greeting calls it; of MySQL and MariaDB only.
     public var version: String? {
         guard case .mysql(let machine) = client else { return nil }
@@ -278,7 +285,7 @@ extension DatabaseLink {
 struct LibraryHashing: LoginHashing {
     func md5(_ message: [UInt8]) -> [UInt8]? { Digest.md5(message) }
     func sha1(_ message: [UInt8]) -> [UInt8]? { Digest.sha1(message) }
-    func sha256(_ message: [UInt8]) -> [UInt8]? { Digest.sha256(message) }
+    func sha256(_ message: [UInt8]) -> [UInt8]? { SHA256.digest(message) }
     func hmac(key: [UInt8], _ message: [UInt8]) -> [UInt8]? { MessageCode.sha256(key: key, message) }
     func pbkdf2(password: [UInt8], salt: [UInt8], rounds: Int) -> [UInt8]? {
         Digest.pbkdf2(password: password, salt: salt, rounds: rounds)

@@ -6,19 +6,11 @@ import Platform
 public struct DatabaseStorageAudit {
     private let access: DatabaseAccess
     private let credentials: DatabaseCredentials?
-    private let inspect: (String) throws -> DataDirectory.Protection
 
-    /// - Parameters:
-    ///   - credentials: nil when there are none; then the report says how to give them.
-    ///   - inspect: tells what encrypts a folder of this host.
-    public init(
-        _ access: DatabaseAccess,
-        credentials: DatabaseCredentials?,
-        inspect: @escaping (String) throws -> DataDirectory.Protection
-    ) {
+    /// - Parameter credentials: nil when there are none; then the report says how to give them.
+    public init(_ access: DatabaseAccess, credentials: DatabaseCredentials?) {
         self.access = access
         self.credentials = credentials
-        self.inspect = inspect
     }
 
     /// The database's name on its server.
@@ -68,7 +60,7 @@ public struct DatabaseStorageAudit {
                     )
                 ]
             }
-            return found.findings(inspect: inspect)
+            return found.findings { path in try FolderEncryption.inspect(path) }
         }
     }
 }

@@ -41,12 +41,34 @@ extension TablespaceEncryption {
         if plain.isEmpty {
             return .holds(.storageEncrypted, "all \(tables.count) tables of \(schema) are encrypted", facts)
         }
-        let named = plain.prefix(Self.mostNamed).map { $0.engine == "InnoDB" ? $0.name : "\($0.name) (\($0.engine))" }
-        let more = plain.count > named.count ? " and \(plain.count - named.count) more" : ""
+        let own = plain.filter(\.isVisible)
+        let hidden = plain.count - own.count
+        var statements: [String] = []
+        var remedies: [String] = []
+        if !own.isEmpty {
+            let named = own.prefix(Self.mostNamed).map { $0.engine == "InnoDB" ? $0.name : "\($0.name) (\($0.engine))" }
+            let more = own.count > named.count ? " and \(own.count - named.count) more" : ""
+            let all = tables.count { $0.isVisible }
+            statements.append(
+                "\(own.count) of \(all) tables of \(schema) are not encrypted: \(named.joined(separator: ", "))\(more)"
+            )
+            remedies.append("everyhop database enable-encryption")
+        }
+        if hidden > 0 {
+            // They hold the words of what is indexed, and ALTER TABLE does not reach them.
+            let (noun, verb) = hidden == 1 ? ("table", "is") : ("tables", "are")
+            statements.append(
+                "\(hidden) \(noun) that InnoDB keeps for full-text indexes of \(schema) \(verb) not encrypted"
+            )
+            remedies.append(
+                isMariaDB
+                    ? "in my.cnf: innodb_encrypt_tables = FORCE; innodb_encryption_threads = 4" : "make the index anew"
+            )
+        }
         return .fallsShort(
             .storageEncrypted,
-            "\(plain.count) of \(tables.count) tables of \(schema) are not encrypted: \(named.joined(separator: ", "))\(more)",
-            remedy: "everyhop database enable-encryption",
+            statements.joined(separator: "; "),
+            remedy: remedies.joined(separator: "; "),
             facts
         )
     }

@@ -57,9 +57,9 @@ extension Change {
 }
 
 /// Text of strangers that people are shown: server names, certificates and alerts may say anything.
-enum Visible {
+public enum Visible {
     /// The text with every character that would not be seen, or would change how others are seen, spelled out.
-    static func text(_ text: String) -> String {
+    public static func text(_ text: String) -> String {
         guard text.unicodeScalars.contains(where: isHidden) else { return text }
         return text.unicodeScalars.reduce(into: "") { result, scalar in
             if isHidden(scalar) {

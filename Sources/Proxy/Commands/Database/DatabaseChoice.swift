@@ -90,9 +90,25 @@ struct DatabaseChoice: ParsableArguments {
     }
 }
 
-/// What encrypts a folder of this host.
-enum StorageInspection {
-    static func inspect(_ path: String) throws -> DataDirectory.Protection {
-        throw ValidationError("\(path) cannot be looked at")
+/// What an audit finds out about what databases store.
+enum StorageHops {
+    /// Every database; one that cannot be asked is a hop that was not checked.
+    static func reports(_ bundle: Bundle, _ configuration: Configuration) -> [HopReport] {
+        configuration.databases.map { database in
+            do {
+                return DatabaseStorageAudit(
+                    try DatabaseChoice.access(to: database, bundle, configuration, milliseconds: 10_000),
+                    credentials: try DatabaseChoice.credentials(for: database, file: bundle.file)
+                ).report()
+            } catch {
+                return HopReport(
+                    kind: .storage,
+                    name: database.name,
+                    place: database.server.value.description,
+                    facts: [],
+                    findings: [.notChecked(.storageEncrypted, "\(error)")]
+                )
+            }
+        }
     }
 }

@@ -25,7 +25,7 @@ struct DatabaseCommand: ParsableCommand {
 
         func run() throws {
             let (access, credentials) = try choice.resolve()
-            let audit = DatabaseStorageAudit(access, credentials: credentials, inspect: StorageInspection.inspect)
+            let audit = DatabaseStorageAudit(access, credentials: credentials)
             let report = audit.report()
             print(StoragePrinter.text(report), terminator: "")
             guard report.verdict == .holds else { throw ExitCode(1) }
@@ -37,32 +37,12 @@ struct DatabaseCommand: ParsableCommand {
 enum StoragePrinter {
     static func text(_ report: HopReport) -> String {
         var lines = ["\(report.name) at \(report.place)"]
-        lines += report.facts.map { "  \($0.name): \(printable($0.value))" }
+        lines += report.facts.map { "  \($0.name): \(Visible.text($0.value))" }
         for finding in report.findings {
-            lines.append("\(word(finding.verdict)): \(printable(finding.statement))")
-            if let remedy = finding.remedy { lines.append("  mend it: \(printable(remedy))") }
-            lines += finding.evidence.map { "  \($0.name): \(printable($0.value))" }
+            lines.append("\(finding.verdict.words): \(Visible.text(finding.statement))")
+            if let remedy = finding.remedy { lines.append("  mend it: \(Visible.text(remedy))") }
+            lines += finding.evidence.map { "  \($0.name): \(Visible.text($0.value))" }
         }
         return lines.joined(separator: "\n") + "\n"
-    }
-
-    /// Names come from the server: none of them steers the terminal.
-    static func printable(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { scalar in
-                    let steers = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
-                    return steers && scalar != "\n" ? "\u{FFFD}" : scalar
-                }
-            )
-        )
-    }
-
-    private static func word(_ verdict: Verdict) -> String {
-        switch verdict {
-        case .holds: "holds"
-        case .fallsShort: "falls short"
-        case .notChecked: "not checked"
-        }
     }
 }

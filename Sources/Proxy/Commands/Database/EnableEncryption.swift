@@ -63,13 +63,18 @@ struct EnableEncryption: ParsableCommand {
     func run() throws {
         let (access, credentials) = try choice.resolve()
         let catalog = access.database.catalog?.value ?? access.database.name
-        try Refusal.explained {
+        let isDone = try Refusal.explained {
             switch access.database.kind {
-            case .tds: try encrypt(catalog, access, credentials)
-            case .mysql: try encryptTables(of: catalog, access, credentials)
-            case .postgres: try explain(access, credentials, catalog)
+            case .tds:
+                try encrypt(catalog, access, credentials)
+                return true
+            case .mysql: return try encryptTables(of: catalog, access, credentials)
+            case .postgres:
+                try explain(access, credentials, catalog)
+                return dryRun
             }
         }
+        if !isDone { throw ExitCode(1) }
     }
 
     private func session(_ access: DatabaseAccess, _ credentials: DatabaseCredentials?) throws -> DatabaseLink {
@@ -81,6 +86,10 @@ struct EnableEncryption: ParsableCommand {
         return try DatabaseLink.open(access, credentials, database: nil)
     }
 
+    private func show(_ script: String) {
+        for line in script.split(separator: "\n") { print(Visible.text(String(line))) }
+    }
+
     // MARK: SQL Server
 
     private func encrypt(_ catalog: String, _ access: DatabaseAccess, _ credentials: DatabaseCredentials?) throws {
@@ -88,19 +97,19 @@ struct EnableEncryption: ParsableCommand {
         if dryRun, credentials == nil {
             let unknown = TransparentEncryption(unknown: catalog)
             print("-- As for a server that has none of it yet: nobody was named to look.")
-            print(StoragePrinter.printable(try TransparentEncryptionPlan(unknown, wishes).script), terminator: "")
+            show(try TransparentEncryptionPlan(unknown, wishes).script)
             return
         }
         let session = try session(access, credentials)
         let found = try TransparentEncryption.look(at: catalog, certificate: wishes.certificate, session)
         let plan = try TransparentEncryptionPlan(found, wishes)
         if dryRun {
-            print(StoragePrinter.printable(plan.script), terminator: "")
+            show(plan.script)
             return
         }
         try plan.run(session) { step in
             print("\(step.title): \(step.batches.isEmpty ? "there already" : "...")")
-            for batch in step.batches { print("  \(StoragePrinter.printable(batch.shown))") }
+            for batch in step.batches { print("  \(Visible.text(batch.shown))") }
         }
         if noWait {
             print("the server encrypts all pages now; `everyhop database status` tells how far it is")
@@ -108,7 +117,7 @@ struct EnableEncryption: ParsableCommand {
             try wait(for: catalog, session)
         }
         let after = try TransparentEncryption.look(at: catalog, certificate: wishes.certificate, session)
-        if let reminder = after.reminder { print("REMEMBER: \(StoragePrinter.printable(reminder))") }
+        if let reminder = after.reminder { print("REMEMBER: \(Visible.text(reminder))") }
     }
 
     private func wishes(_ catalog: String) throws -> TransparentEncryptionPlan.Wishes {
@@ -157,35 +166,38 @@ struct EnableEncryption: ParsableCommand {
 
     // MARK: MySQL, MariaDB
 
+    /// - Returns: whether all tables are encrypted, or would be.
     private func encryptTables(
         of catalog: String,
         _ access: DatabaseAccess,
         _ credentials: DatabaseCredentials?
-    ) throws {
+    ) throws -> Bool {
         let session = try session(access, credentials)
         let found = try TablespaceEncryption.look(at: catalog, session)
         let plan = try TablespaceEncryptionPlan(found)
         for table in plan.foreign {
             Complaint.write(
-                StoragePrinter.printable(
+                Visible.text(
                     "everyhop: \(table.name) is of engine \(table.engine), which cannot encrypt it: move it to InnoDB"
                 )
             )
         }
         if dryRun {
-            print(StoragePrinter.printable(plan.script), terminator: "")
-            return
+            show(plan.script)
+            return true
         }
-        try plan.run(session) { print(StoragePrinter.printable($0.shown)) }
+        try plan.run(session) { print(Visible.text($0.shown)) }
         let after = try TablespaceEncryption.look(at: catalog, session)
         for finding in after.findings where finding.verdict == .fallsShort {
-            print(StoragePrinter.printable("\(finding.statement)\n  mend it: \(finding.remedy ?? "")"))
+            print(Visible.text(finding.statement))
+            print("  mend it: \(finding.remedy ?? "")")
         }
-        if !after.plainTables.isEmpty { throw ExitCode(1) }
+        return after.plainTables.isEmpty
     }
 
     // MARK: PostgreSQL
 
+    /// Nothing is encrypted by it.
     private func explain(
         _ access: DatabaseAccess,
         _ credentials: DatabaseCredentials?,
@@ -196,8 +208,6 @@ struct EnableEncryption: ParsableCommand {
             let session = try DatabaseLink.open(access, credentials, database: catalog)
             path = try DataDirectory.look(configured: nil, session).folders.first?.path
         }
-        print(DataDirectory.instructions(StoragePrinter.printable(path ?? "DATA_DIRECTORY")))
-        // Nothing has been encrypted.
-        if !dryRun { throw ExitCode(1) }
+        print(DataDirectory.instructions(Visible.text(path ?? "DATA_DIRECTORY")))
     }
 }
