@@ -140,8 +140,7 @@ struct AuditPlan {
         do {
             let access = try DatabaseChoice.access(to: database, bundle, configuration, milliseconds: Self.patience)
             let credentials = try DatabaseChoice.credentials(for: database, file: bundle.file)
-            let inspect = StorageInspection.inspect
-            return DatabaseStorageAudit(access, credentials: credentials, inspect: inspect).report()
+            return DatabaseStorageAudit(access, credentials: credentials).report()
         } catch {
             return HopReport(
                 kind: .storage,
