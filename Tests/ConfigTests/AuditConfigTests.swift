@@ -30,6 +30,22 @@ import Testing
         #expect(answers[.disposal]?.answer == "shredded" && answers[.disposal]?.on.value == CalendarDay("2024-02-29"))
     }
 
+    @Test func `what an audit measures by is read`() throws {
+        let audit = try decode(
+            """
+            [audit]
+            log = "audit.log"
+            clients_trust = "company.pem"
+            client_certificate = "auditor"
+            plain_ports = [81, 8081]
+
+            """
+        ).configuration.audit
+        #expect(audit.log?.value == "audit.log" && audit.clientsTrust?.value == "company.pem")
+        #expect(audit.clientCertificate?.value == "auditor")
+        #expect(audit.plainPorts == [81, 8081] && audit.namesPlainPorts)
+    }
+
     @Test func `nothing of it is needed`() throws {
         let decoded = try decode("")
         #expect(decoded.configuration.audit.reports == nil && decoded.configuration.provider.answers.isEmpty)
@@ -38,6 +54,9 @@ import Testing
     @Test(arguments: [
         ("[audit]\nkey = \"k\"\n", "2:7", "key signs reports, but none are kept"),
         ("[audit]\nreports = 1\n", "2:11", "reports has to be a string"),
+        ("[audit]\nplain_ports = [80, \"81\"]\n", "2:15", "plain_ports is no list of ports"),
+        ("[audit]\nplain_ports = 80\n", "2:15", "plain_ports is no list of ports"),
+        ("[audit]\nplain_ports = [70000]\n", "2:15", "plain_ports is no list of ports"),
         ("[audit]\nreport = \"r\"\n", "2:1", "unknown key \"report\" in [audit]"),
         ("[provider]\nbackups = {}\n", "2:1", "unknown key \"backups\" in [provider]"),
         ("[provider]\nbackup = \"daily\"\n", "2:10", "[provider] backup has to be a table"),

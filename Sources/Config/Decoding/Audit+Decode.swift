@@ -11,6 +11,7 @@ extension AuditSettings {
         }
         log = table.path("log")
         clientsTrust = table.path("clients_trust")
+        clientCertificate = table.string("client_certificate")
         if let node = table.node("plain_ports") {
             namesPlainPorts = true
             plainPorts = Self.ports(node, table)

@@ -71,6 +71,9 @@ struct CrossChecks {
             let named = database.bindings.flatMap(\.certificates) + [database.clientCertificate].compactMap { $0 }
             for certificate in named { check(certificate, in: certificates, kind: "certificate") }
         }
+        if let certificate = configuration.audit.clientCertificate {
+            check(certificate, in: certificates, kind: "certificate")
+        }
     }
 
     private mutating func check(_ name: Located<String>, in known: Set<String>, kind: String) {

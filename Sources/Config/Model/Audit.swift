@@ -8,6 +8,8 @@ public struct AuditSettings: Sendable {
     public internal(set) var log: Located<String>?
     /// Authorities that clients trust, as PEM; nil for those of the system.
     public internal(set) var clientsTrust: Located<String>?
+    /// The certificate that an audit shows to bindings which ask clients for one.
+    public internal(set) var clientCertificate: Located<String>?
     /// Ports at which servers of other hosts must not answer in plain.
     public internal(set) var plainPorts: [UInt16] = [80, 8080]
     /// Whether the plain ports were named: then they are looked at on this host, too.

@@ -1,5 +1,5 @@
 public import Platform
-internal import TLS
+public import TLS
 
 /// Looks at one binding from outside, as a client would.
 public struct ClientHopAudit {
@@ -15,6 +15,8 @@ public struct ClientHopAudit {
         public var host: String?
         /// Whether clients have to show a certificate.
         public var demandsCertificate: Bool
+        /// The one that is shown then; nil for none.
+        public var identity: ServerIdentity?
         /// Whether suites beyond NIST's list were chosen by the configuration.
         public var allowsUnapproved: Bool
         /// Authorities that clients trust, as PEM; nil when this host has no such list.
@@ -29,6 +31,7 @@ public struct ClientHopAudit {
             addresses: [SocketAddress],
             host: String?,
             demandsCertificate: Bool,
+            identity: ServerIdentity?,
             allowsUnapproved: Bool,
             authorities: [UInt8]?,
             plain: [SocketAddress]
@@ -38,6 +41,7 @@ public struct ClientHopAudit {
             self.addresses = addresses
             self.host = host
             self.demandsCertificate = demandsCertificate
+            self.identity = identity
             self.allowsUnapproved = allowsUnapproved
             self.authorities = authorities
             self.plain = plain
@@ -99,11 +103,12 @@ public struct ClientHopAudit {
     private func versions(_ outcomes: [HelloProbe.Outcome]) -> [Finding] {
         let evidence = outcomes.map { Fact($0.version, $0.isAccepted ? "accepted" : "refused: \($0.lastAnswer)") }
         let old = outcomes.filter { $0.isForbidden && $0.isAccepted }.map(\.version)
+        let spoken = outcomes.filter(\.isAccepted).map(\.version)
         if !old.isEmpty {
             return [
                 .fallsShort(
                     .clientVersions,
-                    "\(old.joined(separator: " and ")) is accepted",
+                    "\(Self.list(old)) accepted",
                     remedy: "let everyhop serve this address, or switch off what is older than TLS 1.2",
                     evidence
                 )
@@ -114,8 +119,11 @@ public struct ClientHopAudit {
             let remedy = "switch on TLS 1.3"
             return [.fallsShort(.clientVersions, "TLS 1.3 is refused", remedy: remedy, evidence)]
         }
-        let spoken = outcomes.filter(\.isAccepted).map(\.version).joined(separator: " and ")
-        return [.holds(.clientVersions, "only \(spoken) is accepted", evidence)]
+        return [.holds(.clientVersions, "only \(Self.list(spoken)) accepted", evidence)]
+    }
+
+    private static func list(_ names: [String]) -> String {
+        names.joined(separator: " and ") + (names.count == 1 ? " is" : " are")
     }
 
     private func suites(_ outcomes: [HelloProbe.Outcome], group: String?) -> Finding {
@@ -186,13 +194,20 @@ public struct ClientHopAudit {
     }
 
     private func transportSecurity(_ leaf: CertificateFacts) -> Finding {
-        if subject.demandsCertificate {
-            return .notChecked(.clientTransportSecurity, "the binding asks clients for a certificate")
+        if subject.demandsCertificate, subject.identity == nil {
+            let reason = "the binding asks clients for a certificate: name one as client_certificate in [audit]"
+            return .notChecked(.clientTransportSecurity, reason)
         }
         do {
             // The key that was just seen, whatever the certificate is worth otherwise.
             let trust = ClientContext.Trust(authoritiesPEM: nil, pins: [leaf.pin])
-            let context = try ClientContext(trust: trust, name: name, policy: .legacy, alpn: ["http/1.1"])
+            let context = try ClientContext(
+                trust: trust,
+                name: name,
+                identity: subject.identity,
+                policy: .legacy,
+                alpn: ["http/1.1"]
+            )
             let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
             _ = try connection.secure(context)
             guard let response = try ProbeRequest(host: hostField).ask(connection) else {

@@ -83,6 +83,7 @@ struct Demonstration: ~Copyable {
 
               try:         curl --cacert \(folder)/authority.pem https://localhost:\(proxyPort)/
               metrics:     curl --unix-socket \(folder)/admin.sock http://localhost/metrics
+              audit:       everyhop audit --config \(folder)/everyhop.toml
               look at:     \(folder)/everyhop.toml
 
             Change the pin in it, `kill -HUP` this process, and see the hop refused. Ctrl-C ends it.
@@ -96,10 +97,15 @@ struct Demonstration: ~Copyable {
         # Made by `everyhop demo`.
         [server]
         drain = "2s"
-        admin = "unix:\(admin)"
+        admin = "unix:\(admin)"\(Privileges.isRoot ? "\nuser = \"nobody\"" : "")
 
         [log]
         access = "stdout"
+
+        [audit]
+        log = "audit.log"
+        reports = "reports"
+        clients_trust = "authority.pem"
 
         [certificate.portal]
         chain = "portal.pem"
@@ -108,6 +114,8 @@ struct Demonstration: ~Copyable {
         [[site]]
         name = "portal"
         upstream = "app"
+        # Not for localhost, which other programs use, too; an audit says so.
+        # hsts = { max_age = "365d" }
 
         [[site.binding]]
         type = "https"

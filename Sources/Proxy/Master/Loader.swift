@@ -78,6 +78,7 @@ struct Loader {
         readStickySecrets(configuration)
         readRouting(configuration)
         checkCredentials(configuration)
+        checkClientsTrust(configuration)
         checkUser(configuration)
         diagnostics += configuration.provider.diagnostics(today: Self.latestDay())
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
@@ -371,6 +372,18 @@ struct Loader {
     /// The day that it is where it is latest, at UTC+14: who writes today's date there is not ahead of time.
     private static func latestDay() -> CalendarDay {
         CalendarDay(unixSeconds: Int64(Clock.unixMicroseconds() / 1_000_000) + 14 * 3600)
+    }
+
+    /// Only audits need it, but they must not find out that it is missing.
+    private mutating func checkClientsTrust(_ configuration: Configuration) {
+        guard let path = configuration.audit.clientsTrust, let bytes = read(path, "clients_trust") else { return }
+        do throws(CertificateError) { _ = try CertificateFacts.read(pem: bytes) } catch {
+            complain(
+                at: path.position,
+                "clients_trust \"\(path.value)\": \(error)",
+                fix: "name a PEM file of authorities"
+            )
+        }
     }
 
     /// Passwords for audits are looked at, never read here: whatever this returns goes to workers.

@@ -78,7 +78,7 @@ import Testing
         #expect(status == 1)
         #expect(report.faults == ["client.versions", "client.suites", "client.hsts"])
         let versions = report.findings(.clientVersions)[0]
-        #expect(versions.statement == "TLS 1.0 and TLS 1.1 is accepted")
+        #expect(versions.statement == "TLS 1.0 and TLS 1.1 are accepted")
         #expect(report.findings(.clientSuites)[0].statement.contains("TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"))
     }
 
@@ -197,6 +197,39 @@ import Testing
         var faults: Set<String> = ["process.key-files", "process.logs", "process.audit-log"]
         if Privileges.isRoot { faults.insert("process.sandbox") }
         #expect(report.faults.filter { $0.hasPrefix("process") } == faults, "\(everyhop.log)")
+    }
+
+    @Test func `a binding that asks for a certificate is looked at with one`() throws {
+        let auditor = try CertificateMaker.issue(names: ["auditor"], by: trust.authority)
+        try audited.folder.write("auditor.pem", auditor.certificatePEM)
+        try audited.folder.write("auditor.key", auditor.keyPEM)
+        let port = try freePort()
+        let site = audited.site(port: port).replacing(
+            "certificate = \"portal\"",
+            with: "certificate = \"portal\"\nclient_ca = \"authority.pem\"\nclient_certificate = \"require\""
+        )
+        let mine = "[certificate.auditor]\nchain = \"auditor.pem\"\nkey = \"auditor.key\"\n"
+        for audit in ["", "client_certificate = \"auditor\""] {
+            let configuration = audited.head(audit) + mine + site + (try audited.upstream(port: nobody()))
+            let everyhop = try EveryhopProcess(audited.folder, port: port, configuration: configuration)
+            let (report, _) = try audited.audit(configuration)
+            let expected: Verdict = audit.isEmpty ? .notChecked : .holds
+            #expect(report.findings(.clientTransportSecurity).map(\.verdict) == [expected], "\(everyhop.log)")
+            #expect(report.findings(.clientCertificate).map(\.verdict) == [.holds])
+            #expect(report.faults.isEmpty)
+        }
+    }
+
+    @Test func `an authority that cannot be read is an error, not a check that was not made`() throws {
+        let port = try freePort()
+        try audited.folder.write(
+            "everyhop.toml",
+            audited.head().replacing("authority.pem", with: "missing.pem") + audited.site(port: port)
+                + (try audited.upstream(port: nobody()))
+        )
+        let file = "\(audited.folder.path)/everyhop.toml"
+        let result = try Shell.run([EveryhopProcess.program, "audit", "--config", file], merged: true)
+        #expect(result.status == 2 && result.text.contains("clients_trust \"missing.pem\" cannot be read"))
     }
 
     @Test func `an audit log that was changed is found`() throws {

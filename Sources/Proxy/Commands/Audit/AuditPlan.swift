@@ -52,6 +52,7 @@ struct AuditPlan {
                         addresses: binding.listen.dialled,
                         host: host,
                         demandsCertificate: binding.clients?.demand == .require,
+                        identity: configuration.audit.clientCertificate.flatMap { store[$0.value] },
                         allowsUnapproved: configuration.tls.policy == .modern,
                         authorities: authorities,
                         plain: plain.flatMap { $0.dialled.prefix(1) }
