@@ -79,6 +79,7 @@ struct Loader {
         readRouting(configuration)
         checkCredentials(configuration)
         checkClientsTrust(configuration)
+        checkFolders(configuration)
         checkUser(configuration)
         diagnostics += configuration.provider.diagnostics(today: Self.latestDay())
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
@@ -96,7 +97,7 @@ struct Loader {
     // MARK: files
 
     /// A path of the configuration, taken from the configuration's folder.
-    private func resolved(_ path: String) -> String { Self.resolved(path, beside: file) }
+    func resolved(_ path: String) -> String { Self.resolved(path, beside: file) }
 
     static func resolved(_ path: String, beside file: String) -> String {
         guard !path.hasPrefix("/"), let slash = file.lastIndex(of: "/") else { return path }
