@@ -91,7 +91,11 @@ let package = Package(
             dependencies: ["Bytes", "Config", "Database", "Evidence", "Platform", "Support", "TLS"],
             swiftSettings: base
         ),
-        .testTarget(name: "ProxyTests", dependencies: ["Bytes", "Config", "HTTP", "Proxy"], swiftSettings: base),
+        .testTarget(
+            name: "ProxyTests",
+            dependencies: ["Bytes", "Config", "Evidence", "HTTP", "Platform", "Proxy"],
+            swiftSettings: base
+        ),
         .target(
             name: "Support",
             dependencies: ["Bytes", "CNghttp2", "Platform", "TLS"],

@@ -13,6 +13,13 @@ public enum File {
         return try readAll(descriptor, limit: limit)
     }
 
+    /// Opens a file for reading: the file itself, not what a link of that name leads to.
+    public static func openForReading(_ path: String) throws(Errno) -> FileDescriptor {
+        let raw = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard raw >= 0 else { throw Errno(in: "open") }
+        return FileDescriptor(owning: raw)
+    }
+
     /// Reads to the end of a file or pipe.
     ///
     /// - Parameter milliseconds: how long each piece may be waited for; -1 without end.

@@ -72,13 +72,17 @@ public final class ClientContext {
     ///   - policy: `legacy` to look at a server of any age.
     ///   - alpn: the application protocols offered.
     ///   - newest: the newest version, if not the policy's.
+    ///   - stopsWhenAsked: whether the look is over when the server asks for a certificate: then it sees a client that
+    ///     goes away, not one whose certificate it has to refuse.
     public static func inspecting(
         name: String?,
         policy: TLSPolicy = .nist80052r2,
         alpn: [String] = [],
-        newest: TLSVersion? = nil
+        newest: TLSVersion? = nil,
+        stopsWhenAsked: Bool = false
     ) throws(TLSError) -> ClientContext {
         let context = try ClientContext(optional: nil, name: name, identity: nil, policy: policy, alpn: alpn)
+        if stopsWhenAsked { SSL_CTX_set_cert_cb(context.handle.raw, { _, _ in -1 }, nil) }
         if let newest, everyhop_ctx_set_newest(context.handle.raw, newest.raw) != 1 {
             throw .libraryFailure("TLS versions")
         }

@@ -132,11 +132,12 @@ public struct TLSConnection: ~Copyable {
         let result = SSL_do_handshake(ssl)
         let socketError = errno
         if let chosen = table?.choice { choice = chosen }
-        guard result != 1 else {
+        let error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl, result)
+        switch error {
+        // The second: a look that ends where the server asks who we are.
+        case SSL_ERROR_NONE, SSL_ERROR_WANT_X509_LOOKUP:
             try establish()
             return .done
-        }
-        switch SSL_get_error(ssl, result) {
         case SSL_ERROR_WANT_READ: return .wantsRead
         case SSL_ERROR_WANT_WRITE: return .wantsWrite
         default:

@@ -86,6 +86,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case http2AbuseContinuations
     /// HTTP/2 clients sent away for leaving our answers unread.
     case http2AbuseUnsentAnswers
+    /// Workers that died; the master counts them in the retired page.
+    case workerDeaths
 
     /// Whether it can fall.
     public var isGauge: Bool {
@@ -155,6 +157,7 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .http2AbuseUnknownFrames: abuse("unknown_frames")
         case .http2AbuseContinuations: abuse("continuations")
         case .http2AbuseUnsentAnswers: abuse("unsent_answers")
+        case .workerDeaths: ("everyhop_worker_deaths_total", "", "Workers that died and were replaced.")
         }
     }
 }

@@ -27,9 +27,9 @@ public final class MetricsPage {
     public static let databaseSlots = 64
     /// Servers of upstreams that are counted apart, over all upstreams.
     public static let serverSlots = 1024
-    /// Upper bounds of the buckets are 2^6 to 2^26 microseconds: 64 µs to 67 s.
     static let firstBucket = 6
-    static let bucketCount = 21
+    /// Buckets of a histogram that have an upper bound: 2^6 to 2^26 microseconds, 64 µs to 67 s.
+    public static let bucketCount = 21
     /// Buckets, one more for what is slower, and the sum.
     private static let timingWords = bucketCount + 2
     private static let words = serverStart + serverSlots * ServerCounter.allCases.count
@@ -110,6 +110,29 @@ public final class MetricsPage {
     public func histogram(_ timing: Timing) -> (buckets: [Int64], sum: Int64) {
         let start = Self.start(timing)
         return ((0...Self.bucketCount).map { memory[start + $0] }, memory[start + Self.bucketCount + 1])
+    }
+
+    /// What a share of the durations took at most, in microseconds; nil when there is none.
+    ///
+    /// Within a bucket they are taken to lie evenly; of those beyond the last bound nothing but the bound is known.
+    ///
+    /// - Parameters:
+    ///   - share: of the durations, from 0 to 1.
+    ///   - buckets: as `histogram` has them, or what was added to them.
+    public static func quantile(_ share: Double, of buckets: [Int64]) -> Double? {
+        let total = buckets.reduce(0, +)
+        guard total > 0 else { return nil }
+        let wanted = share * Double(total)
+        var below = 0.0
+        for (index, count) in buckets.prefix(bucketCount).enumerated() where count > 0 {
+            if below + Double(count) >= wanted {
+                let upper = Double(Int64(1) << Int64(firstBucket + index))
+                let lower = index == 0 ? 0 : upper / 2
+                return lower + (upper - lower) * (wanted - below) / Double(count)
+            }
+            below += Double(count)
+        }
+        return Double(Int64(1) << Int64(firstBucket + bucketCount - 1))
     }
 
     /// Adds what another page has counted, of which the writer is gone; gauges fall to nothing with it.

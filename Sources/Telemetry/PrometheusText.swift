@@ -111,7 +111,8 @@ public enum PrometheusText {
         }
     }
 
-    private static func header(_ name: String, _ help: String, _ type: String, _ text: inout String) {
+    /// Writes the lines that go before a metric's values.
+    public static func header(_ name: String, _ help: String, _ type: String, _ text: inout String) {
         text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
     }
 
@@ -141,7 +142,8 @@ public enum PrometheusText {
         return "\(microseconds / 1_000_000).\(String(repeating: "0", count: 6 - fraction.utf8.count))\(fraction)"
     }
 
-    private static func escaped(_ label: String) -> String {
+    /// A label's value as it stands between quotation marks.
+    public static func escaped(_ label: String) -> String {
         var text = ""
         for character in label.unicodeScalars {
             switch character {

@@ -46,6 +46,13 @@ import Testing
         #expect(audit.plainPorts == [81, 8081] && audit.namesPlainPorts)
     }
 
+    @Test func `hops are looked at every minute, or as often as is said, or never`() throws {
+        let interval = { try self.decode($0).configuration.audit.probeInterval }
+        #expect(try interval("") == 60_000)
+        #expect(try interval("[audit]\nprobe_interval = \"5m\"\n") == 300_000)
+        #expect(try interval("[audit]\nprobe_interval = \"off\"\n") == nil)
+    }
+
     @Test func `nothing of it is needed`() throws {
         let decoded = try decode("")
         #expect(decoded.configuration.audit.reports == nil && decoded.configuration.provider.answers.isEmpty)
@@ -53,6 +60,7 @@ import Testing
 
     @Test(arguments: [
         ("[audit]\nkey = \"k\"\n", "2:7", "key signs reports, but none are kept"),
+        ("[audit]\nprobe_interval = \"often\"\n", "2:18", "probe_interval \"often\" is not a time"),
         ("[audit]\nreports = 1\n", "2:11", "reports has to be a string"),
         ("[audit]\nplain_ports = [80, \"81\"]\n", "2:15", "plain_ports is no list of ports"),
         ("[audit]\nplain_ports = 80\n", "2:15", "plain_ports is no list of ports"),

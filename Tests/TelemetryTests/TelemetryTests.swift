@@ -184,4 +184,18 @@ import Testing
         // What was written before the pipe filled up is whole lines but for the last.
         for line in lines.dropLast() { #expect(line.count == 1013) }
     }
+
+    @Test func `a quantile lies within its bucket`() {
+        var buckets = [Int64](repeating: 0, count: MetricsPage.bucketCount + 1)
+        #expect(MetricsPage.quantile(0.99, of: buckets) == nil)
+        // Half of them from 64 to 128 µs, half from 512 to 1024.
+        buckets[1] = 50
+        buckets[4] = 50
+        #expect(MetricsPage.quantile(0.5, of: buckets) == 128)
+        #expect(MetricsPage.quantile(0.75, of: buckets) == 768)
+        #expect(MetricsPage.quantile(1, of: buckets) == 1024)
+        buckets[MetricsPage.bucketCount] = 900
+        // What is slower than the last bound is told as that.
+        #expect(MetricsPage.quantile(0.99, of: buckets) == Double(1 << 26))
+    }
 }

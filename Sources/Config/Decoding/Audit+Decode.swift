@@ -16,6 +16,11 @@ extension AuditSettings {
             namesPlainPorts = true
             plainPorts = Self.ports(node, table)
         }
+        if case .string("off") = table.node("probe_interval")?.value {
+            probeInterval = nil
+        } else {
+            probeInterval = table.duration("probe_interval") ?? probeInterval
+        }
         table.finish()
     }
 

@@ -14,6 +14,8 @@ public struct AuditSettings: Sendable {
     public internal(set) var plainPorts: [UInt16] = [80, 8080]
     /// Whether the plain ports were named: then they are looked at on this host, too.
     public internal(set) var namesPlainPorts = false
+    /// How often every hop is looked at while everyhop runs, in milliseconds; nil for never.
+    public internal(set) var probeInterval: UInt64? = 60_000
 }
 
 /// `[provider]`: what the organisation answers to the questions about its provider; everyhop verifies none of it.

@@ -21,20 +21,23 @@ public struct AppHopAudit {
 
     /// All that was found; never throws, since what cannot be looked at is a finding, too.
     public func report() -> HopReport {
-        var look: ServerChecks.Look
-        if let context = server.context {
-            look = ServerChecks.app.look(at: server, context, nil)
-            if look.isReachable { look.findings.append(plaintext()) }
-        } else {
-            look = inHost()
-        }
-        return HopReport(
-            kind: .app,
-            name: upstream,
-            place: server.place,
-            facts: look.facts,
-            findings: look.findings
-        )
+        var look = self.look()
+        if server.context != nil, look.isReachable { look.findings.append(plaintext()) }
+        return report(look)
+    }
+
+    /// What one handshake tells.
+    public func glance() -> Glance {
+        let look = self.look()
+        return Glance(report(look), look.pin, look.leaf)
+    }
+
+    private func look() -> ServerChecks.Look {
+        server.context.map { ServerChecks.app.look(at: server, $0, nil) } ?? inHost()
+    }
+
+    private func report(_ look: ServerChecks.Look) -> HopReport {
+        HopReport(kind: .app, name: upstream, place: server.place, facts: look.facts, findings: look.findings)
     }
 
     /// The last step inside this host is plain by choice; the loader has refused any other.

@@ -23,6 +23,8 @@ public struct ClientHopAudit {
         public var authorities: [UInt8]?
         /// Plain addresses of the site.
         public var plain: [SocketAddress]
+        /// Keys of the certificates that the configuration gives the binding, as pins; empty when they are not known.
+        public var pins: [String]
 
         /// A binding.
         public init(
@@ -34,7 +36,8 @@ public struct ClientHopAudit {
             identity: ServerIdentity?,
             allowsUnapproved: Bool,
             authorities: [UInt8]?,
-            plain: [SocketAddress]
+            plain: [SocketAddress],
+            pins: [String] = []
         ) {
             self.site = site
             self.place = place
@@ -45,6 +48,7 @@ public struct ClientHopAudit {
             self.allowsUnapproved = allowsUnapproved
             self.authorities = authorities
             self.plain = plain
+            self.pins = pins
         }
     }
 
@@ -93,9 +97,60 @@ public struct ClientHopAudit {
         return HopReport(kind: .client, name: subject.site, place: subject.place, facts: facts, findings: findings)
     }
 
+    /// What one handshake tells.
+    public func glance() -> Glance {
+        var facts: [Fact] = []
+        var findings: [Finding] = []
+        var pin = Glance.Pin.unseen
+        var leaf: CertificateFacts?
+        do {
+            let (chain, tls) = try look()
+            findings.append(.holds(.clientReachable, "\(subject.place) answers"))
+            if let tls {
+                facts = [Fact("version", tls.version), Fact("cipher", tls.cipher), Fact("group", tls.group)]
+                if let alpn = tls.alpn { facts.append(Fact("protocol", alpn)) }
+            }
+            leaf = chain.first
+            if let leaf {
+                pin =
+                    subject.pins.isEmpty ? .unused : subject.pins.contains(leaf.pin.description) ? .matches : .mismatch
+                findings += [shown(leaf, pin), expiry(leaf, Lifetime(leaf, now: Lifetime.now)), key(leaf)]
+            }
+        } catch {
+            findings.append(.notChecked(.clientReachable, "no handshake with \(subject.place): \(error)"))
+        }
+        let hop = HopReport(kind: .client, name: subject.site, place: subject.place, facts: facts, findings: findings)
+        return Glance(hop, pin, leaf)
+    }
+
+    /// Whether the certificate is the binding's own.
+    private func shown(_ leaf: CertificateFacts, _ pin: Glance.Pin) -> Finding {
+        let evidence = CertificateEvidence.facts([leaf])
+        if let misnamed = misnamed(leaf, evidence) { return misnamed }
+        guard pin == .mismatch else { return .holds(.clientCertificate, "the binding's own certificate", evidence) }
+        return .fallsShort(
+            .clientCertificate,
+            "another certificate than the configuration names for this binding",
+            remedy: "look for another program at this address, or reload after a renewal",
+            evidence
+        )
+    }
+
+    private func misnamed(_ leaf: CertificateFacts, _ evidence: [Fact]) -> Finding? {
+        guard let host = subject.host, !leaf.names.contains(host), !leaf.covers(name ?? host) else { return nil }
+        let names = (leaf.names + leaf.addresses).joined(separator: ", ")
+        let remedy = "give the binding a certificate for \(host)"
+        return .fallsShort(.clientCertificate, "the certificate is for \(names)", remedy: remedy, evidence)
+    }
+
     private func look() throws -> ([CertificateFacts], TLSFacts?) {
         let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
-        let context = try ClientContext.inspecting(name: name, policy: .legacy, alpn: ["h2", "http/1.1"])
+        let context = try ClientContext.inspecting(
+            name: name,
+            policy: .legacy,
+            alpn: ["h2", "http/1.1"],
+            stopsWhenAsked: subject.demandsCertificate
+        )
         let secured = try connection.secure(context)
         return (secured.certificates, secured.facts)
     }
@@ -148,11 +203,8 @@ public struct ClientHopAudit {
     private func certificate(_ chain: [CertificateFacts]) -> Finding {
         let evidence = CertificateEvidence.facts(chain)
         guard let leaf = chain.first else { return .notChecked(.clientCertificate, "no certificate was shown") }
+        if let misnamed = misnamed(leaf, evidence) { return misnamed }
         let names = (leaf.names + leaf.addresses).joined(separator: ", ")
-        if let host = subject.host, !leaf.names.contains(host), !leaf.covers(name ?? host) {
-            let remedy = "give the binding a certificate for \(host)"
-            return .fallsShort(.clientCertificate, "the certificate is for \(names)", remedy: remedy, evidence)
-        }
         guard let authorities = subject.authorities else {
             return .notChecked(.clientCertificate, "this host has no list of authorities to verify the chain with")
         }

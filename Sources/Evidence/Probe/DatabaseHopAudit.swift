@@ -25,7 +25,8 @@ public struct DatabaseHopAudit {
 
     private static let patience: UInt64 = 5000
 
-    private let name: String
+    /// The database's name.
+    public let name: String
     private let kind: ServerOpening.Kind
     private let server: TrustedServer
     private let doors: [Door]
@@ -55,21 +56,32 @@ public struct DatabaseHopAudit {
 
     /// All that was found; never throws, since what cannot be looked at is a finding, too.
     public func report() -> HopReport {
-        var look = ServerChecks.Look()
-        if let context = server.context {
-            look = ServerChecks.database.look(at: server, context, kind)
-        } else {
-            look.findings.append(.notChecked(.databaseTrust, "nothing says how the server is verified"))
-        }
+        var look = self.look()
         if look.isReachable { look.findings.append(plaintext()) }
         look.findings += doors.map(door)
-        return HopReport(
-            kind: .database,
-            name: name,
-            place: server.place,
-            facts: look.facts,
-            findings: look.findings
-        )
+        return report(look)
+    }
+
+    /// What one handshake with the server tells: nothing is asked in plain, and what the application dials is left alone,
+    /// since a session would begin there.
+    public func glance() -> Glance {
+        let look = self.look()
+        return Glance(report(look), look.pin, look.leaf)
+    }
+
+    /// Whether the server refuses hosts whose connections end before a login too often in a row.
+    ///
+    /// MySQL and MariaDB do (`max_connect_errors`), and every look is such a connection.
+    public var countsLooks: Bool { kind == .mysql }
+
+    private func look() -> ServerChecks.Look {
+        if let context = server.context { return ServerChecks.database.look(at: server, context, kind) }
+        let reason = "nothing says how the server is verified"
+        return ServerChecks.Look(findings: [.notChecked(.databaseTrust, reason)])
+    }
+
+    private func report(_ look: ServerChecks.Look) -> HopReport {
+        HopReport(kind: .database, name: name, place: server.place, facts: look.facts, findings: look.findings)
     }
 
     private func door(_ door: Door) -> Finding {

@@ -65,6 +65,10 @@ struct ServerChecks {
         var findings: [Finding] = []
         /// Whether a connection could be made at all.
         var isReachable = true
+        /// The server's certificate, trusted or not.
+        var leaf: CertificateFacts?
+        /// How its key compares with what is pinned.
+        var pin = Glance.Pin.unseen
     }
 
     /// Dials, says what comes before TLS, and shakes hands.
@@ -84,21 +88,23 @@ struct ServerChecks {
             let secured = try connection.secure(context, form: form)
             trusted(server, secured, &look)
         } catch TLSError.verification(let failure) {
+            let evidence = chain(server, opening, &look)
             look.findings.append(
                 .fallsShort(
                     trust,
                     "the server is not the one that is trusted: \(failure)",
                     remedy: "compare `everyhop pin` with what its administrator says, then change pins or authority",
-                    chain(server, opening)
+                    evidence
                 )
             )
         } catch let error as TLSError {
+            let evidence = chain(server, opening, &look)
             look.findings.append(
                 .fallsShort(
                     version,
                     "no TLS that the policy allows: \(error)",
                     remedy: "let the server speak TLS 1.2 or 1.3 with suites of SP 800-52r2",
-                    chain(server, opening)
+                    evidence
                 )
             )
         } catch let error as ProbeFailure where error != .late {
@@ -110,6 +116,8 @@ struct ServerChecks {
 
     private func trusted(_ server: TrustedServer, _ secured: ProbeConnection.Secured, _ look: inout Look) {
         guard let tls = secured.facts else { return }
+        look.leaf = secured.certificates.first
+        look.pin = tls.pinMatched ? .matches : .unused
         look.facts += [Fact("version", tls.version), Fact("cipher", tls.cipher), Fact("group", tls.group)]
         if let alpn = tls.alpn { look.facts.append(Fact("protocol", alpn)) }
         var how: [String] = []
@@ -161,7 +169,7 @@ struct ServerChecks {
     }
 
     /// What a server shows that is not trusted, for the eye.
-    private func chain(_ server: TrustedServer, _ opening: ServerOpening.Kind?) -> [Fact] {
+    private func chain(_ server: TrustedServer, _ opening: ServerOpening.Kind?, _ look: inout Look) -> [Fact] {
         do {
             let connection = try ProbeConnection.first(of: server.addresses, milliseconds: 5000)
             let form = try opening.map { try connection.open($0) } ?? .direct
@@ -172,6 +180,10 @@ struct ServerChecks {
                 newest: form == .enveloped ? .tls12 : nil
             )
             let secured = try connection.secure(context, form: form)
+            look.leaf = secured.certificates.first
+            if let leaf = look.leaf, !server.pins.isEmpty {
+                look.pin = server.pins.contains(leaf.pin.description) ? .matches : .mismatch
+            }
             let spoken = secured.facts.map { [Fact("version", $0.version), Fact("cipher", $0.cipher)] } ?? []
             return spoken + CertificateEvidence.facts(secured.certificates)
         } catch { return [Fact("a look without trust", "\(error)")] }

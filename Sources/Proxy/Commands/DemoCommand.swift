@@ -55,7 +55,10 @@ struct Demonstration: ~Copyable {
         // Bound for a moment, to find a free port or to complain early about a taken one.
         let probe = try Socket.listen(on: wanted, sharePort: false)
         let proxyPort = Socket.localAddress(probe)?.port ?? port
+        let other = try Socket.listen(on: anywhere, sharePort: false)
+        let adminPort = Socket.localAddress(other)?.port ?? 0
         _ = consume probe
+        _ = consume other
 
         let authority = try CertificateMaker.authority(name: "everyhop demonstration authority")
         let portal = try CertificateMaker.issue(names: ["localhost", "127.0.0.1"], by: authority)
@@ -70,7 +73,7 @@ struct Demonstration: ~Copyable {
             port: proxyPort,
             applicationPort: applicationPort,
             pin: pin,
-            admin: try File.absolutePath(folder) + "/admin.sock"
+            adminPort: adminPort
         )
         try File.write(Array(text.utf8), to: "\(folder)/everyhop.toml", mode: 0o644)
         application = consume listener
@@ -82,22 +85,26 @@ struct Demonstration: ~Copyable {
                            and by pin \(pin)
 
               try:         curl --cacert \(folder)/authority.pem https://localhost:\(proxyPort)/
-              metrics:     curl --unix-socket \(folder)/admin.sock http://localhost/metrics
+              hop map:     http://localhost:\(adminPort)/
               audit:       everyhop audit --config \(folder)/everyhop.toml
               look at:     \(folder)/everyhop.toml
 
-            Change the pin in it, `kill -HUP` this process, and see the hop refused. Ctrl-C ends it.
+            Change the pin in it, `kill -HUP` this process, and see the hop refused, on the map, too. Ctrl-C ends it.
 
             """
     }
 
-    private static func configuration(port: UInt16, applicationPort: UInt16, pin: PublicKeyPin, admin: String) -> String
-    {
+    private static func configuration(
+        port: UInt16,
+        applicationPort: UInt16,
+        pin: PublicKeyPin,
+        adminPort: UInt16
+    ) -> String {
         """
         # Made by `everyhop demo`.
         [server]
         drain = "2s"
-        admin = "unix:\(admin)"\(Privileges.isRoot ? "\nuser = \"nobody\"" : "")
+        admin = "127.0.0.1:\(adminPort)"\(Privileges.isRoot ? "\nuser = \"nobody\"" : "")
 
         [log]
         access = "stdout"

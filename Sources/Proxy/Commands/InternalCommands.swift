@@ -58,6 +58,21 @@ struct MonitorCommand: ParsableCommand {
     }
 }
 
+struct ProberCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "prober", shouldDisplay: false)
+
+    func run() throws {
+        SignalDescriptor.ignoreBrokenPipes()
+        SignalDescriptor.leaveEndingToParent()
+        // It may hold the key that servers ask clients for.
+        Privileges.forbidCoreDumps()
+        let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
+        let setup = try HelperSetup(from: channel) { _ in }
+        ChildProcess.dieWithParent()
+        do { try ProbeTask.run(setup) } catch { throw ExitCode(1) }
+    }
+}
+
 struct ResolverCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "resolver", shouldDisplay: false)
 

@@ -40,16 +40,23 @@ enum ControlKind: UInt8 {
 
     /// A worker has refused a hop: a `HopRefusal` and how often.
     case refusal
-    /// The monitor was asked for its page: what, and by whom.
+    /// The monitor was asked for its page: how often since it last told.
     case adminAccess
 
-    // Master to monitor.
+    // Master to monitor and prober.
     /// A worker's metrics page, by descriptor, with an identifying number.
     case page
     /// A worker's page is folded into the first one.
     case pageGone
-    /// Names of sites and upstreams, for labels.
-    case names
+
+    // Prober to master, and from there to the monitor.
+    /// What a look at a hop has shown: a `HopUpdate`, also before the start.
+    case hop
+
+    // Master to monitor.
+    /// The newest audit report, by descriptor, with its name; without either when there is none or it cannot be opened,
+    /// the payload being an `HopMap.Audit.State`.
+    case auditReport
 }
 
 /// Who a worker is and what it may hold.

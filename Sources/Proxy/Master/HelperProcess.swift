@@ -1,14 +1,17 @@
 import Bytes
 import Config
+import Evidence
 import Logging
 import Platform
 import Telemetry
 
-/// A child that carries no traffic: the monitor, the resolver or the watcher.
+/// A child that carries no traffic: the monitor, the prober, the resolver or the watcher.
 final class HelperProcess {
     enum Kind: String {
         /// Serves the admin address and checks servers.
         case monitor
+        /// Looks at every hop from outside, which may wait.
+        case prober
         /// Resolves the names of servers.
         case resolver
         /// Looks after the folders that are served.
@@ -28,14 +31,17 @@ final class HelperProcess {
         self.channel = consume channel
     }
 
+    /// Whether it is told of workers and what they count.
+    var readsPages: Bool { kind != .resolver }
+
     func tell(_ message: ControlKind, _ payload: [UInt8] = [], copyOf descriptor: Int32 = -1) {
         try? channel.send(kind: message.rawValue, payload, copyOf: descriptor)
     }
 
-    /// Tells a monitor of a worker's page.
+    /// Tells it of a worker's page.
     func add(_ worker: WorkerProcess) { tell(.page, Self.name(worker), copyOf: worker.pageDescriptor.raw) }
 
-    /// Tells a monitor that a worker is gone and its counts are in the retired page.
+    /// Tells it that a worker is gone and its counts are in the retired page.
     func remove(_ worker: WorkerProcess) { tell(.pageGone, Self.name(worker)) }
 
     /// Tells a monitor that a worker serves.
@@ -63,6 +69,8 @@ extension Master {
         if configuration.server.admin != nil || configuration.upstreams.contains(where: { $0.health != nil }) {
             start(.monitor)
         }
+        // What it sees is told on the admin address.
+        if configuration.server.admin != nil, configuration.audit.probeInterval != nil { start(.prober) }
         if !ResolverTask.names(in: configuration).isEmpty { start(.resolver) }
         if !configuration.folders.isEmpty { start(.watcher) }
     }
@@ -110,7 +118,14 @@ extension Master {
                 for worker in workers where worker.state == .serving { helper.serves(worker) }
                 for update in addresses { helper.tell(.addresses, update.encoded()) }
                 for update in health { helper.tell(.health, update.encoded()) }
+                for update in hops { helper.tell(.hop, update.encoded()) }
                 helper.tell(.configuration, forChecks(bundle).encoded())
+                tellOfReport(helper)
+            case .prober:
+                helper.tell(.page, [UInt8](repeating: 0, count: 8), copyOf: retiredDescriptor.raw)
+                for worker in workers { helper.add(worker) }
+                for update in hops { helper.tell(.hop, update.encoded()) }
+                helper.tell(.configuration, forProbes(bundle).encoded())
             case .resolver:
                 // Names and addresses only: it has no use for keys.
                 helper.tell(.configuration, Bundle(file: bundle.file, tree: bundle.tree, resources: [:]).encoded())
@@ -137,6 +152,10 @@ extension Master {
                 case .ready where helper.kind == .resolver: namesAreKnown()
                 case .health: spread(try HealthUpdate(decoding: message.payload))
                 case .folderGone: lose(try FolderLoss(decoding: message.payload))
+                case .adminAccess:
+                    var reader = WireReader(message.payload)
+                    record(.adminAccess, ["page": "/", "count": "\(try reader.int())"])
+                case .hop: spread(try HopUpdate(decoding: message.payload))
                 case .failed: log.error("\(helper.kind.rawValue): \(String(decoding: message.payload, as: UTF8.self))")
                 default: break
                 }

@@ -1,8 +1,9 @@
 import Config
+import Evidence
 import Platform
 import Telemetry
 
-/// What the master hands to a monitor or resolver.
+/// What the master hands to a monitor, prober or resolver.
 struct HelperSetup: ~Copyable {
     private var channel: ControlChannel?
     let configuration: Configuration
@@ -12,6 +13,10 @@ struct HelperSetup: ~Copyable {
     private(set) var updates: [AddressUpdate]
     /// What checks have found out before.
     private(set) var health: [HealthUpdate]
+    /// What was seen of hops before.
+    private(set) var hops: [HopUpdate]
+    /// The newest audit report.
+    private(set) var audit: HopMap.Audit
     /// The workers that serve.
     private(set) var serving: Set<Int>
     var pages: [(process: Int, page: MetricsPage)]
@@ -27,6 +32,8 @@ struct HelperSetup: ~Copyable {
         var bundle: Bundle?
         var updates: [AddressUpdate] = []
         var health: [HealthUpdate] = []
+        var hops: [HopUpdate] = []
+        var audit = HopMap.Audit(.notKept)
         var serving: Set<Int> = []
         var orders: WorkerOrders?
         var pages: [(process: Int, page: MetricsPage)] = []
@@ -37,6 +44,10 @@ struct HelperSetup: ~Copyable {
             case .configuration: bundle = try Bundle(decoding: message.payload)
             case .addresses: updates.append(try AddressUpdate(decoding: message.payload))
             case .health: health.append(try HealthUpdate(decoding: message.payload))
+            case .hop: hops.append(try HopUpdate(decoding: message.payload))
+            case .auditReport:
+                let descriptor = message.takeDescriptor()
+                audit = HopMap.Audit(message.payload, descriptor)
             case .ready:
                 var reader = WireReader(message.payload)
                 serving.insert(try reader.int())
@@ -63,6 +74,8 @@ struct HelperSetup: ~Copyable {
         self.bundle = bundle
         self.updates = updates
         self.health = health
+        self.hops = hops
+        self.audit = audit
         self.serving = serving
         self.pages = pages
         self.channel = consume channel

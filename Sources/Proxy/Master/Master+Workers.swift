@@ -66,7 +66,7 @@ extension Master {
         for update in health { worker.tell(.health, update.encoded()) }
         worker.tell(.start)
         worker.flush(poller)
-        for helper in helpers where helper.kind == .monitor { helper.add(worker) }
+        for helper in helpers where helper.readsPages { helper.add(worker) }
         return worker
     }
 
@@ -140,7 +140,7 @@ extension Master {
         readWorker(worker)
         if let token = worker.token { handlers.remove(token) }
         retiredPage.absorb(worker.page, named: worker.names, as: MetricsNames(configuration))
-        for helper in helpers where helper.kind == .monitor { helper.remove(worker) }
+        for helper in helpers where helper.readsPages { helper.remove(worker) }
         let isExpected = worker.state == .draining || isStopping
         let how = status < 0 ? "signal \(-status)" : "status \(status)"
         if isExpected {
@@ -148,6 +148,7 @@ extension Master {
             return
         }
         record(.workerLost, ["worker": "\(worker.slot)", "how": how])
+        retiredPage.add(.workerDeaths)
         log.error(
             "worker \(worker.slot) died; its connections are lost",
             metadata: ["how": "\(how)", "pid": "\(worker.process)"]
@@ -257,6 +258,7 @@ extension Master {
         self.configuration = configuration
         self.plan = plan
         forgetHealth()
+        forgetHops()
     }
 
     /// The new generation serves, or has been given up.

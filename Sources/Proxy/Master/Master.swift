@@ -46,6 +46,10 @@ final class Master {
     var addresses: [AddressUpdate] = []
     /// What checks have found out about servers.
     var health: [HealthUpdate] = []
+    /// What was last seen of every hop.
+    var hops: [HopUpdate] = []
+    /// The newest audit report that the monitor was told of, and when to look for a newer one.
+    var report = (state: ReportState.notKept, nextLook: UInt64(0))
     /// Counts of workers that are gone.
     let retiredPage: MetricsPage
     let retiredDescriptor: FileDescriptor
@@ -132,6 +136,7 @@ final class Master {
         var next = nextRotation
         for respawn in respawns { next = min(next, respawn.at) }
         for helper in lateHelpers { next = min(next, helper.at) }
+        if keepsReports { next = min(next, report.nextLook) }
         for worker in workers { if let drainedBy = worker.drainedBy { next = min(next, drainedBy) } }
         if let namesDue { next = min(next, namesDue) }
         let now = Self.now
@@ -167,6 +172,7 @@ final class Master {
             log.warning("names of servers are still being looked up: their sites answer 503 until then")
             namesAreKnown()
         }
+        lookForReport(now)
         let due = respawns.filter { $0.at <= now }
         respawns.removeAll { $0.at <= now }
         for respawn in due where !isStopping {

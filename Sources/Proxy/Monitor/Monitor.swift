@@ -1,12 +1,16 @@
 import Bytes
 import Config
+import Evidence
 import HTTP
 import Platform
 import Telemetry
 
-/// The monitor process: checks servers, and answers on the admin address from pages that the workers write.
+/// The monitor process: checks servers, and answers on the admin address from pages that the workers write and from what
+/// the prober has seen.
 final class Monitor {
     private static let mostClients = 64
+    /// Those of them that may listen to events: the others are kept for metrics.
+    private static let mostListeners = 16
     /// How long a client may take, in milliseconds.
     private static let patience: UInt64 = 5000
 
@@ -19,14 +23,24 @@ final class Monitor {
     }
 
     private let poller: Poller
-    private let configuration: Configuration
+    let configuration: Configuration
+    /// Which monitor this is; another one may have other hops.
+    let identity = String(UInt64.random(in: 0...UInt64.max), radix: 36)
     private let checker: HealthChecker
     private var channel: ControlChannel
-    private var pages: [(process: Int, page: MetricsPage)]
-    private var serving: Set<Int>
+    private(set) var pages: [(process: Int, page: MetricsPage)]
+    private(set) var serving: Set<Int>
+    /// What was last seen of each hop.
+    var glances: [HopKey: Glance] = [:]
+    private(set) var audit: HopMap.Audit
+    private(set) var rates = RateWindow()
     private var isStopping = false
     private var handlers = Slab<Handler>()
     private var clients = 0
+    private var listeners: [Token] = []
+    /// How often the page was asked for since the master was last told, and when it may be told again.
+    private var lookers = 0
+    private var nextTold: UInt64 = 0
     private var wheel: TimerWheel
     private let buffers = BufferPool()
 
@@ -37,13 +51,16 @@ final class Monitor {
         checker = try HealthChecker(setup)
         pages = setup.pages
         serving = setup.serving
+        audit = setup.audit
+        let seen = setup.hops
         channel = setup.takeChannel()
         wheel = TimerWheel(now: Self.now)
+        for update in seen { apply(update) }
         if let listener { try poller.add(listener.descriptor, handlers.insert(.listener(listener)), .read) }
         try poller.add(channel.descriptor, handlers.insert(.control), .read)
     }
 
-    private static var now: UInt64 { Clock.monotonicMicroseconds() / 1000 }
+    static var now: UInt64 { Clock.monotonicMicroseconds() / 1000 }
 
     /// Serves until the master is gone.
     func run() throws {
@@ -53,17 +70,32 @@ final class Monitor {
         while true {
             let count = try poller.wait(milliseconds: timeout())
             for index in 0..<count { try handle(poller.event(at: index).token) }
-            for token in wheel.expire(now: Self.now) { close(token) }
+            for token in wheel.expire(now: Self.now) { expired(token) }
+            tick()
+            try tellOfLookers()
             try check()
         }
     }
 
     private func timeout() -> CInt {
         let now = Self.now
-        let timers = wheel.timeout(now: now)
-        let checks = checker.timeout(now: now)
-        if timers < 0 { return checks }
-        return checks < 0 ? timers : min(timers, checks)
+        var next = rates.due <= now ? 0 : CInt(clamping: rates.due - now)
+        for timeout in [wheel.timeout(now: now), checker.timeout(now: now)] where timeout >= 0 {
+            next = min(next, timeout)
+        }
+        return next
+    }
+
+    /// Once a second: what has been counted, and those who listen.
+    private func tick() {
+        let now = Self.now
+        guard now >= rates.due else { return }
+        rates.add(sample())
+        guard !listeners.isEmpty, let event = event() else { return }
+        for token in listeners {
+            guard case .client(let client) = handlers[token] else { continue }
+            if client.tell(event, deadline: now + Self.patience, poller) { close(token) }
+        }
     }
 
     private func handle(_ token: Token) throws {
@@ -71,11 +103,22 @@ final class Monitor {
         case .control: try readControl()
         case .listener(let listener): try accept(listener)
         case .client(let client):
-            if client.ready(poller, answer: answer) { close(token) }
+            if client.ready(poller, reply: { reply($0, to: token) }) { close(token) }
         case .check(let number):
             try tell(checker.ready(number, now: Self.now, poller) { handlers.remove($0) })
         case nil: break
         }
+    }
+
+    /// For the audit log: at once, and then once a minute at most.
+    private func tellOfLookers() throws {
+        guard lookers > 0, Self.now >= nextTold else { return }
+        nextTold = Self.now + 60_000
+        var writer = WireWriter()
+        writer.put(lookers)
+        lookers = 0
+        try channel.send(kind: ControlKind.adminAccess.rawValue, writer.bytes)
+        try channel.flushWaiting()
     }
 
     // MARK: checks
@@ -104,16 +147,40 @@ final class Monitor {
             let token = handlers.reserve()
             let descriptor = accepted.takeDescriptor()
             try poller.add(descriptor, token, .read)
-            handlers.fill(token, .client(AdminConnection(token, descriptor, buffers)))
+            let deadline = Self.now + Self.patience
+            handlers.fill(token, .client(AdminConnection(token, descriptor, buffers, deadline: deadline)))
             clients += 1
-            wheel.arm(token, deadline: Self.now + Self.patience)
+            wheel.arm(token, deadline: deadline)
         }
     }
 
     private func close(_ token: Token) {
         guard case .client = handlers[token] else { return }
         handlers.remove(token)
+        listeners.removeAll { $0 == token }
         clients -= 1
+    }
+
+    /// One that has not taken an event for so long is too slow, or gone.
+    private func expired(_ token: Token) {
+        guard case .client(let client) = handlers[token] else { return }
+        if client.deadline <= Self.now { close(token) } else { wheel.arm(token, deadline: client.deadline) }
+    }
+
+    /// What a request is answered.
+    private func reply(_ request: AdminRequest, to token: Token) -> AdminConnection.Reply {
+        guard request.path == "/events" else { return .answer(answer(request.path)) }
+        guard listeners.count < Self.mostListeners, let event = event() else {
+            return .answer(AdminAnswer(status: 503, fields: "Retry-After: 10\r\n", body: "too many listen already\n"))
+        }
+        listeners.append(token)
+        return .events(event)
+    }
+
+    /// The map as a server-sent event.
+    private func event() -> [UInt8]? {
+        guard let json = try? map().json() else { return nil }
+        return Array("data: ".utf8) + json + Array("\n\n".utf8)
     }
 
     private func readControl() throws {
@@ -132,34 +199,64 @@ final class Monitor {
             case .ready: serving.insert(try reader.int())
             case .drain: isStopping = true
             case .addresses: checker.apply(try AddressUpdate(decoding: message.payload))
+            case .hop: apply(try HopUpdate(decoding: message.payload))
+            case .auditReport:
+                let descriptor = message.takeDescriptor()
+                audit = HopMap.Audit(message.payload, descriptor)
             default: break
             }
         }
     }
 
     /// What an admin path answers.
-    private func answer(_ path: String) -> AdminConnection.Answer {
+    private func answer(_ path: String) -> AdminAnswer {
         switch path {
-        case "/metrics":
-            return .init(
-                status: 200,
-                contentType: PrometheusText.contentType,
-                body: PrometheusText.write(
-                    pages.map(\.page),
-                    upstreams: configuration.upstreams.map(\.name),
-                    servers: serverLabels(),
-                    databases: configuration.databases.map { .init(name: $0.name, isLegacy: $0.legacy) }
-                )
-            )
+        case "/":
+            lookers += 1
+            return HopPage(map()).answer()
+        case "/hops.json":
+            guard let json = try? map().json() else {
+                return AdminAnswer(status: 500, body: "the map cannot be written\n")
+            }
+            return AdminAnswer(contentType: "application/json", body: String(decoding: json, as: UTF8.self) + "\n")
+        case "/metrics": return AdminAnswer(contentType: PrometheusText.contentType, body: metrics())
         case "/healthz":
             // The first page is the retired one; without a worker nothing is served.
-            return pages.count > 1 ? .text(200, "ok\n") : .text(503, "no worker\n")
+            return pages.count > 1 ? AdminAnswer(body: "ok\n") : AdminAnswer(status: 503, body: "no worker\n")
         case "/readyz": return readiness()
-        default: return .text(404, "/metrics, /healthz and /readyz are here\n")
+        default:
+            return AdminAnswer(status: 404, body: "/, /hops.json, /events, /metrics, /healthz and /readyz are here\n")
         }
     }
 
+    private func metrics() -> String {
+        PrometheusText.write(
+            pages.map(\.page),
+            upstreams: configuration.upstreams.map(\.name),
+            servers: serverLabels(),
+            databases: configuration.databases.map { .init(name: $0.name, isLegacy: $0.legacy) }
+        ) + HopMetrics.write(configuration.hopKeys.map { ($0, glances[$0]) }, audit)
+    }
+
     // MARK: what is known of servers
+
+    /// How a server is, as far as this process knows.
+    enum Health: String {
+        case up
+        case down
+        case ejected
+        /// Nothing checks it, and no worker has left it out.
+        case unchecked
+    }
+
+    /// - Parameter slot: the server's place in the metrics.
+    func health(upstream: Int, server: Int, slot: Int) -> Health {
+        let verdict = checker.verdict(upstream: upstream, server: server)
+        if verdict?.isUp == false { return .down }
+        let ejected = pages.reduce(0) { $0 + $1.page.value(.ejected, server: slot) }
+        if ejected > 0 && ejected >= serving.count { return .ejected }
+        return verdict?.isUp == true ? .up : .unchecked
+    }
 
     /// Every server, in the order of the metrics' slots.
     private func serverLabels() -> [PrometheusText.ServerLabel] {
@@ -167,15 +264,13 @@ final class Monitor {
         var labels: [PrometheusText.ServerLabel] = []
         for (upstream, settings) in configuration.upstreams.enumerated() {
             for (server, address) in settings.servers.enumerated() {
-                let verdict = checker.verdict(upstream: upstream, server: server)
-                let ejected = pages.reduce(0) { $0 + $1.page.value(.ejected, server: slot) }
-                let isEjected = ejected > 0 && ejected >= serving.count
+                let health = health(upstream: upstream, server: server, slot: slot)
                 labels.append(
                     .init(
                         upstream: settings.name,
                         server: address.value.description,
-                        isUp: verdict?.isUp != false && !isEjected,
-                        checks: verdict.map { ($0.passed, $0.failed) }
+                        isUp: health != .down && health != .ejected,
+                        checks: checker.verdict(upstream: upstream, server: server).map { ($0.passed, $0.failed) }
                     )
                 )
                 slot += 1
@@ -187,9 +282,9 @@ final class Monitor {
     /// Whether clients should be sent here: somebody serves, and not every upstream is down by the word of its checks.
     ///
     /// Ejections are told and do not count: they end by themselves, and while they last the servers are still tried.
-    private func readiness() -> AdminConnection.Answer {
-        guard !serving.isEmpty else { return .text(503, "no worker serves\n") }
-        if isStopping { return .text(503, "stopping\n") }
+    private func readiness() -> AdminAnswer {
+        guard !serving.isEmpty else { return AdminAnswer(status: 503, body: "no worker serves\n") }
+        if isStopping { return AdminAnswer(status: 503, body: "stopping\n") }
         let labels = serverLabels()
         var text = ""
         var canServe = configuration.upstreams.isEmpty
@@ -201,12 +296,7 @@ final class Monitor {
             text += "upstream \(upstream.name): \(up) of \(all) servers up"
             text += upstream.inMaintenance ? ", in maintenance\n" : "\n"
         }
-        return .text(canServe ? 200 : 503, (canServe ? "ready\n" : "no upstream has a server\n") + text)
-    }
-}
-
-extension AdminConnection.Answer {
-    static func text(_ status: Int, _ body: String) -> AdminConnection.Answer {
-        .init(status: status, contentType: "text/plain", body: body)
+        let verdict = canServe ? "ready\n" : "no upstream has a server\n"
+        return AdminAnswer(status: canServe ? 200 : 503, body: verdict + text)
     }
 }

@@ -104,7 +104,7 @@ struct Balanced {
             upstreamMore: upstream
         )
         .replacingOccurrences(of: "servers = [\"127.0.0.1:1\"]", with: "servers = [\(servers)]")
-        .replacingOccurrences(of: "workers = 1", with: "workers = \(workers)")
+        .replacingOccurrences(of: "workers = 1", with: "workers = \(workers)") + "\n[audit]\nprobe_interval = \"off\"\n"
     }
 
     /// A connection of a client.

@@ -66,6 +66,8 @@ struct Routed {
         drain = "5s"
         admin = "127.0.0.1:\(admin)"
         \(server)
+        [audit]
+        probe_interval = "off"
         [log]
         access = "stdout"
         level = "debug"

@@ -16,18 +16,20 @@ struct AuditPlan {
     /// Where distributions keep the authorities that programs trust.
     private static let authorityLists = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"]
 
-    /// - Parameter bundle: what the loader has found good.
-    init(_ bundle: Bundle) throws {
+    /// - Parameters:
+    ///   - bundle: what the loader has found good.
+    ///   - onlyAsClient: whether the bundle holds no keys but those that servers ask for.
+    init(_ bundle: Bundle, onlyAsClient: Bool = false) throws {
         self.bundle = bundle
         configuration = try bundle.configuration()
-        store = try CertificateStore(bundle, configuration)
+        store = try CertificateStore(bundle, configuration, only: onlyAsClient ? configuration.clientIdentities : nil)
     }
 
     /// Looks at everything, from the client to what is stored.
     func hops() throws -> [HopReport] {
-        var hops = clientHops()
-        hops += try appHops()
-        hops += try databaseHops()
+        var hops = clientHops(authorities: clientAuthorities()).map { $0.report() }
+        hops += try appHops().map { $0.report() }
+        hops += try databaseHops(asksServers: true).map { $0.report() }
         hops.append(process())
         hops += configuration.databases.map(storage)
         return hops
@@ -35,31 +37,37 @@ struct AuditPlan {
 
     // MARK: client
 
-    private func clientHops() -> [HopReport] {
-        let authorities = clientAuthorities()
-        return configuration.sites.flatMap { site in
+    /// - Parameter authorities: those that clients trust, as PEM.
+    func clientHops(authorities: [UInt8]?) -> [ClientHopAudit] {
+        configuration.sites.flatMap { site in
             site.bindings.map { binding in
                 var plain = site.redirects.map(\.value)
                 if binding.listen.port == 443 {
                     let usual = ListenAddress(address: binding.listen.address, port: 80)
                     if !plain.contains(where: { $0.port == 80 }) { plain.append(usual) }
                 }
-                let host = binding.host?.value.description
                 return ClientHopAudit(
                     ClientHopAudit.Subject(
                         site: site.name,
-                        place: binding.listen.place + (host.map { " (\($0))" } ?? ""),
+                        place: binding.place,
                         addresses: binding.listen.dialled,
-                        host: host,
+                        host: binding.host?.value.description,
                         demandsCertificate: binding.clients?.demand == .require,
                         identity: configuration.audit.clientCertificate.flatMap { store[$0.value] },
                         allowsUnapproved: configuration.tls.policy == .modern,
                         authorities: authorities,
-                        plain: plain.flatMap { $0.dialled.prefix(1) }
+                        plain: plain.flatMap { $0.dialled.prefix(1) },
+                        pins: binding.certificates.compactMap { pin(ofCertificate: $0.value) }
                     )
-                ).report()
+                )
             }
         }
+    }
+
+    /// The key of a certificate that bindings show.
+    private func pin(ofCertificate name: String) -> String? {
+        guard let chain = bundle.resources[CertificateStore.chainName(name)] else { return nil }
+        return (try? CertificateFacts.read(pem: chain))?.first?.pin.description
     }
 
     private func clientAuthorities() -> [UInt8]? {
@@ -74,8 +82,8 @@ struct AuditPlan {
 
     // MARK: app
 
-    private func appHops() throws -> [HopReport] {
-        var hops: [HopReport] = []
+    func appHops() throws -> [AppHopAudit] {
+        var hops: [AppHopAudit] = []
         for upstream in configuration.upstreams {
             let contexts = try Snapshot.context(for: upstream, bundle, store, configuration, version: upstream.version)
             for (server, context) in zip(upstream.servers, contexts) {
@@ -89,7 +97,7 @@ struct AuditPlan {
                     pins: Self.pins(upstream.trust)
                 )
                 let plain = addresses.prefix(1).flatMap { plainAddresses(beside: $0) }
-                hops.append(AppHopAudit(upstream: upstream.name, server: trusted, alsoPlain: plain).report())
+                hops.append(AppHopAudit(upstream: upstream.name, server: trusted, alsoPlain: plain))
             }
         }
         return hops
@@ -104,7 +112,8 @@ struct AuditPlan {
 
     // MARK: database
 
-    private func databaseHops() throws -> [HopReport] {
+    /// - Parameter asksServers: whether those that can be asked over TLS what they insist on are, with credentials.
+    func databaseHops(asksServers: Bool) throws -> [DatabaseHopAudit] {
         try configuration.databases.map { database in
             let server = TrustedServer(
                 addresses: Self.addresses(of: database.server.value),
@@ -123,8 +132,8 @@ struct AuditPlan {
                     user: database.credentials?.user.value ?? Self.nobody,
                     catalog: database.catalog?.value ?? database.name
                 ),
-                insists: try insists(database)
-            ).report()
+                insists: asksServers ? try insists(database) : nil
+            )
         }
     }
 
@@ -216,6 +225,28 @@ struct AuditPlan {
     }
 }
 
+extension Configuration {
+    /// The certificates that are shown to servers that ask, by name.
+    var clientIdentities: Set<String> {
+        Set(upstreams.compactMap { $0.clientCertificate?.value } + databases.compactMap { $0.clientCertificate?.value })
+    }
+}
+
+extension Config.Binding {
+    /// What a hop's report calls it.
+    var place: String { listen.place + (host.map { " (\($0.value))" } ?? "") }
+}
+
+extension DatabaseBinding {
+    /// What a hop's report calls it.
+    var place: String {
+        switch address {
+        case .tcp(let listen): listen.place
+        case .unix(let path, _): "unix:\(path)"
+        }
+    }
+}
+
 extension ListenAddress {
     /// As the configuration has it.
     fileprivate var place: String {
@@ -237,22 +268,17 @@ extension ListenAddress {
 
 extension DatabaseHopAudit.Door {
     fileprivate init(_ binding: DatabaseBinding) {
-        switch binding.address {
-        case .tcp(let listen):
-            self.init(
-                place: listen.place,
-                addresses: listen.dialled,
-                isLocal: binding.isLocal,
-                hasCertificate: !binding.certificates.isEmpty
-            )
-        case .unix(let path, _):
-            self.init(
-                place: "unix:\(path)",
-                addresses: [.unix(path: path)],
-                isLocal: true,
-                hasCertificate: !binding.certificates.isEmpty
-            )
-        }
+        let addresses: [SocketAddress] =
+            switch binding.address {
+            case .tcp(let listen): listen.dialled
+            case .unix(let path, _): [.unix(path: path)]
+            }
+        self.init(
+            place: binding.place,
+            addresses: addresses,
+            isLocal: binding.isLocal,
+            hasCertificate: !binding.certificates.isEmpty
+        )
     }
 }
 
