@@ -220,6 +220,15 @@ import Testing
         }
     }
 
+    @Test func `a document root in plain is found, though the configuration allows it`() throws {
+        try File.makeFolder("\(audited.folder.path)/www")
+        let site = audited.site(port: try nobody())
+            .replacing("upstream = \"app\"", with: "root = \"www\"\nplaintext_root = true")
+        let (report, status) = try audited.audit(audited.head() + site)
+        #expect(status == 1 && report.faults == ["document-root.encrypted"])
+        #expect(report.findings(.documentRootEncrypted)[0].statement.contains("allows that by plaintext_root"))
+    }
+
     @Test func `an authority that cannot be read is an error, not a check that was not made`() throws {
         let port = try freePort()
         try audited.folder.write(

@@ -31,6 +31,7 @@ struct AuditPlan {
         hops += try appHops().map { $0.report() }
         hops += try databaseHops(asksServers: true).map { $0.report() }
         hops.append(process())
+        hops += configuration.folders.map(documentRoot)
         hops += configuration.databases.map(storage)
         return hops
     }
@@ -145,6 +146,16 @@ struct AuditPlan {
     }
 
     // MARK: at rest
+
+    private func documentRoot(_ served: Configuration.Served) -> HopReport {
+        let site = configuration.sites[served.site]
+        let route = served.route.map { " route \($0 + 1)" } ?? ""
+        return FolderAudit.report(
+            site: site.name + route,
+            path: Loader.resolved(served.folder.path.value, beside: bundle.file),
+            allowsPlaintext: served.folder.allowsPlaintext
+        )
+    }
 
     private func storage(_ database: Config.Database) -> HopReport {
         do {
