@@ -132,7 +132,9 @@ public struct PlainLogin: Sendable {
         do throws(MySQLPacket.Malformed) {
             guard let greeting = try MySQLPacket.read(server) else { return .read }
             if greeting.payload[0] == MySQLPacket.error { return Self.mysqlError(greeting.payload) }
-            _ = try MySQLGreeting(greeting.payload)
+            if try MySQLGreeting(greeting.payload).capabilities & MySQLPacket.clientSSL == 0 {
+                return .accepts("it offers no TLS at all")
+            }
             if ask() { return .send(MySQLPacket(greeting.sequence &+ 1, response).bytes) }
             guard let answer = try MySQLPacket.read(server.extracting(greeting.size..<server.count)) else {
                 return .read
@@ -140,10 +142,7 @@ public struct PlainLogin: Sendable {
             switch answer.payload[0] {
             case MySQLPacket.error: return Self.mysqlError(answer.payload)
             case MySQLPacket.ok: return .accepts("it asks for no password at all")
-            case MySQLPacket.authSwitch:
-                var reader = MessageReader(answer.payload, from: 1)
-                return .accepts("it asks for the password by \(PeerText.readable(reader.zeroTerminatedOrRest()))")
-            default: return .accepts("it goes on with authentication")
+            default: return .unclear(Self.afterPassword)
             }
         } catch { return .unclear("the server does not speak MySQL: it sent \(error.reason)") }
     }
@@ -159,10 +158,11 @@ public struct PlainLogin: Sendable {
         var reader = MessageReader(payload, from: 1)
         let code = (try? reader.littleEndian(2)) ?? 0
         let text = "error \(code): \(PeerText.readable(reader.zeroTerminatedOrRest()))"
-        if secureTransportRequired.contains(code) { return .refuses(text) }
-        // ER_ACCESS_DENIED_ERROR and its kin: encryption was no question.
-        return [1044, 1045, 1698, 1251].contains(code) ? .accepts(text) : .unclear(text)
+        return secureTransportRequired.contains(code) ? .refuses(text) : .unclear(text)
     }
+
+    /// MariaDB looks at require_secure_transport, and at REQUIRE SSL of an account, when the password was right.
+    private static let afterPassword = "it says only after the password whether it insists on encryption"
 
     /// Whether the question is still to be asked.
     private mutating func ask() -> Bool {

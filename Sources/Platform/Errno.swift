@@ -40,11 +40,11 @@ extension Errno {
     /// Whether this host does not speak the address family at all.
     public var isUnsupportedFamily: Bool { code == EAFNOSUPPORT || code == EADDRNOTAVAIL }
 
-    /// Whether nothing is there by that name.
-    public var isMissing: Bool { code == ENOENT || code == ENOTDIR }
-
     /// Whether something else has to happen first.
     public var isWouldBlock: Bool { code == EWOULDBLOCK }
+
+    /// Whether nothing is there by that name.
+    public var isMissing: Bool { code == ENOENT || code == ENOTDIR }
 
     /// A time that ran out while a call was waited for.
     public static func timedOut(in call: StaticString) -> Errno { Errno(ETIMEDOUT, in: call) }

@@ -22,11 +22,12 @@ public enum File {
         milliseconds: CInt = -1
     ) throws(Errno) -> [UInt8] {
         var bytes: [UInt8] = []
+        let room = [UInt8](repeating: 0, count: 65_536)
         while true {
             var entry = pollfd(fd: descriptor.raw, events: CShort(POLLIN), revents: 0)
             if milliseconds >= 0, poll(&entry, 1, milliseconds) == 0 { throw Errno(ETIMEDOUT, in: "read") }
             let filled = bytes.count
-            bytes.append(contentsOf: repeatElement(0, count: 65_536))
+            bytes += room
             let count = bytes.withUnsafeMutableBytes {
                 Glibc.read(descriptor.raw, $0.baseAddress.map { $0 + filled }, 65_536)
             }
@@ -85,24 +86,13 @@ public enum File {
         guard chmod(path, mode_t(truncatingIfNeeded: mode)) == 0 else { throw Errno(in: "chmod") }
     }
 
-    /// The names of what is in a folder, sorted; none when it cannot be read.
-    public static func names(in folder: String) -> [String] {
-        guard let stream = opendir(folder) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            // The kernel's record ends with the name; the structure is longer than that.
-            guard let offset = MemoryLayout<dirent>.offset(of: \.d_name) else { break }
-            let name = String(cString: (UnsafeRawPointer(entry) + offset).assumingMemoryBound(to: CChar.self))
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
-
     /// Gives a file another name, in place of what has it.
     public static func rename(_ path: String, to other: String) throws(Errno) {
         guard Glibc.rename(path, other) == 0 else { throw Errno(in: "rename") }
     }
+
+    /// The names of what is in a folder, sorted; none when it cannot be read.
+    public static func names(in folder: String) -> [String] { (try? Folder.names(in: folder)) ?? [] }
 
     /// Removes a file, if it is there.
     public static func remove(_ path: String) { unlink(path) }

@@ -1,6 +1,20 @@
 import Glibc
 public import Platform
 
+/// Whose counts are in which slots of a page, by name: a configuration's order.
+public struct MetricsNames: Equatable, Sendable {
+    let upstreams: [String]
+    let servers: [String]
+    let databases: [String]
+
+    /// - Parameter servers: of all upstreams, one after the other.
+    public init(upstreams: [String], servers: [(upstream: String, server: String)], databases: [String]) {
+        self.upstreams = upstreams
+        self.servers = servers.map { "\($0.upstream) \($0.server)" }
+        self.databases = databases
+    }
+}
+
 /// A worker's counters in memory that it shares with those who read them: writing one is a plain add.
 ///
 /// One process writes a page; any number read it. A reader may see a histogram's sum an instant before its count.
@@ -20,8 +34,9 @@ public final class MetricsPage {
     private static let timingWords = bucketCount + 2
     private static let words = serverStart + serverSlots * ServerCounter.allCases.count
     private static let serverStart = databaseStart + databaseSlots * DatabaseCounter.allCases.count
-    private static let databaseStart =
-        Counter.allCases.count + Timing.allCases.count * timingWords + upstreamSlots * UpstreamCounter.allCases.count
+    private static let databaseStart = namedStart + upstreamSlots * UpstreamCounter.allCases.count
+    /// Where counts begin that belong to somebody.
+    private static let namedStart = Counter.allCases.count + Timing.allCases.count * timingWords
     /// Bytes that the shared memory has to have.
     public static let size = (words * 8 + 4095) / 4096 * 4096
 
@@ -98,18 +113,49 @@ public final class MetricsPage {
     }
 
     /// Adds what another page has counted, of which the writer is gone; gauges fall to nothing with it.
-    public func absorb(_ other: MetricsPage) {
-        for index in 0..<Self.words {
+    ///
+    /// - Parameters:
+    ///   - theirs: whose counts are in which slots of that page.
+    ///   - ours: the same of this one; what has no slot here is not counted apart any more.
+    public func absorb(_ other: MetricsPage, named theirs: MetricsNames, as ours: MetricsNames) {
+        for index in 0..<Self.namedStart {
             if let counter = Counter(rawValue: index), counter.isGauge { continue }
-            if index >= Self.serverStart {
-                let kind = (index - Self.serverStart) % ServerCounter.allCases.count
-                if ServerCounter(rawValue: kind)?.isGauge ?? true { continue }
-            } else if index >= Self.databaseStart {
-                let kind = (index - Self.databaseStart) % DatabaseCounter.allCases.count
-                if DatabaseCounter(rawValue: kind)?.isGauge ?? true { continue }
-            }
             memory[index] &+= other.memory[index]
         }
+        addNamed(theirs, as: ours) { other.memory[$0] }
+    }
+
+    /// Moves counts to where the slots of another configuration are.
+    public func rename(from old: MetricsNames, to new: MetricsNames) {
+        guard old != new else { return }
+        let before = (Self.namedStart..<Self.words).map { memory[$0] }
+        for index in Self.namedStart..<Self.words { memory[index] = 0 }
+        addNamed(old, as: new) { before[$0 - Self.namedStart] }
+    }
+
+    private func addNamed(_ theirs: MetricsNames, as ours: MetricsNames, _ value: (Int) -> Int64) {
+        for (from, to) in Self.slots(theirs.upstreams, ours.upstreams, Self.upstreamSlots) {
+            for counter in UpstreamCounter.allCases {
+                memory[Self.place(counter, to)] &+= value(Self.place(counter, from))
+            }
+        }
+        for (from, to) in Self.slots(theirs.databases, ours.databases, Self.databaseSlots) {
+            for counter in DatabaseCounter.allCases where !counter.isGauge {
+                memory[Self.place(counter, to)] &+= value(Self.place(counter, from))
+            }
+        }
+        for (from, to) in Self.slots(theirs.servers, ours.servers, Self.serverSlots) {
+            for counter in ServerCounter.allCases where !counter.isGauge {
+                memory[Self.place(counter, to)] &+= value(Self.place(counter, from))
+            }
+        }
+    }
+
+    /// Slots of the same name.
+    private static func slots(_ theirs: [String], _ ours: [String], _ count: Int) -> [(from: Int, to: Int)] {
+        var places: [String: Int] = [:]
+        for (slot, name) in ours.enumerated().prefix(count).reversed() { places[name] = slot }
+        return theirs.enumerated().prefix(count).compactMap { slot, name in places[name].map { (slot, $0) } }
     }
 
     static func bucket(_ microseconds: UInt64) -> Int {

@@ -12,7 +12,8 @@ import Testing
         "</style><script>", "&lt;b&gt;", "--><b>", "\u{202E}\u{0}\u{1B}[31m",
     ])
     func `words of others never become markup`(words: String) {
-        let plain = page(ReportSamples.hostile("words"))
+        // As long, and with the same ends of words: the picture breaks lines there.
+        let plain = page(ReportSamples.hostile(String(words.map { "<>\"'&".contains($0) ? "x" : $0 })))
         let hostile = page(ReportSamples.hostile(words))
         for mark in ["<", ">", "\"", "'"] as [Character] {
             #expect(hostile.count { $0 == mark } == plain.count { $0 == mark })

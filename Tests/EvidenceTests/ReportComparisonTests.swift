@@ -78,6 +78,32 @@ import Testing
         )
     }
 
+    @Test func `a process that was started again is the same`() {
+        let reports = [(1, "0600"), (2, "0640")].map { number, mode in
+            let evidence = [Fact("worker \(number)", "all layers"), Fact("key", mode)]
+            return report([
+                HopReport(
+                    kind: .process,
+                    name: "everyhop",
+                    place: "process \(number)",
+                    facts: [Fact("user", mode)],
+                    findings: [.holds(.processSandbox, "good", evidence)]
+                )
+            ])
+        }
+        #expect(changes(reports[0], reports[1]) == ["fact process everyhop, process 2 user 0600 0640"])
+    }
+
+    @Test func `what encrypts at rest stands beside versions of TLS, the database's own version does not`() {
+        let facts = [Fact("version", "10.11"), Fact("contents", "AES-256-XTS")]
+        let page = HTMLReport(
+            report([HopReport(kind: .storage, name: "ehr", place: "p", facts: facts, findings: [])]),
+            seal: nil
+        ).render()
+        #expect(page.contains("<div><code class=\"part\">AES-256-XTS</code></div>"))
+        #expect(page.contains("<desc id=\"pd\">storage ehr, p: not checked, AES-256-XTS.</desc>"))
+    }
+
     @Test func `the configuration and answers change`() {
         let open = ProviderAnswer(question: .backup, state: .open, answer: nil, by: nil, on: nil)
         let told = ProviderAnswer(question: .backup, state: .answered, answer: "daily", by: "we", on: "2026-01-01")

@@ -53,20 +53,22 @@ public final class PostgresServer: ServerProgram {
         try launch(hasTLS: true)
     }
 
-    /// - Parameter hasTLS: without it, the server answers SSLRequest with N.
-    public init(_ trust: TestTrust, hasTLS: Bool) throws {
+    /// - Parameters:
+    ///   - hasTLS: without it, the server answers SSLRequest with N.
+    ///   - alsoPlain: whether who does not ask for TLS is let in, too.
+    public init(_ trust: TestTrust, hasTLS: Bool, alsoPlain: Bool = false) throws {
         try super.init(trust)
-        try launch(hasTLS: hasTLS)
+        try launch(hasTLS: hasTLS, alsoPlain: alsoPlain)
     }
 
-    private func launch(hasTLS: Bool) throws {
+    private func launch(hasTLS: Bool, alsoPlain: Bool = false) throws {
         let user = geteuid() == 0 ? "runuser -u postgres --" : ""
         try prepare(
             """
             echo secret > $0/password
             [ "$(id -u)" != 0 ] || chown postgres $0 $0/*
             \(user) \(Self.programs)/initdb -D $0/data -U alice -A scram-sha-256 --pwfile=$0/password --no-sync
-            echo "\(hasTLS ? "hostssl" : "host") all all 127.0.0.1/32 scram-sha-256" > $0/data/pg_hba.conf
+            echo "\(hasTLS && !alsoPlain ? "hostssl" : "host") all all 127.0.0.1/32 scram-sha-256" > $0/data/pg_hba.conf
             """
         )
         try start(
@@ -84,10 +86,17 @@ public final class MariaDBServer: ServerProgram {
     /// Makes a data folder with users `bob` (native), `ed` (ed25519), both `s3cret-Password`, and starts it.
     ///
     /// - Parameters:
-    ///   - hasTLS: with it, nothing else is let in over TCP.
+    ///   - hasTLS: whether TLS is spoken.
+    ///   - requiresTLS: whether nothing else is let in over TCP then.
     ///   - prepare: shell lines to begin with; `$0` is the folder.
     ///   - settings: lines of my.cnf; FOLDER stands for the folder.
-    public init(_ trust: TestTrust, hasTLS: Bool = true, prepare script: String = "", settings: String = "") throws {
+    public init(
+        _ trust: TestTrust,
+        hasTLS: Bool = true,
+        requiresTLS: Bool = true,
+        prepare script: String = "",
+        settings: String = ""
+    ) throws {
         try super.init(trust)
         try folder.write("my.cnf", settings.replacingOccurrences(of: "FOLDER", with: folder.path))
         if !script.isEmpty { try prepare(script) }
@@ -109,7 +118,10 @@ public final class MariaDBServer: ServerProgram {
             mariadb-install-db --no-defaults \(user) --datadir=$0/data --auth-root-authentication-method=normal --skip-test-db
             """
         )
-        let tls = hasTLS ? "--ssl-cert=$0/app.pem --ssl-key=$0/app.key --require-secure-transport=ON" : "--skip-ssl"
+        let tls =
+            hasTLS
+            ? "--ssl-cert=$0/app.pem --ssl-key=$0/app.key --require-secure-transport=\(requiresTLS ? "ON" : "OFF")"
+            : "--skip-ssl"
         try start(
             "mariadbd --defaults-file=$0/my.cnf \(user) --datadir=$0/data --port=\(port) --socket=$0/socket "
                 + "--bind-address=127.0.0.1 --skip-name-resolve --pid-file=$0/pid \(tls)"

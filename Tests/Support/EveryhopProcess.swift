@@ -107,6 +107,13 @@ public struct TestTrust: Sendable {
         app = try CertificateMaker.issue(names: ["app.internal"], by: authority)
     }
 
+    /// The same authority and client side, with servers that show another certificate.
+    public init(_ trust: TestTrust, serverShows app: CertificateMaker.Issued) {
+        authority = trust.authority
+        portal = trust.portal
+        self.app = app
+    }
+
     /// The pin of the server's key.
     public func pin(of issued: CertificateMaker.Issued? = nil) throws -> String {
         try CertificateFacts.read(pem: (issued ?? app).certificatePEM)[0].pin.description
@@ -199,7 +206,13 @@ public final class Nginx {
     /// - Parameters:
     ///   - more: further directives of the server; PATH stands for its folder.
     ///   - listen: parameters of its listening socket.
-    public init(_ trust: TestTrust, more: String = "", listen: String = "ssl") throws {
+    ///   - protocols: versions of TLS, as `ssl_protocols` takes them, and what else belongs to them.
+    public init(
+        _ trust: TestTrust,
+        more: String = "",
+        listen: String = "ssl",
+        protocols: String = "TLSv1.2 TLSv1.3"
+    ) throws {
         folder = try TemporaryFolder()
         port = try freePort()
         try trust.write(to: folder)
@@ -219,7 +232,7 @@ public final class Nginx {
               server {
                 listen 127.0.0.1:\(port) \(listen) backlog=8192;
                 ssl_certificate \(path)/app.pem; ssl_certificate_key \(path)/app.key;
-                ssl_protocols TLSv1.2 TLSv1.3;
+                ssl_protocols \(protocols);
                 \(more.replacingOccurrences(of: "PATH", with: path))
                 location / { root \(path)/www; }
                 location /headers { return 200 "for=$http_x_forwarded_for proto=$http_x_forwarded_proto host=$http_host via=$http_via id=$http_x_request_id\\n"; }

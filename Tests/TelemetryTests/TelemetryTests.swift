@@ -8,6 +8,34 @@ import Testing
         try MetricsPage(descriptor: File.sharedMemory("test", size: MetricsPage.size))
     }
 
+    /// Two servers an upstream, and a database like each.
+    private static func names(upstreams: String...) -> MetricsNames {
+        MetricsNames(
+            upstreams: upstreams,
+            servers: upstreams.flatMap { upstream in ["s", "t"].map { (upstream, $0) } },
+            databases: upstreams
+        )
+    }
+
+    @Test func `counts of who is gone stay with their names when the configuration changes its order`() throws {
+        let old = Self.names(upstreams: "a", "b", "c")
+        let new = Self.names(upstreams: "d", "c", "a")
+        let worker = try page()
+        let retired = try page()
+        for slot in 0..<3 {
+            for _ in 0...slot { worker.add(.requests, upstream: slot) }
+            worker.add(.sessions, database: slot, slot + 1)
+            worker.add(.requests, server: 2 * slot + 1, slot + 1)
+        }
+        retired.absorb(worker, named: old, as: old)
+        retired.rename(from: old, to: new)
+        // One that was still draining ends later.
+        retired.absorb(worker, named: old, as: new)
+        #expect((0..<3).map { retired.value(.requests, upstream: $0) } == [0, 6, 2])
+        #expect((0..<3).map { retired.value(.sessions, database: $0) } == [0, 6, 2])
+        #expect((0..<6).map { retired.value(.requests, server: $0) } == [0, 0, 0, 6, 0, 2])
+    }
+
     @Test func `pages add up, and a page that is gone leaves its counts but not its gauges`() throws {
         let first = try page()
         let second = try page()
@@ -20,7 +48,8 @@ import Testing
         let text = PrometheusText.write([first, second, retired], upstreams: ["a", "b\"\\"])
         #expect(text.contains("\neveryhop_requests_total 7\n") && text.contains("\neveryhop_client_connections 2\n"))
         #expect(text.contains("everyhop_upstream_requests_total{upstream=\"b\\\"\\\\\"} 1\n"))
-        retired.absorb(second)
+        let names = Self.names(upstreams: "a", "b")
+        retired.absorb(second, named: names, as: names)
         let after = PrometheusText.write([first, retired], upstreams: ["a", "b"])
         #expect(after.contains("\neveryhop_requests_total 7\n") && after.contains("\neveryhop_client_connections 0\n"))
         #expect(after.contains("everyhop_request_seconds_count 1\n"))
@@ -48,7 +77,8 @@ import Testing
             "everyhop_server_up{upstream=\"a\",server=\"10.0.0.1:443\"} 1",
         ] { #expect(text.contains("\n\(line)\n"), "\(line)") }
         #expect(!text.contains("everyhop_server_checks_total{upstream=\"a\",server=\"10.0.0.1:443\""))
-        retired.absorb(second)
+        let names = Self.names(upstreams: "a")
+        retired.absorb(second, named: names, as: names)
         #expect(retired.value(.requests, server: 1) == 1)
         #expect(retired.value(.active, server: 1) == 0 && retired.value(.ejected, server: 1) == 0)
     }

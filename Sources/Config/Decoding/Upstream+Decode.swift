@@ -18,6 +18,7 @@ extension Upstream {
         slowStart = table.duration("slow_start") ?? 0
         queue = table.table("queue", label: "queue").map { Queue($0) } ?? Queue()
         inMaintenance = table.boolean("maintenance") ?? false
+        retryAfter = table.duration("retry_after") ?? 5000
         timeouts = table.table("timeouts", label: "[upstream.timeouts]").map { Timeouts($0) } ?? Timeouts()
         maximumConnections = table.integer("maximum_connections", in: 1...1_000_000)
         maximumIdle = table.integer("maximum_idle", in: 0...100_000) ?? 1000

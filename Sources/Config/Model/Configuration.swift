@@ -321,6 +321,8 @@ public struct Upstream: Sendable {
     public let queue: Queue
     /// Whether every request is answered with 503.
     public let inMaintenance: Bool
+    /// When clients that are turned away may come again, in milliseconds.
+    public let retryAfter: UInt64
     /// How long servers may take.
     public let timeouts: Timeouts
     /// The most connections of one worker; nil for any number.

@@ -30,22 +30,27 @@ public struct DatabaseHopAudit {
     private let server: TrustedServer
     private let doors: [Door]
     private let asking: (user: String, catalog: String)
+    private let insists: (() throws -> Bool)?
 
     /// An audit of one database.
     ///
-    /// - Parameter asking: in whose name, and for which database, an unencrypted login is asked for.
+    /// - Parameters:
+    ///   - asking: in whose name, and for which database, an unencrypted login is asked for.
+    ///   - insists: asks the server, logged in over TLS, whether it insists on encryption; nil where nobody may.
     public init(
         name: String,
         kind: ServerOpening.Kind,
         server: TrustedServer,
         doors: [Door],
-        asking: (user: String, catalog: String)
+        asking: (user: String, catalog: String),
+        insists: (() throws -> Bool)? = nil
     ) {
         self.name = name
         self.kind = kind
         self.server = server
         self.doors = doors
         self.asking = asking
+        self.insists = insists
     }
 
     /// All that was found; never throws, since what cannot be looked at is a finding, too.
@@ -114,13 +119,27 @@ public struct DatabaseHopAudit {
                 case .refuses(let said):
                     let statement = "the server refuses a login without encryption"
                     return .holds(.databasePlaintext, statement, evidence + [Fact("answer", said)])
-                case .unclear(let said):
-                    return .notChecked(.databasePlaintext, "the answer says neither: \(said)", evidence)
+                case .unclear(let said): return inside(said, evidence)
                 }
             }
         } catch {
             return .notChecked(.databasePlaintext, "no unencrypted login could be asked for: \(error)", evidence)
         }
+    }
+
+    /// What a server does not say to strangers it says to those who may log in, over TLS.
+    private func inside(_ said: String, _ evidence: [Fact]) -> Finding {
+        guard let insists else {
+            let fix = kind == .mysql ? "; with credentials for the [[database]], it is asked over TLS" : ""
+            return .notChecked(.databasePlaintext, "\(said)\(fix)", evidence)
+        }
+        do {
+            let isOn = try insists()
+            let seen = evidence + [Fact("require_secure_transport", isOn ? "ON" : "OFF")]
+            if isOn { return .holds(.databasePlaintext, "the server insists on encryption", seen) }
+            let statement = "the server lets others log in without encryption"
+            return .fallsShort(.databasePlaintext, statement, remedy: remedy, seen)
+        } catch { return .notChecked(.databasePlaintext, "\(said); asked over TLS: \(error)", evidence) }
     }
 
     private var remedy: String {

@@ -65,7 +65,7 @@ public struct ReportComparison: Codable, Sendable, Equatable {
                 )
             )
         }
-        let pairs = Pairing(older.hops, newer.hops) { Label(kind: $0.kind, name: $0.name, place: $0.place) }
+        let pairs = Pairing(older.hops, newer.hops) { Label($0) }
         for pair in pairs.pairs { changes += compare(pair.before, pair.after) }
         changes += provider(older.provider, newer.provider)
         return changes
@@ -77,6 +77,13 @@ public struct ReportComparison: Codable, Sendable, Equatable {
         let kind: HopReport.Kind
         let name: String
         let place: String
+
+        init(_ hop: HopReport) {
+            kind = hop.kind
+            name = hop.name
+            // A process is the same under another number.
+            place = hop.kind == .process ? "" : hop.place
+        }
     }
 
     private static func compare(_ before: HopReport?, _ after: HopReport?) -> [Change] {
@@ -97,7 +104,7 @@ public struct ReportComparison: Codable, Sendable, Equatable {
         }
         changes += facts(before.facts, after.facts, hop: label, prefix: "")
         for pair in Pairing(before.findings, after.findings, label: \.check).pairs {
-            changes += compare(pair.before, pair.after, hop: label)
+            changes += compare(pair.before, pair.after, hop: label, isProcess: after.kind == .process)
         }
         return changes.reduce(into: []) { list, change in
             // The same value may stand with the hop and below several checks.
@@ -119,7 +126,7 @@ public struct ReportComparison: Codable, Sendable, Equatable {
         ]
     }
 
-    private static func compare(_ before: Finding?, _ after: Finding?, hop: String) -> [Change] {
+    private static func compare(_ before: Finding?, _ after: Finding?, hop: String, isProcess: Bool) -> [Change] {
         var changes: [Change] = []
         if before?.verdict != after?.verdict {
             changes.append(
@@ -132,7 +139,8 @@ public struct ReportComparison: Codable, Sendable, Equatable {
                 )
             )
         }
-        if let before, let after {
+        // Numbers of processes and of entries in logs change by themselves.
+        if let before, let after, !isProcess {
             changes += facts(before.evidence, after.evidence, hop: hop, prefix: "\(after.check.rawValue): ")
         }
         return changes

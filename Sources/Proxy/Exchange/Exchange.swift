@@ -407,6 +407,7 @@ final class Exchange {
     private func respond(_ status: Int, because reason: String?, _ worker: Worker) {
         self.status = status
         failure = reason
+        if status == 503, let route { retryAfter = (worker.pools[route.pool].settings.retryAfter + 999) / 1000 }
         let whole = state.request == .ended || (state.request == .awaitingServer && request.framing == .none)
         releaseServer(reuse: false, worker)
         guard let client = clientSide(worker) else {

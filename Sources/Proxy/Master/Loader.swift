@@ -368,6 +368,11 @@ struct Loader {
         }
     }
 
+    /// The day that it is where it is latest, at UTC+14: who writes today's date there is not ahead of time.
+    private static func latestDay() -> CalendarDay {
+        CalendarDay(unixSeconds: Int64(Clock.unixMicroseconds() / 1_000_000) + 14 * 3600)
+    }
+
     /// Passwords for audits are looked at, never read here: whatever this returns goes to workers.
     private mutating func checkCredentials(_ configuration: Configuration) {
         for database in configuration.databases {
@@ -390,11 +395,6 @@ struct Loader {
                 }
             }
         }
-    }
-
-    /// The day that it is where it is latest, at UTC+14: who writes today's date there is not ahead of time.
-    private static func latestDay() -> CalendarDay {
-        CalendarDay(unixSeconds: Int64(Clock.unixMicroseconds() / 1_000_000) + 14 * 3600)
     }
 
     private mutating func checkUser(_ configuration: Configuration) {

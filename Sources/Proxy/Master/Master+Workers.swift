@@ -33,6 +33,7 @@ extension Master {
             generation: generation,
             startedAt: Self.now,
             page: page,
+            names: MetricsNames(configuration),
             pageDescriptor: descriptor,
             channel: ControlChannel(pair.takeFirst())
         )
@@ -133,7 +134,7 @@ extension Master {
         // What it last said may still wait in the channel.
         readWorker(worker)
         if let token = worker.token { handlers.remove(token) }
-        retiredPage.absorb(worker.page)
+        retiredPage.absorb(worker.page, named: worker.names, as: MetricsNames(configuration))
         for helper in helpers where helper.kind == .monitor { helper.remove(worker) }
         let isExpected = worker.state == .draining || isStopping
         let how = status < 0 ? "signal \(-status)" : "status \(status)"
@@ -238,6 +239,7 @@ extension Master {
 
     private func use(_ bundle: Bundle, _ configuration: Configuration, _ plan: ListenPlan) {
         addresses = ResolverTask.carry(addresses, from: self.configuration, to: configuration)
+        retiredPage.rename(from: MetricsNames(self.configuration), to: MetricsNames(configuration))
         self.bundle = bundle
         self.configuration = configuration
         self.plan = plan
@@ -282,6 +284,19 @@ struct Previous {
     let bundle: Bundle
     let configuration: Configuration
     let plan: ListenPlan
+}
+
+extension MetricsNames {
+    /// In the order of the slots.
+    init(_ configuration: Configuration) {
+        self.init(
+            upstreams: configuration.upstreams.map(\.name),
+            servers: configuration.upstreams.flatMap { upstream in
+                upstream.servers.map { (upstream.name, $0.value.description) }
+            },
+            databases: configuration.databases.map(\.name)
+        )
+    }
 }
 
 extension WorkerProcess {

@@ -17,6 +17,8 @@ final class WorkerProcess {
     let generation: Int
     let startedAt: UInt64
     let page: MetricsPage
+    /// Whose counts are where in it.
+    let names: MetricsNames
     /// When it has to have ended, once it drains.
     var drainedBy: UInt64?
     let pageDescriptor: FileDescriptor
@@ -30,6 +32,7 @@ final class WorkerProcess {
         generation: Int,
         startedAt: UInt64,
         page: MetricsPage,
+        names: MetricsNames,
         pageDescriptor: consuming FileDescriptor,
         channel: consuming ControlChannel
     ) {
@@ -38,6 +41,7 @@ final class WorkerProcess {
         self.generation = generation
         self.startedAt = startedAt
         self.page = page
+        self.names = names
         self.pageDescriptor = consume pageDescriptor
         self.channel = consume channel
     }

@@ -237,9 +237,16 @@ struct HopPicture {
 
 extension HopReport {
     /// The version of TLS that was seen.
-    var version: String? { fact("version") }
-    /// The cipher suite that was seen.
-    var suite: String? { fact("suite", "cipher suite", "cipher") }
+    var version: String? { isLeg ? fact("version") : nil }
+    /// The cipher suite that was seen, or what encrypts at rest.
+    var suite: String? { isLeg ? fact("suite", "cipher suite", "cipher") : fact("contents", "cipher", "algorithm") }
+
+    private var isLeg: Bool {
+        switch kind {
+        case .client, .app, .database: true
+        case .process, .documentRoot, .storage: false
+        }
+    }
 }
 
 extension HTMLReport {

@@ -9,6 +9,10 @@ struct AuditPlan {
     private let bundle: Bundle
     private let configuration: Configuration
     private let store: CertificateStore
+    /// A name that no server knows; most servers say how they would ask it for a password all the same.
+    private static let nobody = "everyhop_audit"
+    /// How long one question to a database may take, in milliseconds.
+    private static let patience: UInt64 = 10_000
     /// Where distributions keep the authorities that programs trust.
     private static let authorityLists = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"]
 
@@ -25,6 +29,7 @@ struct AuditPlan {
         hops += try appHops()
         hops += try databaseHops()
         hops.append(process())
+        hops += configuration.databases.map(storage)
         return hops
     }
 
@@ -113,8 +118,38 @@ struct AuditPlan {
                 kind: ServerOpening.Kind(database),
                 server: server,
                 doors: database.bindings.map { DatabaseHopAudit.Door($0) },
-                asking: (user: "everyhop_audit", catalog: "everyhop_audit")
+                asking: (
+                    user: database.credentials?.user.value ?? Self.nobody,
+                    catalog: database.catalog?.value ?? database.name
+                ),
+                insists: try insists(database)
             ).report()
+        }
+    }
+
+    private func insists(_ database: Config.Database) throws -> (() throws -> Bool)? {
+        guard database.kind == .mysql else { return nil }
+        guard let credentials = try DatabaseChoice.credentials(for: database, file: bundle.file) else { return nil }
+        let access = try DatabaseChoice.access(to: database, bundle, configuration, milliseconds: Self.patience)
+        return { try SecureTransport.isRequired(access, credentials) }
+    }
+
+    // MARK: at rest
+
+    private func storage(_ database: Config.Database) -> HopReport {
+        do {
+            let access = try DatabaseChoice.access(to: database, bundle, configuration, milliseconds: Self.patience)
+            let credentials = try DatabaseChoice.credentials(for: database, file: bundle.file)
+            let inspect = StorageInspection.inspect
+            return DatabaseStorageAudit(access, credentials: credentials, inspect: inspect).report()
+        } catch {
+            return HopReport(
+                kind: .storage,
+                name: database.name,
+                place: database.server.value.description,
+                facts: [],
+                findings: [.notChecked(.storageEncrypted, "\(error)")]
+            )
         }
     }
 
