@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 RELEASE = swift build -c release --static-swift-stdlib
 
-.PHONY: build deps run test bench fuzz lint install
+.PHONY: build deps run test bench bench-abuse fuzz lint install
 
 build: deps
 	$(RELEASE) --product everyhop
@@ -19,10 +19,15 @@ test: deps
 	swift build --build-tests
 	swift test --skip-build
 
-# Beside nginx, then beside stunnel and HAProxy; see docs/benchmarks.md.
+# Beside nginx, HAProxy, h2o and nghttpx, then beside stunnel and HAProxy; see docs/benchmarks.md.
 bench: build
-	./Scripts/bench.sh
+	@./Scripts/bench-deps.sh
+	python3 Scripts/bench/proxies.py
 	./Scripts/bench-database.sh
+
+# What attacks over HTTP/2 cost another client; see docs/http2.md.
+bench-abuse: build
+	python3 Scripts/bench/abuse.py
 
 # Ten million mutated inputs for every parser.
 fuzz: deps

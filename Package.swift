@@ -79,7 +79,7 @@ let package = Package(
         .testTarget(name: "DatabaseTests", dependencies: ["Bytes", "Database"], swiftSettings: base),
         .testTarget(name: "HTTPTests", dependencies: ["Bytes", "HTTP", "Support"], swiftSettings: base),
         .testTarget(name: "HTTP2Tests", dependencies: ["Bytes", "HTTP", "HTTP2", "Support"], swiftSettings: base),
-        .testTarget(name: "PlatformTests", dependencies: ["Bytes", "Platform"], swiftSettings: base),
+        .testTarget(name: "PlatformTests", dependencies: ["Bytes", "Platform", "Support"], swiftSettings: base),
         .testTarget(
             name: "TLSTests",
             dependencies: ["Bytes", "COpenSSL", "Platform", "Support", "TLS"],

@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/kdf.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/provider.h>
@@ -170,5 +171,52 @@ static inline void everyhop_ctx_set_ticket_callback(SSL_CTX *context,
                                                     int (*callback)(SSL *, unsigned char *, unsigned char *,
                                                                     EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)) {
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, callback);
+}
+
+/// HKDF with SHA-256 (RFC 5869); 1 when `target` is filled.
+static inline int everyhop_hkdf(const void *secret, size_t secret_length, const void *salt, size_t salt_length,
+                                const void *purpose, size_t purpose_length, unsigned char *target, size_t length) {
+    EVP_KDF *kind = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *context = kind ? EVP_KDF_CTX_new(kind) : NULL;
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)secret, secret_length),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, salt_length),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)purpose, purpose_length),
+        OSSL_PARAM_construct_end(),
+    };
+    int ok = context && EVP_KDF_derive(context, target, length, parameters) == 1;
+    EVP_KDF_CTX_free(context);
+    EVP_KDF_free(kind);
+    return ok;
+}
+
+/// AES-256-GCM: writes a random nonce of 12 bytes, the ciphertext and a tag of 16 bytes to `target`.
+static inline int everyhop_seal(const void *key, const void *context, size_t context_length, const void *secret,
+                                size_t length, unsigned char *target) {
+    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+    int count = 0;
+    int ok = cipher && RAND_bytes(target, 12) == 1 &&
+             EVP_EncryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, (const unsigned char *)key, target) == 1 &&
+             EVP_EncryptUpdate(cipher, NULL, &count, (const unsigned char *)context, (int)context_length) == 1 &&
+             EVP_EncryptUpdate(cipher, target + 12, &count, (const unsigned char *)secret, (int)length) == 1 &&
+             EVP_EncryptFinal_ex(cipher, target + 12 + length, &count) == 1 &&
+             EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_GET_TAG, 16, target + 12 + length) == 1;
+    EVP_CIPHER_CTX_free(cipher);
+    return ok;
+}
+
+/// Opens what `everyhop_seal` made of `length` bytes; 1 when the tag is right.
+static inline int everyhop_open(const void *key, const void *context, size_t context_length,
+                                const unsigned char *sealed, size_t length, unsigned char *target) {
+    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+    int count = 0;
+    int ok = cipher && EVP_DecryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, (const unsigned char *)key, sealed) == 1 &&
+             EVP_DecryptUpdate(cipher, NULL, &count, (const unsigned char *)context, (int)context_length) == 1 &&
+             EVP_DecryptUpdate(cipher, target, &count, sealed + 12, (int)length) == 1 &&
+             EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_SET_TAG, 16, (void *)(sealed + 12 + length)) == 1 &&
+             EVP_DecryptFinal_ex(cipher, target + length, &count) == 1;
+    EVP_CIPHER_CTX_free(cipher);
+    return ok;
 }
 #endif

@@ -6,10 +6,14 @@ internal import HTTP
 /// without a word to its owner.
 extension HTTP2Session {
     /// Hands the bytes to nghttp2, and judges each frame of a client by its header when all before it was dealt with.
-    func watch(_ bytes: Span<UInt8>) throws(HTTP2Error) {
+    ///
+    /// - Returns: how many bytes there was effort for.
+    func watch(_ bytes: Span<UInt8>, _ effort: Int) throws(HTTP2Error) -> Int {
         var given = 0
+        var end = bytes.count
         if role == .server {
             var position = 0
+            var effort = effort
             while let frame = frames.next(in: bytes, from: &position) {
                 // Whether a stream is open depends on what came before; the header's first bytes may be gone already.
                 if frame.stream <= pastStreams.highest, frame.stream > 0, given < position - frame.bytes {
@@ -17,9 +21,15 @@ extension HTTP2Session {
                     given = position - frame.bytes
                 }
                 try judge(frame)
+                effort -= frame.effort
+                if effort <= 0 {
+                    end = position
+                    break
+                }
             }
         }
-        try give(bytes.extracting(given..<bytes.count))
+        try give(bytes.extracting(given..<end))
+        return end
     }
 
     private func give(_ bytes: Span<UInt8>) throws(HTTP2Error) {
@@ -85,6 +95,9 @@ struct FrameHeader {
     var dependency: Int32 = 0
     /// How many bytes were read of it: the header, and that word.
     var bytes = 9
+
+    /// How much work it makes, beside others.
+    var effort: Int { UInt32(kind) == NGHTTP2_HEADERS.rawValue ? 8 : 1 }
 
     func has(_ flag: nghttp2_flag) -> Bool { UInt32(flags) & UInt32(flag.rawValue) != 0 }
 }

@@ -117,12 +117,16 @@ public final class HTTP2Session {
 
     // MARK: bytes
 
-    /// Takes all of the bytes that came; then look at `events` and the ready streams.
+    /// Takes bytes that came; then look at `events` and the ready streams.
     ///
-    /// - Parameter now: monotonic milliseconds.
-    public func receive(_ bytes: Span<UInt8>, now: UInt64) throws(HTTP2Error) {
+    /// - Parameters:
+    ///   - now: monotonic milliseconds.
+    ///   - effort: how much work a client's frames may make; one that begins a stream counts for eight.
+    /// - Returns: how many bytes were taken; all of them unless the effort was spent before.
+    @discardableResult
+    public func receive(_ bytes: Span<UInt8>, now: UInt64, effort: Int = .max) throws(HTTP2Error) -> Int {
         self.now = now
-        try watch(bytes)
+        return try watch(bytes, effort)
     }
 
     /// Writes what is due, until `queue` holds `limit` bytes.

@@ -11,19 +11,25 @@ public enum ChildProcess {
     /// - Parameters:
     ///   - arguments: all of them, the program's name first.
     ///   - descriptors: what the child finds at 3, 4 and so on; the parent keeps its own copies.
+    ///   - standardInput: what the child finds at 0, or nil for the parent's.
     ///   - standardOutput: what the child finds at 1, or nil for the parent's.
+    ///   - standardError: what the child finds at 2, or nil for the parent's.
     /// - Returns: the child's process id; the caller waits for it.
     public static func spawn(
         _ path: String,
         arguments: [String],
         environment: [String],
         descriptors: [CInt],
-        standardOutput: CInt? = nil
+        standardInput: CInt? = nil,
+        standardOutput: CInt? = nil,
+        standardError: CInt? = nil
     ) throws(Errno) -> Int32 {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
+        if let standardInput { posix_spawn_file_actions_adddup2(&actions, standardInput, 0) }
         if let standardOutput { posix_spawn_file_actions_adddup2(&actions, standardOutput, 1) }
+        if let standardError { posix_spawn_file_actions_adddup2(&actions, standardError, 2) }
         // Through high numbers first: a source must not be overwritten before it is copied.
         let high = (descriptors.max() ?? 0) + firstDescriptor + CInt(descriptors.count) + 1
         for (index, source) in descriptors.enumerated() {
@@ -85,6 +91,9 @@ public enum ChildProcess {
         guard process > 1 else { return }
         kill(process, SIGKILL)
     }
+
+    /// Ends this process at once (SIGKILL), as a failure of power would.
+    public static func endSelf() { kill(getpid(), SIGKILL) }
 
     /// Waits until `process` has ended; its status as `reap` gives it.
     public static func wait(for process: Int32) -> Int {

@@ -22,24 +22,44 @@ public enum File {
         milliseconds: CInt = -1
     ) throws(Errno) -> [UInt8] {
         var bytes: [UInt8] = []
-        let room = [UInt8](repeating: 0, count: 65_536)
+        var piece: [UInt8] = Array(repeating: 0, count: 65_536)
         while true {
             var entry = pollfd(fd: descriptor.raw, events: CShort(POLLIN), revents: 0)
             if milliseconds >= 0, poll(&entry, 1, milliseconds) == 0 { throw Errno(ETIMEDOUT, in: "read") }
-            let filled = bytes.count
-            bytes += room
-            let count = bytes.withUnsafeMutableBytes {
-                Glibc.read(descriptor.raw, $0.baseAddress.map { $0 + filled }, 65_536)
-            }
-            let code = errno
-            bytes.removeLast(65_536 - max(0, count))
+            let count = Glibc.read(descriptor.raw, &piece, piece.count)
             if count < 0 {
-                if code == EINTR { continue }
-                throw Errno(code, in: "read")
+                if errno == EINTR { continue }
+                throw Errno(in: "read")
             }
             if count == 0 { return bytes }
+            bytes.append(contentsOf: piece.prefix(count))
             if bytes.count > limit { throw Errno(EFBIG, in: "read") }
         }
+    }
+
+    /// Reads a file that holds a secret into memory that nothing else gets a copy of.
+    ///
+    /// - Parameter limit: a larger file is refused with `EFBIG`.
+    public static func readSecret(_ path: String, limit: Int) throws(Errno) -> [UInt8] {
+        let raw = open(path, O_RDONLY | O_CLOEXEC)
+        guard raw >= 0 else { throw Errno(in: "open") }
+        let descriptor = FileDescriptor(owning: raw)
+        var bytes: [UInt8] = Array(repeating: 0, count: limit + 1)
+        var filled = 0
+        while filled < bytes.count {
+            let count = bytes.withUnsafeMutableBytes {
+                Glibc.read(descriptor.raw, $0.baseAddress.map { $0 + filled }, $0.count - filled)
+            }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw Errno(in: "read")
+            }
+            if count == 0 { break }
+            filled += count
+        }
+        guard filled <= limit else { throw Errno(EFBIG, in: "read") }
+        bytes.removeLast(bytes.count - filled)
+        return bytes
     }
 
     /// Writes a whole file in place of what was there; readers see the old or the new one, never half.
@@ -67,6 +87,22 @@ public enum File {
             }
             sent += count
         }
+    }
+
+    /// Writes a file that must not be there yet, also where there are no links, as on sticks.
+    public static func writeNew(_ bytes: [UInt8], to path: String, mode: UInt32) throws(Errno) {
+        let raw = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
+        guard raw >= 0 else { throw Errno(in: "open") }
+        let descriptor = FileDescriptor(owning: raw)
+        try writeAll(bytes, to: raw)
+        guard fsync(descriptor.raw) == 0 else { throw Errno(in: "fsync") }
+    }
+
+    /// The permissions of a file.
+    public static func mode(of path: String) throws(Errno) -> UInt32 {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw Errno(in: "stat") }
+        return status.st_mode & 0o7777
     }
 
     /// Makes a folder, readable by its owner alone; one that exists is kept as it is.

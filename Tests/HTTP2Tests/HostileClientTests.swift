@@ -56,6 +56,22 @@ private final class Victim {
 
     private static func id(_ index: Int32) -> Int32 { 1 + 2 * index }
 
+    @Test func `so much is taken at once as there is effort for, and the rest later, in order`() throws {
+        let session = try HTTP2Session(.server, limits: HTTP2Limits(), pool: BufferPool())
+        try session.receive((Frames.preface + Frames.settings()).span, now: 0)
+        let bytes = Self.many(40) { Frames.headers(Self.id($0), Frames.get()) + Frames.windowUpdate(Self.id($0), 9) }
+        var rest = bytes
+        var begun: [Int] = []
+        while !rest.isEmpty, begun.count < 20 {
+            let taken = try session.receive(rest.span, now: 0, effort: 90)
+            rest.removeFirst(taken)
+            begun.append(session.takeEvents().count { if case .head = $0 { true } else { false } })
+        }
+        // Ten beginnings, each with a frame that counts for one; the last of those ends with the next bytes.
+        #expect(begun == [10, 10, 10, 10, 0])
+        #expect(session.streams.map(\.id) == (0..<40).map { Self.id($0) })
+    }
+
     @Test func `streams reset as they begin end the connection`() throws {
         let rapid = Self.many(400) { Frames.headers(Self.id($0), Frames.get()) + Frames.reset(Self.id($0)) }
         #expect(try Victim(rapid).failure == .abuse(.resets))

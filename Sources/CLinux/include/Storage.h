@@ -2,6 +2,8 @@
 #ifndef EVERYHOP_STORAGE_H
 #define EVERYHOP_STORAGE_H
 #include <stddef.h>
+#include <sys/types.h>
+#include <sys/xattr.h>
 
 /// A folder's encryption policy: the numbers of linux/fscrypt.h, and the name of its key.
 struct everyhop_policy {
@@ -40,11 +42,14 @@ int everyhop_sync_file_system(int descriptor);
 /// Sets or clears "immutable" (chattr +i) of an open folder.
 int everyhop_set_immutable(int folder, int immutable);
 
+/// FITRIM: tells the device that free space is free; 0, or -1 with errno.
+int everyhop_discard_free(int folder);
+
+/// memmem(3): where `needle` begins, or -1.
+long everyhop_find(const void *bytes, size_t length, const void *needle, size_t needle_length);
+
 /// umount2(2) without following links.
 int everyhop_unmount(const char *path);
-
-/// prctl(PR_SET_DUMPABLE, 0): no core file, and no other process of this user reads this one's memory.
-int everyhop_hide_memory(void);
 
 /// major(3) and minor(3).
 unsigned everyhop_major(unsigned long device);

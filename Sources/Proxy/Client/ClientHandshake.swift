@@ -12,6 +12,7 @@ final class ClientHandshake {
     let identity: ClientIdentity
     private var transport: Transport?
     private var deadline = Deadline()
+    private var waitsForTurn = false
 
     init(token: Token, identity: ClientIdentity, transport: consuming Transport) {
         self.token = token
@@ -27,7 +28,15 @@ final class ClientHandshake {
     /// Hands the transport over; once.
     func takeTransport() -> Transport? { transport.take() }
 
+    /// A step takes a quarter of a millisecond and more.
     func ready(_ worker: Worker) {
+        guard !waitsForTurn else { return }
+        waitsForTurn = true
+        worker.waitForTurn(token)
+    }
+
+    func takeTurn(_ worker: Worker) {
+        waitsForTurn = false
         do throws(TLSError) {
             guard try transport?.handshake() == true else {
                 transport?.updateInterest(reading: true, poller: worker.poller)

@@ -21,6 +21,8 @@ final class HTTP2ClientConnection {
         case closed
     }
 
+    /// How much of what a client sends is dealt with at once; the others come first then.
+    private static let effort = 128
     /// How often streams are looked at for one that has stalled, in milliseconds.
     private static let inspection: UInt64 = 1000
 
@@ -30,6 +32,8 @@ final class HTTP2ClientConnection {
     var transport: Transport
     private(set) var phase = Phase.open
     var isTouched = false
+    /// What is left of the client's bytes is dealt with when the connection's turn comes.
+    private var waitsForTurn = false
     /// Heads on their way into the session, as HTTP/1.1 has them.
     var scratch: ByteQueue
     private var deadline = Deadline()
@@ -79,13 +83,23 @@ final class HTTP2ClientConnection {
     // MARK: events
 
     func ready(_ readiness: Readiness, _ worker: Worker) {
+        if waitsForTurn, !readiness.contains(.writable) {
+            transport.updateInterest(reading: false, poller: worker.poller)
+            return
+        }
         if !readiness.isDisjoint(with: [.readable, .hangUp]) { read(worker) }
+        touch(worker)
+    }
+
+    /// It is this connection's turn to have more of its frames dealt with.
+    func takeTurn(_ worker: Worker) {
+        waitsForTurn = false
         touch(worker)
     }
 
     /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
     func read(_ worker: Worker) {
-        guard phase != .closed else { return }
+        guard phase != .closed, !waitsForTurn else { return }
         let before = transport.bytesIn
         do throws(TransportError) {
             switch try transport.fill() {
@@ -110,7 +124,7 @@ final class HTTP2ClientConnection {
         }
         guard phase != .closed else { return }
         flush(worker)
-        guard phase != .closed else { return }
+        guard phase != .closed, !waitsForTurn else { return }
         if transport.holdsMore { worker.readAgain(token) }
         transport.updateInterest(reading: true, poller: worker.poller)
     }
@@ -206,15 +220,19 @@ final class HTTP2ClientConnection {
     // MARK: the session
 
     private func process(_ worker: Worker) {
-        if !transport.inbound.isEmpty {
+        if !transport.inbound.isEmpty, !waitsForTurn {
             do throws(HTTP2Error) {
-                try session.receive(transport.inbound.bytes, now: worker.now)
+                let taken = try session.receive(transport.inbound.bytes, now: worker.now, effort: Self.effort)
+                transport.consume(taken)
             } catch {
                 transport.consume(transport.inbound.count)
                 refuseClient(error, worker)
                 return
             }
-            transport.consume(transport.inbound.count)
+            if !transport.inbound.isEmpty {
+                waitsForTurn = true
+                worker.waitForTurn(token)
+            }
         }
         handleEvents(worker)
         session.forEachReady { forwardBody($0, worker) }

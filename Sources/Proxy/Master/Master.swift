@@ -115,6 +115,7 @@ final class Master {
             tend()
         }
         for helper in helpers { helper.end() }
+        record(.stop)
         sockets.removeFiles()
     }
 

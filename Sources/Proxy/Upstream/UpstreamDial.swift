@@ -28,6 +28,7 @@ final class UpstreamDial {
     private(set) var phase = Phase.connecting
     private var transport: Transport?
     private var deadline = Deadline()
+    private var waitsForTurn = false
 
     init(token: Token, place: ServerPlace, transport: consuming Transport, needsHTTP1: Bool, for exchange: Token) {
         self.token = token
@@ -57,7 +58,15 @@ final class UpstreamDial {
     /// Hands the transport over; once.
     func takeTransport() -> Transport? { transport.take() }
 
+    /// A step of a handshake takes long.
     func ready(_ worker: Worker) {
+        guard !waitsForTurn else { return }
+        waitsForTurn = true
+        worker.waitForTurn(dial: token)
+    }
+
+    func takeTurn(_ worker: Worker) {
+        waitsForTurn = false
         switch phase {
         case .connecting: finishConnecting(worker)
         case .handshaking: shakeHands(worker)

@@ -17,7 +17,7 @@ extension Worker {
 
     func accept(_ listener: Listener) {
         // A bounded batch, so that a flood of new clients does not starve those that are served.
-        for _ in 0..<64 {
+        for _ in 0..<8 {
             guard gate.isOpen, !isDraining else { return }
             do throws(Errno) {
                 guard let accepted = try Socket.accept(from: listener.descriptor) else { return }

@@ -10,7 +10,7 @@ import Telemetry
 /// A worker process: one thread, one epoll loop, all that a connection needs.
 ///
 /// A turn is: wait, handle what is ready, then settle every connection that was touched (go on with its bytes, write
-/// once, tell epoll once). Connections never call into each other's reading; they append to each other's output and
+/// once, tell epoll once); then a piece or two of work that takes long. Connections never call into each other's reading; they append to each other's output and
 /// touch, so the stack stays flat.
 final class Worker {
     enum Handler {
@@ -56,6 +56,9 @@ final class Worker {
     private var touched: [Token] = []
     private var again: [Token] = []
     private var seekers: [Token] = []
+    /// What takes long, from clients and to servers: whoever has a request already does not wait for those who come.
+    private var waitingClients = TokenQueue()
+    private var waitingDials = TokenQueue()
     private var requestIDs = RequestIDSource()
     var gate: AcceptGate
     private var control: ControlChannel
@@ -110,11 +113,19 @@ final class Worker {
         if !again.isEmpty { readWaiting() }
         for token in wheel.expire(now: now) { timedOut(token) }
         settle()
+        if let token = waitingDials.next() {
+            takeTurn(token)
+            settle()
+        }
+        if let token = waitingClients.next() {
+            takeTurn(token)
+            settle()
+        }
         if now >= nextHousekeeping { housekeep() }
     }
 
     private func timeout() -> CInt {
-        if !again.isEmpty { return 0 }
+        if !again.isEmpty || !waitingClients.isEmpty || !waitingDials.isEmpty { return 0 }
         let housekeeping = CInt(truncatingIfNeeded: max(1, Int(Self.housekeepingInterval)))
         let timers = wheel.timeout(now: now)
         return timers < 0 ? housekeeping : min(timers, housekeeping)
@@ -154,6 +165,17 @@ final class Worker {
             case .database(let session, let side): session.read(side, self)
             case .handshake, .dial, .listener, .control, nil: break
             }
+        }
+    }
+
+    /// One piece of work that takes long, after all else of this turn: handshakes and floods of frames do not make those
+    /// wait who only have bytes to pass.
+    private func takeTurn(_ token: Token) {
+        switch handlers[token] {
+        case .handshake(let handshake): handshake.takeTurn(self)
+        case .dial(let dial): dial.takeTurn(self)
+        case .http2(let connection): connection.takeTurn(self)
+        case .client, .upstream, .http2Upstream, .database, .listener, .control, nil: break
         }
     }
 
@@ -247,6 +269,12 @@ final class Worker {
 
     /// Has a connection read again in the next turn, without waiting for epoll.
     func readAgain(_ token: Token) { again.append(token) }
+
+    /// Has a client's connection do a piece of work that takes long when its turn comes.
+    func waitForTurn(_ token: Token) { waitingClients.append(token) }
+
+    /// Has a connection that is being made to a server do so.
+    func waitForTurn(dial token: Token) { waitingDials.append(token) }
 
     /// Has a waiting exchange look for a connection at the end of this turn.
     func seekLater(_ exchange: Token) { seekers.append(exchange) }

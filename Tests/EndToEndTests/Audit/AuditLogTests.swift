@@ -57,7 +57,8 @@ import Testing
         #expect(log.broken == nil)
         #expect(try log.entries == entries().count)
         let text = String(decoding: bytes, as: UTF8.self)
-        #expect(text.contains("\"event\":\"stop\"") && !text.contains("secret") && !text.contains("patients"))
+        #expect(text.contains("\"event\":\"stop\""), "\(text)")
+        #expect(!text.contains("secret") && !text.contains("patients"))
         // One refusal is told of at once; those like it are counted, and told of later.
         #expect(text.components(separatedBy: "hop-refused").count == 2)
     }

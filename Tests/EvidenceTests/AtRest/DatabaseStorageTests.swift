@@ -147,8 +147,9 @@ private final class ScriptedSession: SQLSession {
         #expect(plan.foreign.map(\.name) == ["old"])
         #expect(found.findings.map(\.verdict) == [.fallsShort, .fallsShort])
         #expect(
-            found.findings[0].statement
-                .contains("2 of 3 tables of c are not encrypted: old (MyISAM), visits; 1 table that InnoDB")
+            found.findings[0].statement.contains(
+                "2 of 3 tables of c are not encrypted: old (MyISAM), visits; 1 table that InnoDB"
+            )
         )
         #expect(found.findings[1].statement.hasSuffix(": innodb_undo_log_encrypt"))
     }

@@ -140,8 +140,7 @@ struct AuditPlan {
         do {
             let access = try DatabaseChoice.access(to: database, bundle, configuration, milliseconds: Self.patience)
             let credentials = try DatabaseChoice.credentials(for: database, file: bundle.file)
-            let inspect = StorageInspection.inspect
-            return DatabaseStorageAudit(access, credentials: credentials, inspect: inspect).report()
+            return DatabaseStorageAudit(access, credentials: credentials).report()
         } catch {
             return HopReport(
                 kind: .storage,
@@ -173,6 +172,17 @@ struct AuditPlan {
         for upstream in configuration.upstreams {
             guard let path = upstream.sticky?.secret else { continue }
             secrets.append(guarded("secret of upstream \"\(upstream.name)\"", path.value))
+        }
+        if let key = configuration.audit.key {
+            secrets.append(guarded("key of audit reports", key.value))
+        } else if let folder = configuration.audit.reports {
+            let own = guarded("key of audit reports", "\(folder.value)/\(ReportStore.keyName)")
+            // It is made with the first report.
+            if File.exists(own.path) { secrets.append(own) }
+        }
+        for database in configuration.databases {
+            guard let file = database.credentials?.passwordFile else { continue }
+            secrets.append(guarded("password for database \"\(database.name)\"", file.value))
         }
         var logs: [ProcessAudit.GuardedFile] = []
         if case .file(let path) = configuration.log.access { logs.append(guarded("access log", path)) }
