@@ -89,26 +89,3 @@ struct DatabaseChoice: ParsableArguments {
         return try DatabaseCredentials(user: user, passwordFile: Loader.resolved(configured.value, beside: file))
     }
 }
-
-/// What an audit finds out about what databases store.
-enum StorageHops {
-    /// Every database; one that cannot be asked is a hop that was not checked.
-    static func reports(_ bundle: Bundle, _ configuration: Configuration) -> [HopReport] {
-        configuration.databases.map { database in
-            do {
-                return DatabaseStorageAudit(
-                    try DatabaseChoice.access(to: database, bundle, configuration, milliseconds: 10_000),
-                    credentials: try DatabaseChoice.credentials(for: database, file: bundle.file)
-                ).report()
-            } catch {
-                return HopReport(
-                    kind: .storage,
-                    name: database.name,
-                    place: database.server.value.description,
-                    facts: [],
-                    findings: [.notChecked(.storageEncrypted, "\(error)")]
-                )
-            }
-        }
-    }
-}
