@@ -32,7 +32,12 @@ final class HelperProcess {
     }
 
     /// Whether it is told of workers and what they count.
-    var readsPages: Bool { kind != .resolver }
+    var readsPages: Bool {
+        switch kind {
+        case .monitor, .prober: true
+        case .resolver, .watcher: false
+        }
+    }
 
     func tell(_ message: ControlKind, _ payload: [UInt8] = [], copyOf descriptor: Int32 = -1) {
         try? channel.send(kind: message.rawValue, payload, copyOf: descriptor)

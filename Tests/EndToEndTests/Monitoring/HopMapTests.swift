@@ -157,7 +157,7 @@ import Testing
             databases: try database("mysql", tap.port, door),
             interval: "20ms"
         )
-        let waiting = try mapped.waitForHop("database") { $0["waits"] != nil }
+        let waiting = try mapped.waitForHop("database", seconds: 120) { $0["waits"] != nil }
         #expect(waiting["verdict"] as? String == "holds" && waiting["version"] as? String == "TLSv1.3")
         let looks = tap.connections.count
         #expect(looks == 20)

@@ -63,11 +63,19 @@ struct Mapped {
     }
 
     /// Waits for a hop that is as `condition` wants it.
-    func waitForHop(_ kind: String, _ condition: ([String: Any]) -> Bool) throws -> [String: Any] {
+    func waitForHop(
+        _ kind: String,
+        seconds: Double = 40,
+        _ condition: ([String: Any]) -> Bool
+    ) throws -> [String: Any] {
         var found: [String: Any]?
-        try waitUntil("a \(kind) hop in \(body("/hops.json") ?? "")\n\(everyhop.log)", seconds: 40) {
-            found = try hops(kind).first(where: condition)
-            return found != nil
+        do {
+            try waitUntil("a \(kind) hop", seconds: seconds) {
+                found = try hops(kind).first(where: condition)
+                return found != nil
+            }
+        } catch {
+            throw DeadlinePassed(description: "\(error) in \(body("/hops.json") ?? "")\n\(everyhop.log)")
         }
         return found ?? [:]
     }
