@@ -6,6 +6,11 @@ struct Mutator {
             "POST /p?q=1 HTTP/1.1\r\nHost: a:80\r\nContent-Length: 5\r\n\r\nhello",
             "POST / HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n",
             "GET https://a/x HTTP/1.1\r\nHost: a\r\nConnection: close, x\r\nX-Forwarded-For: 1.2.3.4\r\nVia: 1.0 b\r\n\r\n",
+            "GET /a%20b/../.c//d HTTP/1.1\r\nHost: a\r\nRange: bytes=0-4,-9, 7-\r\nIf-Range: \"x\"\r\n\r\n",
+            "GET /d/ HTTP/1.1\r\nHost: a\r\nIf-Match: W/\"a\", *\r\nIf-None-Match: \"a,b\", \"c\"\r\n"
+                + "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\nRange: bytes=3-3\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nIf-Unmodified-Since: Sunday, 06-Nov-94 08:49:37 GMT\r\n"
+                + "If-Range: Sun Nov  6 08:49:37 1994\r\nRange: bytes=0-0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok",
             "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nuntil close",
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
@@ -23,6 +28,7 @@ struct Mutator {
         "GET / HTTP/1.1\r\n", "\u{0}", "[", "]",
         "Location: http://", "Set-Cookie: ", "Link: <", "; Path=/legacy", "legacy", "/..", "%2e", "%2f", "%25", "%",
         "/", "<", ">",
+        "Range: bytes=", "If-Range: ", "If-Match: ", "If-None-Match: ", "-", "18446744073709551615",
         "{", "}", "=", "\"", "'", "\"\"\"", "'''", ".", "#", "\\u", "= [[", "[[site]]\n",
     ].map { Array($0.utf8) }
 

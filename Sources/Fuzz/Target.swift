@@ -37,7 +37,7 @@ struct Target {
         guard case .head(let count) = whole else { return nil }
         if count > input.count { return "consumed more than there is" }
         accepted += 1
-        if let wrong = checkPath() { return wrong }
+        if let wrong = checkPath() ?? FileTarget.check(head, &random) { return wrong }
         var queue = ByteQueue(pool: pool)
         let context = RewritingTarget.context(trusted: random.below(2) == 0, rewrites: random.below(2) == 0)
         RequestWriter.write(head, context, into: &queue)

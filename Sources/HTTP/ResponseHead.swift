@@ -43,6 +43,8 @@ public struct ResponseHead: Sendable {
     public internal(set) var framing = BodyFraming.none
     /// Whether the server keeps the connection.
     public internal(set) var keepAlive = true
+    /// Whether it is an answer of our own, which no server stands behind.
+    public var isOwn = false
     var reasonRange = 0..<0
 
     /// Makes an empty head, to be filled by a parser.
@@ -75,6 +77,7 @@ public struct ResponseHead: Sendable {
         minorVersion = 1
         framing = .none
         keepAlive = true
+        isOwn = false
         reasonRange = 0..<0
     }
 }

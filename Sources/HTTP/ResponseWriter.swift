@@ -23,7 +23,8 @@ public enum ResponseWriter {
         case .none: keepLength(head, into: &queue)
         case .untilClose: break
         }
-        queue.append(head.minorVersion >= 1 ? "Via: 1.1 everyhop\r\n" : "Via: 1.0 everyhop\r\n")
+        // RFC 9110 §7.6.3: for messages that were passed on.
+        if !head.isOwn { queue.append(head.minorVersion >= 1 ? "Via: 1.1 everyhop\r\n" : "Via: 1.0 everyhop\r\n") }
         queue.append("X-Request-ID: ")
         context.forwarding.requestID.write(into: &queue)
         if !context.keepAlive {
