@@ -1,12 +1,14 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,6 +81,16 @@ int everyhop_set_user(uid_t user) { return setresuid(user, user, user); }
 int everyhop_set_group(gid_t group) { return setresgid(group, group, group); }
 
 int everyhop_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+int everyhop_open_folder(const char *path) { return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC); }
+
+int everyhop_open_beneath(int folder, const char *path, int follows_links) {
+    // O_NONBLOCK: a pipe must not be waited for.
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
+    if (!follows_links) how.resolve |= RESOLVE_NO_SYMLINKS;
+    return (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
+}
 
 int everyhop_random(void *bytes, size_t length) {
     char *next = bytes;

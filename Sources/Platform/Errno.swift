@@ -46,6 +46,12 @@ extension Errno {
     /// Whether nothing is there by that name.
     public var isMissing: Bool { code == ENOENT || code == ENOTDIR }
 
+    /// What was named is no folder.
+    public static func notFolder(in call: StaticString) -> Errno { Errno(ENOTDIR, in: call) }
+
+    /// What was named is not any more what it was.
+    public static func replaced(in call: StaticString) -> Errno { Errno(ESTALE, in: call) }
+
     /// A time that ran out while a call was waited for.
     public static func timedOut(in call: StaticString) -> Errno { Errno(ETIMEDOUT, in: call) }
 }

@@ -11,7 +11,7 @@ struct Everyhop: ParsableCommand {
             RunCommand.self, CheckCommand.self, DemoCommand.self, CertificateCommand.self, PinCommand.self,
             AuditCommand.self, DatabaseCommand.self, DocumentRootCommand.self,
             LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
-            ResolverCommand.self, DemoApplicationCommand.self,
+            ResolverCommand.self, WatcherCommand.self, DemoApplicationCommand.self,
         ]
     )
 }

@@ -32,6 +32,10 @@ public enum Counter: Int, CaseIterable, Sendable {
     case bytesFromClients
     /// Plaintext bytes written to clients.
     case bytesToClients
+    /// Requests for files of folders.
+    case fileRequests
+    /// Files that could not be read, or not to their end.
+    case fileFailures
     /// Connections begun to servers.
     case upstreamConnections
     /// Connections to servers now.
@@ -111,6 +115,9 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .responses5xx: ("everyhop_responses_total", "class=\"5xx\"", "Responses by class of status.")
         case .bytesFromClients: ("everyhop_client_bytes_received_total", "", "Plaintext bytes read from clients.")
         case .bytesToClients: ("everyhop_client_bytes_sent_total", "", "Plaintext bytes written to clients.")
+        case .fileRequests: ("everyhop_file_requests_total", "", "Requests for files of folders.")
+        case .fileFailures:
+            ("everyhop_file_failures_total", "", "Files that could not be read, or not to their end.")
         case .upstreamConnections: ("everyhop_upstream_connections_total", "", "Connections begun to servers.")
         case .upstreamConnectionsActive: ("everyhop_upstream_connections", "", "Connections to servers now.")
         case .upstreamHandshakes: ("everyhop_upstream_handshakes_total", "", "TLS handshakes completed with servers.")

@@ -44,6 +44,12 @@ int everyhop_set_group(gid_t group);
 /// pipe2(2) with O_CLOEXEC.
 int everyhop_pipe(int ends[2]);
 
+/// open(2) of a folder with O_PATH, O_DIRECTORY and O_CLOEXEC; -1 with errno.
+int everyhop_open_folder(const char *path);
+
+/// openat2(2) of a path below a folder for reading, which no `..`, link or mount may lead out of; -1 with errno.
+int everyhop_open_beneath(int folder, const char *path, int follows_links);
+
 /// WIFEXITED ? exit status : -(signal number).
 int everyhop_wait_status(int status);
 #endif

@@ -10,9 +10,14 @@ extension Rewriting {
         rewritesLinks = table.boolean("rewrite_links") ?? rewritesLinks
         if let inner = table.table("path_map") { path = PathMapping(inner) ?? path }
         if let inner = table.table("cookies") { cookies.read(inner) }
+        if let inner = table.table("request_headers") { requestHeaders = Headers(inner) }
+        readAdded(table)
+    }
+
+    /// The same of what is added to responses, whoever makes them.
+    mutating func readAdded(_ table: TableReader) {
         if let inner = table.table("hsts") { strictTransport = StrictTransport(inner) ?? strictTransport }
         upgradesInsecureRequests = table.boolean("upgrade_insecure_requests") ?? upgradesInsecureRequests
-        if let inner = table.table("request_headers") { requestHeaders = Headers(inner) }
         if let inner = table.table("response_headers") { responseHeaders = Headers(inner) }
         let names = (responseHeaders.replaced + responseHeaders.added).map(\.name) + responseHeaders.removed
         if strictTransport != nil,

@@ -63,17 +63,17 @@ struct RouteChecks {
         // Without a binding there is nothing that could be covered.
         guard !site.bindings.isEmpty, !site.routes.isEmpty else { return }
         let root = site.routes.first { $0.prefix == "/" && $0.host == nil } ?? takers("/", from: nil)
-        if let upstream = site.upstream, let root {
+        if let last = site.upstream?.position ?? site.folder?.path.position, let root {
             complain(
-                at: upstream.position,
-                "the upstream of site \"\(site.name)\" is never reached: routes take every request",
+                at: last,
+                "the \(site.upstream == nil ? "root" : "upstream") of site \"\(site.name)\" is never reached: routes take every request",
                 fix: "drop it, or the route of line \(root.position.line)"
             )
-        } else if site.upstream == nil, root == nil {
+        } else if site.upstream == nil, site.folder == nil, root == nil {
             complain(
                 at: site.position,
                 "site \"\(site.name)\" has no upstream for requests that no route takes",
-                fix: "give it an upstream, or a route of path \"/\""
+                fix: "give it an upstream or a root, or a route of path \"/\""
             )
         }
     }

@@ -14,7 +14,11 @@ extension SiteRoute {
         var rewriting = site
         rewriting.path = nil
         // Answers of our own are what the configuration says already.
-        if table.node("upstream") != nil { rewriting.read(table) }
+        if table.node("upstream") != nil {
+            rewriting.read(table)
+        } else if table.node("root") != nil {
+            rewriting.readAdded(table)
+        }
         self.rewriting = rewriting
         table.finish()
         guard let action else { return nil }
@@ -62,22 +66,24 @@ extension SiteRoute {
 
     private static func action(_ table: TableReader) -> Action? {
         let upstream = table.string("upstream")
+        let folder = FileRoot(table)
         let respond = table.table("respond", label: "respond").map { StaticAnswer($0) }
         let redirect = table.table("redirect", label: "redirect").map { Redirection($0) }
-        let count = [upstream != nil, respond != nil, redirect != nil].count { $0 }
+        let count = [upstream != nil, folder != nil, respond != nil, redirect != nil].count { $0 }
         guard count == 1 else {
-            let isNamed = ["upstream", "respond", "redirect"].contains { table.node($0) != nil }
+            let isNamed = ["upstream", "root", "respond", "redirect"].contains { table.node($0) != nil }
             if count > 1 || !isNamed {
                 table.complain(
                     at: table.position,
                     count == 0
                         ? "the route says not what becomes of requests" : "the route says more than one thing to do",
-                    fix: "give it one of upstream, respond and redirect"
+                    fix: "give it one of upstream, root, respond and redirect"
                 )
             }
             return nil
         }
         if let upstream { return .upstream(upstream) }
+        if let folder { return .folder(folder) }
         if let respond { return respond.map { .respond($0) } }
         if let redirect { return redirect.map { .redirect($0) } }
         return nil

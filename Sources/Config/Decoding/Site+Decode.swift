@@ -59,6 +59,7 @@ extension Site {
         let name = table.string("name")
         table.require("name", fix: "name it, for logs and metrics")
         upstream = table.string("upstream")
+        folder = FileRoot(table)
         redirects = (table.strings("redirect") ?? []).compactMap { Self.redirect($0, table) }
         let tables = table.tables("binding", label: "[[site.binding]]")
         if tables.isEmpty {
@@ -76,8 +77,19 @@ extension Site {
         routes = table.tables("route", label: "[[site.route]]").compactMap { SiteRoute($0, of: rewriting) }
         access = AccessRules(table)
         rate = table.table("rate", label: "rate").flatMap { RateLimit($0) }
-        if upstream == nil, table.node("upstream") == nil, table.node("route") == nil {
-            table.complain(at: position, "[[site]] has no upstream", fix: "say which [[upstream]] serves it")
+        if let upstream, let folder {
+            table.complain(
+                at: max(upstream.position, folder.path.position),
+                "[[site]] has both an upstream and a root",
+                fix: "drop one of them, or move it to a [[site.route]]"
+            )
+        }
+        if !["upstream", "root", "route"].contains(where: { table.node($0) != nil }) {
+            table.complain(
+                at: position,
+                "[[site]] has no upstream",
+                fix: "say which [[upstream]] serves it, or which folder: root = \"PATH\""
+            )
         }
         table.finish()
         guard let name else { return nil }

@@ -138,8 +138,10 @@ public struct Site: Sendable {
     public let name: String
     /// Where it is defined.
     public let position: Position
-    /// The upstream that serves what no route does; nil when the routes cover everything.
+    /// The upstream that serves what no route does; nil when a folder does, or the routes cover everything.
     public let upstream: Located<String>?
+    /// The folder that serves it instead.
+    public let folder: FileRoot?
     /// Plain addresses that answer with a redirect to https.
     public let redirects: [Located<ListenAddress>]
     /// What clients reach it by.

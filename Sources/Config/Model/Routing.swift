@@ -4,6 +4,8 @@ public struct SiteRoute: Sendable {
     public enum Action: Sendable {
         /// It goes to an upstream.
         case upstream(Located<String>)
+        /// It is for a file.
+        case folder(FileRoot)
         /// It is answered here.
         case respond(StaticAnswer)
         /// The client is sent to another place.

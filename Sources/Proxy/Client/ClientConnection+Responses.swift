@@ -69,7 +69,8 @@ extension ClientConnection {
             headOnly: exchange.request.method == .head,
             keepAlive: stays,
             date: worker.date,
-            added: worker.snapshot.ownLines(site: exchange.site, status: status, for: identity),
+            added: exchange.files.fields
+                + worker.snapshot.ownLines(site: exchange.site, status: status, for: identity),
             into: &transport.outbound
         )
         touch(worker)

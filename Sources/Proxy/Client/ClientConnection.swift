@@ -245,7 +245,7 @@ final class ClientConnection {
         }
         if wasFull, transport.outbound.count < Transport.highWater / 2 {
             wasFull = false
-            if let server = exchange?.server { worker.touch(server.connection) }
+            exchange?.wakeServer(worker)
         }
         // The next request may have waited for room.
         if phase == .idle, !transport.inbound.isEmpty, transport.outbound.count < Transport.highWater {

@@ -134,7 +134,8 @@ extension HTTP2ClientConnection {
             headOnly: exchange.request.method == .head,
             keepAlive: true,
             date: worker.date,
-            added: worker.snapshot.ownLines(site: exchange.site, status: status, for: identity),
+            added: exchange.files.fields
+                + worker.snapshot.ownLines(site: exchange.site, status: status, for: identity),
             into: &scratch
         )
         let end = HeadEnd.position(in: scratch.bytes)

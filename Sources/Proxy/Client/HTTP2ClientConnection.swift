@@ -324,7 +324,7 @@ final class HTTP2ClientConnection {
         guard !full.isEmpty else { return }
         full.removeAll { stream in
             guard stream.outbound.count < Transport.highWater / 2 else { return false }
-            if let server = stream.exchange.flatMap({ worker.exchange($0) })?.server { worker.touch(server.connection) }
+            stream.exchange.flatMap { worker.exchange($0) }?.wakeServer(worker)
             return true
         }
     }

@@ -70,3 +70,16 @@ struct ResolverCommand: ParsableCommand {
         do { try ResolverTask.run(setup) } catch { throw ExitCode(1) }
     }
 }
+
+struct WatcherCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "watcher", shouldDisplay: false)
+
+    func run() throws {
+        SignalDescriptor.ignoreBrokenPipes()
+        SignalDescriptor.leaveEndingToParent()
+        let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
+        let setup = try HelperSetup(from: channel) { _ in }
+        ChildProcess.dieWithParent()
+        do { try FolderWatch.run(setup) } catch { throw ExitCode(1) }
+    }
+}

@@ -16,14 +16,16 @@ final class Exchange {
     /// The response's head, filled by the server's session.
     var response = ResponseHead()
 
-    private(set) var state = ExchangeState()
+    var state = ExchangeState()
     private(set) var client: ClientPlace?
     private(set) var server: ServerStream?
     private(set) var route: Route?
     /// Whose request it is, as far as it came.
-    private(set) var site: Int?
+    var site: Int?
     /// What answers the request in a server's place.
-    private(set) var answer: LocalAnswer?
+    var answer: LocalAnswer?
+    /// The folder that answers in a server's place.
+    var files = FileSide()
     /// When the client may ask again, in seconds, where it has asked too often.
     private(set) var retryAfter: UInt64?
     /// The largest body of the request, in bytes.
@@ -44,9 +46,9 @@ final class Exchange {
     /// A pooled connection turned out to be dead: do not try a second one.
     private(set) var wantsFreshConnection = false
     /// What went wrong, for the log.
-    private(set) var failure: String?
+    var failure: String?
     /// The status that the client saw.
-    private(set) var status = 0
+    var status = 0
     var times = ExchangeTimes()
     private var bodyBytes: UInt64 = 0
     var bytesFromClient: UInt64 = 0
@@ -75,6 +77,7 @@ final class Exchange {
         worker.metrics.add(.requests)
         switch worker.decide(on: request, from: identity) {
         case .upstream(let route): forward(to: route, worker)
+        case .folder(let folder): serve(folder, worker)
         case .answer(let answer, let site):
             self.site = site
             self.answer = answer
@@ -216,9 +219,11 @@ final class Exchange {
         serverTook(connection.facts(), worker)
     }
 
-    private func makeForwardingContext(_ worker: Worker) -> ForwardingContext? {
-        guard let side = clientSide(worker), let route else { return nil }
-        forwarding = side.identity.forwardingContext(requestID, worker.snapshot.rules(of: route))
+    func makeForwardingContext(_ worker: Worker) -> ForwardingContext? {
+        guard let side = clientSide(worker),
+            let rules = files.folder?.rules ?? route.map({ worker.snapshot.rules(of: $0) })
+        else { return nil }
+        forwarding = side.identity.forwardingContext(requestID, rules)
         return forwarding
     }
 
@@ -382,7 +387,7 @@ final class Exchange {
     /// The status of the last failed attempt of this exchange.
     private var lastFailureStatus: Int?
 
-    private func perform(_ action: ExchangeState.Action, failureStatus: Int = 502, _ worker: Worker) {
+    func perform(_ action: ExchangeState.Action, failureStatus: Int = 502, _ worker: Worker) {
         switch action {
         case .none: break
         case .retry:
@@ -404,7 +409,7 @@ final class Exchange {
     }
 
     /// Answers the client ourselves.
-    private func respond(_ status: Int, because reason: String?, _ worker: Worker) {
+    func respond(_ status: Int, because reason: String?, _ worker: Worker) {
         self.status = status
         failure = reason
         if status == 503, let route { retryAfter = (worker.pools[route.pool].settings.retryAfter + 999) / 1000 }
@@ -458,6 +463,7 @@ final class Exchange {
         forwarding = nil
         site = nil
         answer = nil
+        files = FileSide()
         retryAfter = nil
         bodyLimit = .max
         tried = 0

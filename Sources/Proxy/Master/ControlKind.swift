@@ -13,6 +13,8 @@ enum ControlKind: UInt8 {
     case accessLog
     /// A listening socket, by descriptor, with its place in the `ListenPlan`.
     case listener
+    /// A folder whose files are served, by descriptor, with its place in `Configuration.folders`.
+    case folder
     /// Session ticket keys; also later, after a rotation.
     case ticketKeys
     /// A server's addresses: an `AddressUpdate`; also later.
@@ -26,6 +28,9 @@ enum ControlKind: UInt8 {
 
     /// What health checks say about a server: a `HealthUpdate`, also before the start; and from the monitor.
     case health
+
+    /// A folder must not be served any more: a `FolderLoss`; and from the watcher.
+    case folderGone
 
     // Child to master.
     /// The child serves.

@@ -4,13 +4,15 @@ import Logging
 import Platform
 import Telemetry
 
-/// A child that carries no traffic: the monitor or the resolver.
+/// A child that carries no traffic: the monitor, the resolver or the watcher.
 final class HelperProcess {
     enum Kind: String {
         /// Serves the admin address and checks servers.
         case monitor
         /// Resolves the names of servers.
         case resolver
+        /// Looks after the folders that are served.
+        case watcher
     }
 
     let kind: Kind
@@ -62,6 +64,7 @@ extension Master {
             start(.monitor)
         }
         if !ResolverTask.names(in: configuration).isEmpty { start(.resolver) }
+        if !configuration.folders.isEmpty { start(.watcher) }
     }
 
     /// After a reload: the old ones end, new ones know the new configuration.
@@ -92,7 +95,13 @@ extension Master {
             try poller.add(helper.channel.descriptor, token, .read)
             helpers.append(helper)
             let user = configuration.server.user.flatMap { Privileges.isRoot ? Privileges.lookUp(user: $0.value) : nil }
-            let orders = WorkerOrders(slot: 0, generation: generation, connectionLimit: 64, user: user)
+            let orders = WorkerOrders(
+                slot: 0,
+                generation: generation,
+                connectionLimit: 64,
+                // The watcher goes where the master can: it looks at paths, and hears nobody else.
+                user: kind == .watcher ? nil : user
+            )
             helper.tell(.orders, orders.encoded())
             switch kind {
             case .monitor:
@@ -105,6 +114,7 @@ extension Master {
             case .resolver:
                 // Names and addresses only: it has no use for keys.
                 helper.tell(.configuration, Bundle(file: bundle.file, tree: bundle.tree, resources: [:]).encoded())
+            case .watcher: helper.tell(.configuration, forWatching(bundle).encoded())
             }
             helper.tell(.start)
             helper.flush(poller)
@@ -126,6 +136,7 @@ extension Master {
                     for other in helpers where other.kind == .monitor { other.tell(.addresses, message.payload) }
                 case .ready where helper.kind == .resolver: namesAreKnown()
                 case .health: spread(try HealthUpdate(decoding: message.payload))
+                case .folderGone: lose(try FolderLoss(decoding: message.payload))
                 case .failed: log.error("\(helper.kind.rawValue): \(String(decoding: message.payload, as: UTF8.self))")
                 default: break
                 }

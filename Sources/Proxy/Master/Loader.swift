@@ -78,6 +78,7 @@ struct Loader {
         readStickySecrets(configuration)
         readRouting(configuration)
         checkCredentials(configuration)
+        checkFolders(configuration)
         checkUser(configuration)
         diagnostics += configuration.provider.diagnostics(today: Self.latestDay())
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
@@ -95,7 +96,7 @@ struct Loader {
     // MARK: files
 
     /// A path of the configuration, taken from the configuration's folder.
-    private func resolved(_ path: String) -> String { Self.resolved(path, beside: file) }
+    func resolved(_ path: String) -> String { Self.resolved(path, beside: file) }
 
     static func resolved(_ path: String, beside file: String) -> String {
         guard !path.hasPrefix("/"), let slash = file.lastIndex(of: "/") else { return path }

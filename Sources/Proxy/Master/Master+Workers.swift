@@ -57,6 +57,11 @@ extension Master {
             writer.put(socket.index)
             worker.tell(.listener, writer.bytes, copyOf: socket.raw)
         }
+        for folder in folders.descriptors {
+            var writer = WireWriter()
+            writer.put(folder.index)
+            worker.tell(.folder, writer.bytes, copyOf: folder.raw)
+        }
         for update in addresses { worker.tell(.addresses, update.encoded()) }
         for update in health { worker.tell(.health, update.encoded()) }
         worker.tell(.start)
@@ -177,7 +182,9 @@ extension Master {
             return
         }
         let plan = ListenPlan(configuration)
+        let folders: OpenFolders
         do {
+            folders = try OpenFolders(next, configuration)
             try sockets.open(plan, slots: configuration.workerCount)
             nextAuditLog = try openNextAuditLog(configuration)
             accessLog = try Self.openAccessLog(configuration, beside: file)
@@ -187,9 +194,9 @@ extension Master {
             sockets.close(except: self.plan)
             return
         }
-        previous = Previous(bundle: bundle, configuration: self.configuration, plan: self.plan)
+        previous = Previous(bundle: bundle, configuration: self.configuration, plan: self.plan, folders: self.folders)
         if let keys = next.resources[CertificateStore.ticketKeysName] { _ = tickets.replace(decoding: keys) }
-        use(next, configuration, plan)
+        use(next, configuration, plan, folders)
         generation += 1
         respawns = []
         log.notice("reloading", metadata: ["generation": "\(generation)"])
@@ -237,7 +244,13 @@ extension Master {
         if !isStopping { _ = startGeneration() }
     }
 
-    private func use(_ bundle: Bundle, _ configuration: Configuration, _ plan: ListenPlan) {
+    private func use(
+        _ bundle: Bundle,
+        _ configuration: Configuration,
+        _ plan: ListenPlan,
+        _ folders: OpenFolders
+    ) {
+        self.folders = folders
         addresses = ResolverTask.carry(addresses, from: self.configuration, to: configuration)
         retiredPage.rename(from: MetricsNames(self.configuration), to: MetricsNames(configuration))
         self.bundle = bundle
@@ -268,7 +281,7 @@ extension Master {
             ChildProcess.end(worker.process)
         }
         namesDue = nil
-        use(old.bundle, old.configuration, old.plan)
+        use(old.bundle, old.configuration, old.plan, old.folders)
         do { accessLog = try Self.openAccessLog(configuration, beside: file) } catch { log.error("\(error)") }
         // Workers that live still carry the old generation's number; those that follow carry the next.
         generation = workers.filter { $0.state != .draining }.map(\.generation).max() ?? generation
@@ -284,6 +297,7 @@ struct Previous {
     let bundle: Bundle
     let configuration: Configuration
     let plan: ListenPlan
+    let folders: OpenFolders
 }
 
 extension MetricsNames {

@@ -31,6 +31,7 @@ final class Master {
     let poller: Poller
     let log: Logger
     let sockets = ListeningSockets()
+    var folders: OpenFolders
     var handlers = Slab<Handler>()
     /// What new workers are started with.
     var bundle: Bundle
@@ -81,6 +82,7 @@ final class Master {
         let level = Logger.Level(rawValue: configuration.log.level) ?? .info
         log = Logger(label: "everyhop") { _ in StandardErrorLog(process: "master", level: level) }
         plan = ListenPlan(configuration)
+        folders = try OpenFolders(bundle, configuration)
         tickets =
             try bundle.resources[CertificateStore.ticketKeysName].flatMap { TicketKeys(decoding: $0) } ?? TicketKeys()
         poller = try Poller()

@@ -12,10 +12,14 @@ struct RouteLimits {
 struct RoutePlanner {
     private let configuration: Configuration
     private let bundle: Bundle
+    private let folders: [ServedFolder]
     private(set) var limits: [RouteLimits] = []
 
-    /// - Parameter bundle: holds the files that answers are read from.
-    init(_ configuration: Configuration, _ bundle: Bundle) {
+    /// - Parameters:
+    ///   - bundle: holds the files that answers are read from.
+    ///   - folders: in the order of `Configuration.folders`.
+    init(_ configuration: Configuration, _ bundle: Bundle, _ folders: [ServedFolder]) {
+        self.folders = folders
         self.configuration = configuration
         self.bundle = bundle
     }
@@ -25,6 +29,7 @@ struct RoutePlanner {
 
     /// What becomes of requests that no route takes.
     mutating func end(ofSite site: Int) -> Snapshot.Decision {
+        if configuration.sites[site].folder != nil { return folder(site, nil) }
         guard let upstream = configuration.sites[site].upstream else {
             return .denied(404, "no route takes the request", site: site)
         }
@@ -33,13 +38,20 @@ struct RoutePlanner {
 
     /// What becomes of the requests of each route.
     mutating func ends(ofRoutes site: Int) -> [Snapshot.Decision] {
-        configuration.sites[site].routes.map { route in
+        configuration.sites[site].routes.enumerated().map { index, route in
             switch route.action {
+            case .folder: folder(site, index)
             case .upstream(let upstream): forward(to: upstream.value, site, route)
             case .respond(let answer): .answer(LocalAnswer(answer, bundle), site: site)
             case .redirect(let redirection): .answer(LocalAnswer(redirection), site: site)
             }
         }
+    }
+
+    private func folder(_ site: Int, _ route: Int?) -> Snapshot.Decision {
+        let index = configuration.folders.firstIndex { $0.site == site && $0.route == route }
+        guard let index, folders.indices.contains(index) else { return .denied(503, "no folder", site: site) }
+        return .folder(folders[index])
     }
 
     private mutating func forward(to upstream: String, _ site: Int, _ route: SiteRoute?) -> Snapshot.Decision {

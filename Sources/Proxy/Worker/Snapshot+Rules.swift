@@ -22,6 +22,17 @@ extension SiteRules {
     }
 }
 
+extension SiteRules {
+    /// What is added to responses that no server makes.
+    convenience init(addedBy rewriting: Rewriting) {
+        self.init(
+            responseFields: FieldRules(rewriting.responseHeaders),
+            strictTransport: rewriting.strictTransportValue.map { Array($0.utf8) },
+            upgradesInsecureRequests: rewriting.upgradesInsecureRequests
+        )
+    }
+}
+
 extension Rewriting {
     /// RFC 6797 §6.1.
     fileprivate var strictTransportValue: String? {

@@ -17,6 +17,8 @@ struct Route: Equatable {
 final class Snapshot {
     enum Decision {
         case upstream(Route)
+        /// It is for a file.
+        case folder(ServedFolder)
         /// It is answered here.
         case answer(LocalAnswer, site: Int)
         /// The site refuses this client, or this path; `retryAfter` in seconds.
@@ -67,6 +69,8 @@ final class Snapshot {
     /// By upstream: what sticky cookies are made with, where a file says.
     private let stickySecrets: [[UInt8]?]
     let databases: [DatabaseTarget]
+    /// In the order of `Configuration.folders`.
+    let folders: [ServedFolder]
 
     init(_ bundle: Bundle, tickets: TicketKeys, updates: [AddressUpdate]) throws {
         let configuration = try bundle.configuration()
@@ -81,7 +85,8 @@ final class Snapshot {
         trustedProxies = AddressList(configuration.server.trustedProxies)
         var rates = 0
         routeTables = configuration.sites.map { RouteTable($0, rates: &rates) }
-        var planner = RoutePlanner(configuration, bundle)
+        folders = configuration.folders.map { ServedFolder($0, of: configuration) }
+        var planner = RoutePlanner(configuration, bundle, folders)
         ends = configuration.sites.indices.map { planner.end(ofSite: $0) }
         routeEnds = configuration.sites.indices.map { planner.ends(ofRoutes: $0) }
         limits = planner.limits

@@ -99,6 +99,7 @@ extension Worker {
     }
 
     private func serverFields(_ exchange: Exchange, _ line: inout JSONLine) {
+        if let folder = exchange.files.folder { line.field("root", folder.settings.path.value) }
         guard let route = exchange.route else { return }
         line.field("upstream", pools[route.pool].settings.name)
         guard let address = exchange.serverFacts.address else { return }

@@ -38,6 +38,8 @@ final class Worker {
     private(set) var now: UInt64
     /// Monotonic microseconds at the start of this turn.
     private(set) var nowMicroseconds: UInt64
+    /// Seconds since 1970 at the start of this turn.
+    private(set) var unixSeconds: Int64 = 0
     /// The current date as HTTP writes it.
     private(set) var date = DateCache()
     let pools: [UpstreamPool]
@@ -49,6 +51,10 @@ final class Worker {
     var limiter = RateLimiter()
     /// The path that is matched with routes now.
     var path = MatchingPath()
+    /// The path that is looked up in a folder now.
+    var filePath = FilePath()
+    /// A block of a file on its way to a client; empty before the first.
+    var fileBuffer: [UInt8] = []
 
     var handlers = Slab<Handler>()
     private(set) var exchanges = Slab<Exchange>()
@@ -59,6 +65,7 @@ final class Worker {
     /// What takes long, from clients and to servers: whoever has a request already does not wait for those who come.
     private var waitingClients = TokenQueue()
     private var waitingDials = TokenQueue()
+    private var senders: [Token] = []
     private var requestIDs = RequestIDSource()
     var gate: AcceptGate
     private var control: ControlChannel
@@ -111,6 +118,7 @@ final class Worker {
             try dispatch(event.token, event.readiness)
         }
         if !again.isEmpty { readWaiting() }
+        if !senders.isEmpty { sendFiles() }
         for token in wheel.expire(now: now) { timedOut(token) }
         settle()
         if let token = waitingDials.next() {
@@ -125,7 +133,7 @@ final class Worker {
     }
 
     private func timeout() -> CInt {
-        if !again.isEmpty || !waitingClients.isEmpty || !waitingDials.isEmpty { return 0 }
+        if !again.isEmpty || !senders.isEmpty || !waitingClients.isEmpty || !waitingDials.isEmpty { return 0 }
         let housekeeping = CInt(truncatingIfNeeded: max(1, Int(Self.housekeepingInterval)))
         let timers = wheel.timeout(now: now)
         return timers < 0 ? housekeeping : min(timers, housekeeping)
@@ -134,7 +142,9 @@ final class Worker {
     private func refreshTime() {
         nowMicroseconds = Clock.monotonicMicroseconds()
         now = nowMicroseconds / 1000
-        date.update(unixSeconds: Clock.unixMicroseconds() / 1_000_000)
+        let seconds = Clock.unixMicroseconds() / 1_000_000
+        unixSeconds = Int64(truncatingIfNeeded: seconds)
+        date.update(unixSeconds: seconds)
     }
 
     private func dispatch(_ token: Token, _ readiness: Readiness) throws(Errno) {
@@ -177,6 +187,13 @@ final class Worker {
         case .http2(let connection): connection.takeTurn(self)
         case .client, .upstream, .http2Upstream, .database, .listener, .control, nil: break
         }
+    }
+
+    /// Files whose clients have room again.
+    private func sendFiles() {
+        let tokens = senders
+        senders.removeAll(keepingCapacity: true)
+        for token in tokens { exchanges[token]?.sendFile(self) }
     }
 
     private func timedOut(_ token: Token) {
@@ -275,6 +292,8 @@ final class Worker {
 
     /// Has a connection that is being made to a server do so.
     func waitForTurn(dial token: Token) { waitingDials.append(token) }
+    /// Has an exchange send more of its file in the next turn.
+    func sendFileLater(_ exchange: Token) { senders.append(exchange) }
 
     /// Has a waiting exchange look for a connection at the end of this turn.
     func seekLater(_ exchange: Token) { seekers.append(exchange) }
@@ -377,6 +396,7 @@ final class Worker {
                     accessLog = AccessLog(descriptor)
                 }
             case .health: apply(try? HealthUpdate(decoding: message.payload))
+            case .folderGone: folderGone(message.payload)
             case .ticketKeys: snapshot.replaceTicketKeys(message.payload, self)
             case .addresses:
                 guard let update = try? AddressUpdate(decoding: message.payload) else { continue }

@@ -80,6 +80,12 @@ final class WorkerLog {
 
     private static var seconds: UInt64 { Clock.monotonicMicroseconds() / 1_000_000 }
 
+    /// A folder whose files cannot be served.
+    func folder(_ path: String, _ text: String) {
+        guard mayWrite() else { return }
+        logger.error("root: \(text)", metadata: ["root": "\(path)"])
+    }
+
     private func mayWrite() -> Bool {
         let now = Self.seconds
         if now != second {

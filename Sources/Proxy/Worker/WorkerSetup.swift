@@ -38,6 +38,7 @@ struct WorkerSetup: ~Copyable {
         var accessLog: AccessLog?
         var keys: [UInt8]?
         var sockets: [(index: Int, raw: CInt)] = []
+        var folders: [(index: Int, raw: CInt)] = []
         var updates: [AddressUpdate] = []
         collecting: while true {
             var message = try channel.receiveWaiting()
@@ -55,6 +56,10 @@ struct WorkerSetup: ~Copyable {
                 var reader = WireReader(message.payload)
                 let index = try reader.int()
                 if let descriptor = message.takeDescriptor() { sockets.append((index, descriptor.release())) }
+            case .folder:
+                var reader = WireReader(message.payload)
+                let index = try reader.int()
+                if let descriptor = message.takeDescriptor() { folders.append((index, descriptor.release())) }
             case .start: break collecting
             default: throw Failure.malformed("message \(message.kind)")
             }
@@ -67,7 +72,12 @@ struct WorkerSetup: ~Copyable {
             do { try Privileges.become(user: user.user, group: user.group) } catch { throw Failure.privileges(error) }
         }
         Privileges.gainNoMore()
+        // No folder comes later: a sandbox permits reading beneath these descriptors, and no other file.
         let snapshot = try Snapshot(bundle, tickets: tickets, updates: updates)
+        for folder in folders {
+            let descriptor = FileDescriptor(owning: folder.raw)
+            if snapshot.folders.indices.contains(folder.index) { snapshot.folders[folder.index].open(descriptor) }
+        }
         self.orders = orders
         self.metrics = metrics
         self.snapshot = snapshot
