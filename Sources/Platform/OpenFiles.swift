@@ -31,6 +31,16 @@ public enum OpenFiles {
         return uses
     }
 
+    /// Every process with an argument, itself left out.
+    public static func processes(withArgument argument: String) -> [Int32] {
+        let wanted = Array(argument.utf8)
+        return File.names(in: "/proc").compactMap { Int32($0) }.filter { process in
+            guard process > 0, process != getpid() else { return false }
+            let arguments = (try? File.read("/proc/\(process)/cmdline", limit: 1 << 20)) ?? []
+            return arguments.split(separator: 0).contains { $0.elementsEqual(wanted) }
+        }
+    }
+
     private static func look(at process: String, _ folder: String) -> (isUsing: Bool, isWriting: Bool) {
         var (isUsing, isWriting) = (false, false)
         for place in ["cwd", "root"] where isBelow(link("\(process)/\(place)"), folder) { isUsing = true }

@@ -2,8 +2,9 @@ import Glibc
 
 /// The terminal that a person sits at.
 public enum Terminal {
-    /// Asks for a line that is not shown while it is typed; without its line feed. Nil when there is no terminal.
+    /// Asks for a line that is not shown while it is typed.
     ///
+    /// - Returns: the line without its line feed; nil when there is no terminal.
     /// - Throws: `EINTR` when it was given up with Control-C.
     public static func askSecretly(_ question: String) throws(Errno) -> [UInt8]? {
         let raw = open("/dev/tty", O_RDWR | O_CLOEXEC)

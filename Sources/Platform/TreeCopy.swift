@@ -28,7 +28,9 @@ public struct TreeCopy {
 
     private init(target: CInt) { self.target = target }
 
-    /// Goes over both trees once. Nobody else may change the target meanwhile; the source may be in use.
+    /// Goes over both trees once.
+    ///
+    /// Nobody else may change the target meanwhile; the source may be in use.
     public static func pass(
         from source: borrowing FileDescriptor,
         to target: borrowing FileDescriptor

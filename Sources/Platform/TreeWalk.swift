@@ -48,7 +48,9 @@ public enum TreeWalk {
         public var isFolder: Bool { status.st_mode & S_IFMT == S_IFDIR }
     }
 
-    /// Calls `body` for every entry, a folder before what is in it. What vanishes meanwhile is left out.
+    /// Calls `body` for every entry, a folder before what is in it.
+    ///
+    /// What vanishes meanwhile is left out.
     public static func visit(
         _ folder: borrowing FileDescriptor,
         _ body: (Entry) throws(TreeFailure) -> Void

@@ -30,6 +30,7 @@ enum FolderEngine: String {
                 }
             }
         case .gocryptfs:
+            try Gocryptfs.waitForOthers(state)
             try state.explained(state.view) { () throws(Errno) in
                 for path in [state.cipher, state.view] { try File.makeFolder(path) }
             }
@@ -53,7 +54,7 @@ enum FolderEngine: String {
         switch self {
         case .fscrypt: break
         case .gocryptfs:
-            if try Gocryptfs.isMounted(state.view) { try Gocryptfs.unmount(state.view) }
+            try Gocryptfs.unmountAll(state.view)
             try state.explained(state.fresh) { () throws(Errno) in
                 try File.makeFolder(state.fresh)
                 try File.setMode(0o555, of: state.fresh)
@@ -70,6 +71,7 @@ enum FolderEngine: String {
                 throw FolderFailure("the key is not the one that \(state.folder) is encrypted with")
             }
         case .gocryptfs:
+            try Gocryptfs.waitForOthers(state)
             if try Gocryptfs.isMounted(state.folder) { return }
             // While it is locked nobody is to write here in plain, root included.
             Folder.setImmutable(true, state.folder)
@@ -97,8 +99,7 @@ enum FolderEngine: String {
             case .filesInUse: throw FolderFailure(Self.inUse(state.folder))
             }
         case .gocryptfs:
-            guard try Gocryptfs.isMounted(state.folder) else { return }
-            try Gocryptfs.unmount(state.folder)
+            try Gocryptfs.unmountAll(state.folder)
         }
     }
 
@@ -131,6 +132,23 @@ enum Gocryptfs {
         }
     }
 
+    /// Waits for a gocryptfs that outlived the everyhop that started it: it ends, or has mounted the ciphertext.
+    static func waitForOthers(_ state: FolderState) throws(FolderFailure) {
+        let end = Clock.monotonicMicroseconds() + 30_000_000
+        while Clock.monotonicMicroseconds() < end {
+            if OpenFiles.processes(withArgument: state.cipher).isEmpty { return }
+            if try isMounted(state.view) { return }
+            if try isMounted(state.folder) { return }
+            usleep(20_000)
+        }
+        throw FolderFailure("another gocryptfs is at work on \(state.cipher), and does not end")
+    }
+
+    /// Takes away whatever is mounted at a place, one over the other included.
+    static func unmountAll(_ path: String) throws(FolderFailure) {
+        while try isMounted(path) { try unmount(path) }
+    }
+
     /// Makes the folder of ciphertext ready, unless it is.
     static func initialise(_ state: FolderState, _ key: borrowing SecretBytes) throws(FolderFailure) {
         let names = File.names(in: state.cipher)
@@ -150,8 +168,7 @@ enum Gocryptfs {
         guard try isMounted(path) else { throw FolderFailure("gocryptfs did not mount \(path)") }
     }
 
-    /// Takes the mount away.
-    static func unmount(_ path: String) throws(FolderFailure) {
+    private static func unmount(_ path: String) throws(FolderFailure) {
         if Privileges.isRoot {
             do { try Folder.unmount(path) } catch {
                 throw FolderFailure(error.code == EBUSY ? FolderEngine.inUse(path) : "\(path): \(error)")

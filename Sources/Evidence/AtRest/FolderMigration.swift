@@ -40,7 +40,9 @@ public struct FolderMigration {
         self.listener = listener
     }
 
-    /// Encrypts the folder, or goes on with that. What is encrypted already stays as it is.
+    /// Encrypts the folder, or goes on with that.
+    ///
+    /// What is encrypted already stays as it is.
     ///
     /// - Parameter engine: fscrypt or gocryptfs; the best that the file system has by default.
     public func run(
@@ -243,10 +245,11 @@ public struct FolderMigration {
             let late = try state.explainedTree(state.plaintext) { () throws(TreeFailure) in
                 try TreeCopy.late(from: old, to: new, since: since, replaced: replaced)
             }
+            // A later look begins later, and would not see these again.
+            journal.conflicts += late.conflicts.filter { !journal.conflicts.contains($0) }
             for path in late.taken { listener.note("\(path) changed late, and was taken over") }
             if late.taken.isEmpty {
                 listener.step("cleaning")
-                journal.conflicts = late.conflicts
                 journal.phase = .cleaning
                 return try state.write(journal)
             }
