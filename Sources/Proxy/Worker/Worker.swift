@@ -292,8 +292,6 @@ final class Worker {
 
     /// Has a connection that is being made to a server do so.
     func waitForTurn(dial token: Token) { waitingDials.append(token) }
-    /// Has an exchange send more of its file in the next turn.
-    func sendFileLater(_ exchange: Token) { senders.append(exchange) }
 
     /// Has an exchange send more of its file in the next turn.
     func sendFileLater(_ exchange: Token) { senders.append(exchange) }
