@@ -42,7 +42,9 @@ FLOODS = {
     "SETTINGS": frame(4) * 500,
     "PRIORITY": frame(2, 0, 3, bytes([0, 0, 0, 1, 9])) * 2000,
     "unknown frames": frame(0x42, payload=bytes(8)) * 500,
-    "empty DATA": request(1, method=b"POST") + frame(0, 0, 1) * 500,
+    "empty DATA": request(1, b"/100m", method=b"POST") + frame(0, 0, 1) * 500,
+    # Here each attack uses up a connection to the server that the client is served by.
+    "empty DATA, same server": request(1, method=b"POST") + frame(0, 0, 1) * 500,
 }
 
 
