@@ -115,7 +115,7 @@ import Testing
             }
             let attacked = try slowest(quiet)
             goesOn.with { $0 = false }
-            try waitUntil("the attacker's end") { goesOn.value }
+            try waitUntil("the attacker's end", seconds: 120) { goesOn.value }
             print("\(flood.kind): p99 \(usual) us quiet, \(attacked) us with \(attackers.value) attackers")
             // No bound: beside other tests, noise alone is tens of milliseconds.
             // The attacker's own connection counts as idle by then.
