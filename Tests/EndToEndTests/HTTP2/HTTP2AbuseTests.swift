@@ -101,6 +101,7 @@ import Testing
         let usual = try slowest(quiet)
         for flood in Self.floods {
             let goesOn = Shared(true)
+            let isOver = Shared(false)
             let attackers = Shared(0)
             let (bench, everyhop, bytes) = (UncheckedBox(self.bench), UncheckedBox(self.everyhop), flood.bytes)
             TestThread.start {
@@ -111,11 +112,11 @@ import Testing
                     }
                     attackers.with { $0 += 1 }
                 }
-                goesOn.with { $0 = true }
+                isOver.with { $0 = true }
             }
             let attacked = try slowest(quiet)
             goesOn.with { $0 = false }
-            try waitUntil("the attacker's end", seconds: 120) { goesOn.value }
+            try waitUntil("the attacker's end", seconds: 120) { isOver.value }
             print("\(flood.kind): p99 \(usual) us quiet, \(attacked) us with \(attackers.value) attackers")
             // No bound: beside other tests, noise alone is tens of milliseconds.
             // The attacker's own connection counts as idle by then.
