@@ -65,7 +65,7 @@ enum PageStyle {
         .line > li::before { content: ""; position: absolute; left: 20px; top: 0; bottom: 0; width: 3px; background: var(--wire); }
         .line > .leg { --line: var(--good); }
         .line > .leg::before { background: var(--line); }
-        .leg:has([data-state="not-checked"]), .leg:not(:has(article)) { --line: var(--wire); }
+        .leg:has([data-state="not-checked"]), .line > .leg:not(:has(article)) { --line: var(--wire); }
         .leg:has(article[data-state="falls-short"]) { --line: var(--bad); }
         .line > .station:first-child::before { top: 20px; }
         .line > .station:last-child::before { bottom: auto; height: 20px; }
