@@ -2,6 +2,7 @@ import ArgumentParser
 import Bytes
 import Config
 import Database
+import Evidence
 import Platform
 import TLS
 
@@ -61,16 +62,24 @@ struct PinCommand: ParsableCommand {
         var host = String(server[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
         let addresses = try SocketAddress(ip: host, port: port).map { [$0] } ?? NameResolution.resolve(host, port: port)
-        let inspection = ServerInspection(
-            name: serverName ?? host,
-            kind: ServerOpening.Kind(rawValue: kind),
-            isLegacy: legacy,
-            milliseconds: UInt64(clamping: timeout) * 1000
-        )
         var last: (any Error)?
         for address in addresses {
-            do { return try inspection.certificates(of: address) } catch { last = error }
+            do { return try certificates(of: address, name: serverName ?? host) } catch { last = error }
         }
         throw last ?? ValidationError("no address for \(host)")
+    }
+
+    /// Dials, says what its protocol wants said, and shakes hands; nobody logs in.
+    private func certificates(of address: SocketAddress, name: String) throws -> [CertificateFacts] {
+        let opening = ServerOpening.Kind(rawValue: kind)
+        let connection = try ProbeConnection(to: address, milliseconds: UInt64(clamping: timeout) * 1000)
+        let form = try opening.map { try connection.open($0) } ?? .direct
+        let context = try ClientContext.inspecting(
+            name: name,
+            policy: legacy ? .legacy : .nist80052r2,
+            alpn: opening?.alpn ?? [],
+            newest: form == .enveloped ? .tls12 : nil
+        )
+        return try connection.secure(context, form: form).certificates
     }
 }
