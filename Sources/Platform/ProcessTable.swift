@@ -38,6 +38,11 @@ public struct ProcessFacts: Sendable {
             .flatMap { $0.split(separator: " ").dropFirst(4).first.map(String.init) }
     }
 
+    /// Whose rights it has.
+    public var user: UInt32? {
+        status["Uid"]?.split(whereSeparator: { $0 == "\t" || $0 == " " }).dropFirst().first.flatMap { UInt32($0) }
+    }
+
     /// Every process that can be seen now.
     public static func all() -> [ProcessFacts] {
         guard let folder = opendir("/proc") else { return [] }
