@@ -89,12 +89,26 @@ import Testing
         ProbedResponse(status: status, fields: location.map { [("location", $0)] } ?? [])
     }
 
+    private func verdict(_ answer: ProbedAnswer, isPortOfTLS: Bool = false) -> Verdict {
+        PlainAnswer(answer, isPortOfTLS: isPortOfTLS).finding(.clientRedirect, place: "", remedy: "").verdict
+    }
+
     @Test func onlyRefusalsAndRedirectsToHTTPSHold() {
-        #expect(!PlainAnswer(nil).isServed)
-        #expect(!PlainAnswer(response(400)).isServed)
-        #expect(!PlainAnswer(response(301, "https://portal/")).isServed)
-        #expect(PlainAnswer(response(302, "http://portal/login")).isServed)
-        for status in [200, 204, 401, 403, 404, 500, 503] { #expect(PlainAnswer(response(status)).isServed) }
+        #expect(verdict(.refusal("closed")) == .holds)
+        #expect(verdict(.response(response(426))) == .holds)
+        #expect(verdict(.response(response(301, "https://portal/"))) == .holds)
+        #expect(verdict(.response(response(302, "http://portal/login"))) == .fallsShort)
+        for status in [200, 204, 401, 403, 404, 500, 503] {
+            #expect(verdict(.response(response(status))) == .fallsShort)
+        }
+    }
+
+    @Test func whatSaysNothingOfOthersIsNotChecked() {
+        #expect(verdict(.unreadable("noise")) == .notChecked)
+        for status in [400, 421] {
+            #expect(verdict(.response(response(status))) == .notChecked)
+            #expect(verdict(.response(response(status)), isPortOfTLS: true) == .holds)
+        }
     }
 
     @Test(

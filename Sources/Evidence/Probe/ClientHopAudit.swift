@@ -128,7 +128,12 @@ public struct ClientHopAudit {
         let evidence = CertificateEvidence.facts([leaf])
         if let misnamed = misnamed(leaf, evidence) { return misnamed }
         guard pin == .mismatch else { return .holds(.clientCertificate, "the binding's own certificate", evidence) }
-        return .fallsShort(
+        return another(evidence)
+    }
+
+    /// Whoever answers, it is not everyhop with this configuration.
+    private func another(_ evidence: [Fact]) -> Finding {
+        .fallsShort(
             .clientCertificate,
             "another certificate than the configuration names for this binding",
             remedy: "look for another program at this address, or reload after a renewal",
@@ -190,6 +195,9 @@ public struct ClientHopAudit {
             let remedy = "allow suites with ephemeral keys and AES-GCM only"
             return .fallsShort(.clientSuites, "weak suites are accepted: \(list)", remedy: remedy, evidence)
         }
+        guard outcomes.contains(where: \.isAccepted) else {
+            return .notChecked(.clientSuites, "no suite was agreed on", evidence)
+        }
         let unapproved = outcomes.flatMap(\.unapproved)
         if unapproved.isEmpty { return .holds(.clientSuites, "every suite is in SP 800-52r2", evidence) }
         let list = unapproved.joined(separator: ", ")
@@ -204,6 +212,7 @@ public struct ClientHopAudit {
         let evidence = CertificateEvidence.facts(chain)
         guard let leaf = chain.first else { return .notChecked(.clientCertificate, "no certificate was shown") }
         if let misnamed = misnamed(leaf, evidence) { return misnamed }
+        if !subject.pins.isEmpty, !subject.pins.contains(leaf.pin.description) { return another(evidence) }
         let names = (leaf.names + leaf.addresses).joined(separator: ", ")
         guard let authorities = subject.authorities else {
             return .notChecked(.clientCertificate, "this host has no list of authorities to verify the chain with")
@@ -262,7 +271,7 @@ public struct ClientHopAudit {
             )
             let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
             _ = try connection.secure(context)
-            guard let response = try ProbeRequest(host: hostField).ask(connection) else {
+            guard case .response(let response) = try ProbeRequest(host: hostField).ask(connection) else {
                 return .notChecked(.clientTransportSecurity, "the binding gave no answer in HTTP")
             }
             let seen = response.field("strict-transport-security")
@@ -300,8 +309,8 @@ public struct ClientHopAudit {
     private func plaintext() -> Finding {
         do {
             let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
-            let response = try ProbeRequest(host: hostField).ask(connection)
-            return PlainAnswer(response).finding(
+            let answer = try ProbeRequest(host: hostField).ask(connection)
+            return PlainAnswer(answer, isPortOfTLS: true).finding(
                 .clientPlaintext,
                 place: subject.place,
                 remedy: "let nothing but TLS be spoken at this address"
@@ -312,11 +321,14 @@ public struct ClientHopAudit {
     private func redirect(_ address: SocketAddress) -> Finding {
         do {
             let connection: ProbeConnection
-            do { connection = try ProbeConnection(to: address, milliseconds: Self.patience) } catch {
-                return .holds(.clientRedirect, "nothing listens in plain at \(address)", [Fact("answer", "\(error)")])
+            do { connection = try ProbeConnection(to: address, milliseconds: Self.patience) } catch let failure
+                as ProbeFailure where failure.isRefusal
+            {
+                let evidence = [Fact("answer", "\(failure)")]
+                return .holds(.clientRedirect, "nothing listens in plain at \(address)", evidence)
             }
-            let response = try ProbeRequest(host: name ?? "localhost").ask(connection)
-            return PlainAnswer(response).finding(
+            let answer = try ProbeRequest(host: name ?? "localhost").ask(connection)
+            return PlainAnswer(answer, isPortOfTLS: false).finding(
                 .clientRedirect,
                 place: "\(address)",
                 remedy: "let it only redirect to https: redirect = [\"\(address)\"] for the site"
