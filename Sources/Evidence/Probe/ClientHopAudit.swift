@@ -160,8 +160,11 @@ public struct ClientHopAudit {
         return (secured.certificates, secured.facts)
     }
 
-    private func versions(_ outcomes: [HelloProbe.Outcome]) -> [Finding] {
-        let evidence = outcomes.map { Fact($0.version, $0.isAccepted ? "accepted" : "refused: \($0.lastAnswer)") }
+    func versions(_ outcomes: [HelloProbe.Outcome]) -> [Finding] {
+        let evidence = outcomes.map { outcome in
+            let refused = outcome.isUnknown ? outcome.lastAnswer : "refused: \(outcome.lastAnswer)"
+            return Fact(outcome.version, outcome.isAccepted ? "accepted" : refused)
+        }
         let old = outcomes.filter { $0.isForbidden && $0.isAccepted }.map(\.version)
         let spoken = outcomes.filter(\.isAccepted).map(\.version)
         if !old.isEmpty {
@@ -173,6 +176,10 @@ public struct ClientHopAudit {
                     evidence
                 )
             ]
+        }
+        let unknown = outcomes.filter { $0.isUnknown && !$0.isAccepted }.map(\.version)
+        guard unknown.isEmpty else {
+            return [.notChecked(.clientVersions, "no answer in time to \(unknown.joined(separator: ", "))", evidence)]
         }
         // SP 800-52r2 §3.1 asks servers for TLS 1.3 from 2024 on.
         guard outcomes.contains(where: { $0.version == ProtocolVersion.tls13.name && $0.isAccepted }) else {
@@ -186,7 +193,7 @@ public struct ClientHopAudit {
         names.joined(separator: " and ") + (names.count == 1 ? " is" : " are")
     }
 
-    private func suites(_ outcomes: [HelloProbe.Outcome], group: String?) -> Finding {
+    func suites(_ outcomes: [HelloProbe.Outcome], group: String?) -> Finding {
         var evidence = outcomes.filter(\.isAccepted).map { Fact($0.version, $0.suites.joined(separator: ", ")) }
         if let group { evidence.append(Fact("group", group)) }
         let weak = outcomes.flatMap(\.weak)
@@ -195,8 +202,12 @@ public struct ClientHopAudit {
             let remedy = "allow suites with ephemeral keys and AES-GCM only"
             return .fallsShort(.clientSuites, "weak suites are accepted: \(list)", remedy: remedy, evidence)
         }
-        guard outcomes.contains(where: \.isAccepted) else {
-            return .notChecked(.clientSuites, "no suite was agreed on", evidence)
+        guard outcomes.contains(where: \.isAccepted), !outcomes.contains(where: \.isUnknown) else {
+            return .notChecked(
+                .clientSuites,
+                "not every suite was answered for in time, or none was agreed on",
+                evidence
+            )
         }
         let unapproved = outcomes.flatMap(\.unapproved)
         if unapproved.isEmpty { return .holds(.clientSuites, "every suite is in SP 800-52r2", evidence) }
