@@ -88,6 +88,9 @@ public enum Host {
     /// Whether a person looks at what is written to a descriptor.
     public static func isTerminal(_ raw: CInt) -> Bool { isatty(raw) == 1 }
 
+    /// The number of this process.
+    public static var process: Int32 { getpid() }
+
     /// What gethostname(2) calls it.
     public static var name: String {
         var bytes = [CChar](repeating: 0, count: 256)

@@ -148,8 +148,9 @@ import Testing
         for (event, digest, expected) in [
             (AuditEntry.Event.start, "a", "a"), (.reloadRefused, "b", "a"), (.reload, "c", "c"), (.stop, nil, nil),
         ] as [(AuditEntry.Event, String?, String?)] {
-            try log.append(event, digest.map { ["sha256": $0] } ?? [:])
-            #expect(AuditLogVerification(try bytes()).serves == expected)
+            try log.append(event, digest.map { ["sha256": $0, "process": "7"] } ?? [:])
+            let found = AuditLogVerification(try bytes())
+            #expect(found.serves == expected && found.servedBy == "7")
         }
     }
 

@@ -24,6 +24,8 @@ public struct AuditLogVerification: Sendable, Equatable {
     public private(set) var continues: String?
     /// SHA-256 of the configuration that served at the end of the log; nil when none did, or it is not told.
     public private(set) var serves: String?
+    /// The process that said so.
+    public private(set) var servedBy: String?
     /// The first broken link; nil when there is none.
     public private(set) var broken: Break?
 
@@ -37,6 +39,7 @@ public struct AuditLogVerification: Sendable, Equatable {
             head = after.head
             last = after.last
             serves = after.serves
+            servedBy = after.servedBy
         }
         var waiting: [UInt8]?
         var number = 0
@@ -67,7 +70,9 @@ public struct AuditLogVerification: Sendable, Equatable {
             lastTime = entry.time
             head = AuditEntry.digest(line)
             switch entry.event {
-            case .start, .reload: serves = entry.facts["sha256"]
+            case .start, .reload:
+                serves = entry.facts["sha256"]
+                servedBy = entry.facts["process"]
             case .stop: serves = nil
             default: break
             }

@@ -197,11 +197,15 @@ public struct ProcessAudit {
 extension ProcessAudit {
     /// What is looked at is what the file says; traffic goes by what was loaded.
     private func served(_ master: ProcessFacts?, _ log: Result<AuditLogVerification, Errno>?) -> Finding {
-        guard master != nil else {
+        guard let master else {
             return .notChecked(.processConfiguration, "nothing on this host runs with \(configuration)")
         }
         guard case .success(let log) = log, log.broken == nil, let serves = log.serves else {
             return .notChecked(.processConfiguration, "no whole audit log tells which configuration serves")
+        }
+        // One that was killed has written no end, and the next one not yet its start.
+        guard log.servedBy == "\(master.identifier)" else {
+            return .notChecked(.processConfiguration, "the audit log does not tell what this process serves")
         }
         let evidence = [Fact("SHA-256 of what serves", serves), Fact("SHA-256 of the file", digest)]
         guard serves == digest else {

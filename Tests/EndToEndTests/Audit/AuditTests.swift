@@ -273,9 +273,11 @@ import Testing
             with: "certificate = \"portal\"\nclient_ca = \"authority.pem\"\nclient_certificate = \"require\""
         )
         let mine = "[certificate.auditor]\nchain = \"auditor.pem\"\nkey = \"auditor.key\"\n"
-        for audit in ["", "client_certificate = \"auditor\""] {
+        for (index, audit) in ["", "client_certificate = \"auditor\""].enumerated() {
             let configuration = audited.head(audit) + mine + site + (try audited.upstream(port: nobody()))
             let everyhop = try EveryhopProcess(audited.folder, port: port, configuration: configuration)
+            // Both write into one log.
+            try waitUntil("this one") { everyhop.log.components(separatedBy: " ready ").count > index + 1 }
             let (report, _) = try audited.audit(configuration)
             let expected: Verdict = audit.isEmpty ? .notChecked : .holds
             #expect(report.findings(.clientTransportSecurity).map(\.verdict) == [expected], "\(everyhop.log)")
@@ -315,6 +317,23 @@ import Testing
         #expect(changed.faults == ["process.configuration"])
         #expect(truncate("\(audited.folder.path)/audit.log", 0) == 0)
         #expect(try audited.audit(configuration).report.faults == ["process.audit-log"])
+    }
+
+    @Test func `what another process wrote into the audit log says nothing of this one`() throws {
+        let port = try freePort()
+        let configuration = audited.head() + audited.site(port: port) + (try audited.upstream(port: nobody()))
+        let first = try EveryhopProcess(audited.folder, port: port, configuration: configuration)
+        try waitUntil("the start in the audit log") {
+            try String(decoding: File.read("\(audited.folder.path)/audit.log"), as: UTF8.self).contains("\"start\"")
+        }
+        #expect(kill(first.process, SIGKILL) == 0)
+        _ = try first.waitForEnd()
+        let other = configuration.replacing("log = \"audit.log\"", with: "")
+        let next = try EveryhopProcess(audited.folder, port: port, configuration: other)
+        // Both write into one log.
+        try waitUntil("the next one") { next.log.components(separatedBy: " ready ").count > 2 }
+        let (report, _) = try audited.audit(configuration)
+        #expect(report.findings(.processConfiguration).map(\.verdict) == [.notChecked], "\(next.log)")
     }
 
     @Test(.enabled(if: Privileges.isRoot)) func `a key that another user owns is found`() throws {
