@@ -47,8 +47,10 @@ public struct PlainLogin: Sendable {
             case .tds, .strict: tds(server)
             case .mysql: mysql(server)
             }
-        // To hang up is an answer: nothing is said to somebody in plain.
-        return step == .read && isEnd ? .refuses("the server closed the connection") : step
+        guard step == .read, isEnd else { return step }
+        // To hang up is an answer: nothing is said to somebody in plain. But MySQL speaks first, before it is asked.
+        let said = "the server closed the connection"
+        return kind == .mysql ? .unclear(said) : .refuses(said)
     }
 
     private mutating func postgres(_ server: Span<UInt8>) -> Step {
@@ -93,16 +95,24 @@ public struct PlainLogin: Sendable {
     }
 
     /// 28000 is what a missing line of pg_hba.conf says; other errors come before that question, or after it.
+    ///
+    /// So does a method that asks the client nothing, such as ident, when it fails: then a line was found, and not by
+    /// encryption.
     private static func postgresError(_ body: [UInt8]) -> Step {
         var reader = MessageReader(body)
         var state = ""
         var text = ""
+        var routine = ""
         while let type = try? reader.byte(), type != 0, let value = try? reader.zeroTerminated() {
             if type == 0x43 { state = PeerText.readable(value) }
             if type == 0x4D { text = PeerText.readable(value) }
+            if type == 0x52 { routine = PeerText.readable(value) }
         }
         // invalid_authorization_specification
-        return state == "28000" ? .refuses(text) : .unclear("\(state) \(text)")
+        guard state == "28000" else { return .unclear("\(state) \(text)") }
+        if routine == "auth_failed" { return .accepts("it looks for another proof of who comes: \(text)") }
+        // The file's name stands in every language's message.
+        return routine == "ClientAuthentication" || text.contains("pg_hba") ? .refuses(text) : .unclear(text)
     }
 
     private mutating func tds(_ server: Span<UInt8>) -> Step {

@@ -40,6 +40,9 @@ extension Errno {
     /// Whether this host does not speak the address family at all.
     public var isUnsupportedFamily: Bool { code == EAFNOSUPPORT || code == EADDRNOTAVAIL }
 
+    /// Whether nobody listens there, or a firewall says that nobody is to.
+    public var isRefusedConnection: Bool { code == ECONNREFUSED || code == EHOSTUNREACH || code == ENOENT }
+
     /// Whether something else has to happen first.
     public var isWouldBlock: Bool { code == EWOULDBLOCK }
 

@@ -38,6 +38,11 @@ public struct ProcessFacts: Sendable {
             .flatMap { $0.split(separator: " ").dropFirst(4).first.map(String.init) }
     }
 
+    /// Whose rights it has.
+    public var user: UInt32? {
+        status["Uid"]?.split(whereSeparator: { $0 == "\t" || $0 == " " }).dropFirst().first.flatMap { UInt32($0) }
+    }
+
     /// Every process that can be seen now.
     public static func all() -> [ProcessFacts] {
         guard let folder = opendir("/proc") else { return [] }
@@ -82,6 +87,9 @@ public struct FileFacts: Sendable {
 public enum Host {
     /// Whether a person looks at what is written to a descriptor.
     public static func isTerminal(_ raw: CInt) -> Bool { isatty(raw) == 1 }
+
+    /// The number of this process.
+    public static var process: Int32 { getpid() }
 
     /// What gethostname(2) calls it.
     public static var name: String {

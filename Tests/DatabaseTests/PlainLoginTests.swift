@@ -26,6 +26,17 @@ import Testing
         )
     }
 
+    @Test(
+        arguments: [
+            ("Mno pg_hba.conf entry\0Rsomething\0", "refuses"), ("Mkein Eintrag\0RClientAuthentication\0", "refuses"),
+            ("MIdent authentication failed\0Rauth_failed\0", "accepts"), ("Mrole is not there\0", "unclear"),
+        ]
+    ) func postgresRefusesForManyReasons(fields: String, expected: String) {
+        let text = Array("SFATAL\0C28000\0\(fields)\0".utf8)
+        let step = answer(.postgres, [0x45, 0, 0, 0, UInt8(text.count + 4)] + text)
+        #expect("\(step)".hasPrefix(expected), "\(step)")
+    }
+
     @Test(arguments: [(2, false), (0, false), (1, true), (3, true)] as [(UInt8, Bool)])
     func tdsSaysWhetherItForcesEncryption(option: UInt8, refuses: Bool) {
         let payload: [UInt8] = [1, 0, 6, 0, 1, 0xFF, option]
@@ -69,7 +80,9 @@ import Testing
 
     @Test(arguments: ServerOpening.Kind.allCases)
     func toHangUpIsARefusal(kind: ServerOpening.Kind) {
-        #expect(answer(kind, [], isEnd: true) == .refuses("the server closed the connection"))
+        let said = "the server closed the connection"
+        // MySQL greets before anything is asked: who hangs up then has refused nothing.
+        #expect(answer(kind, [], isEnd: true) == (kind == .mysql ? .unclear(said) : .refuses(said)))
     }
 
     @Test(arguments: ServerOpening.Kind.allCases)

@@ -1,4 +1,5 @@
 import Platform
+import Support
 import Testing
 
 @testable import Evidence
@@ -98,6 +99,59 @@ import Testing
         let found = AuditLogVerification(try bytes())
         #expect(found.broken == nil && found.entries == 1)
         #expect(try bytes().count < 2000)
+    }
+
+    @Test func controlsOfTheSecondSetAreData() throws {
+        defer { File.remove(path) }
+        try AuditLog(path: path).append(.hopRefused, ["reason": "a\u{9B}2J\u{202E}b"])
+        let text = String(decoding: try bytes(), as: UTF8.self)
+        #expect(text.contains("a\u{FFFD}2J\u{FFFD}b"))
+    }
+
+    @Test func theHighestNumberHasNoneBehindIt() throws {
+        defer { File.remove(path) }
+        func entry(_ number: UInt64, _ event: AuditEntry.Event, _ previous: String) -> [UInt8] {
+            AuditEntry(number: number, time: "t", event: event, facts: [:], previous: previous).line()
+        }
+        let first = entry(.max, .rotated, String(repeating: "1", count: 64))
+        let second = entry(0, .stop, AuditEntry.digest(first))
+        let log = first + [0x0A] + second + [0x0A]
+        #expect(AuditLogVerification(log).broken?.line == 2)
+        try File.write(first + [0x0A], to: path, mode: 0o600)
+        #expect(throws: AuditLog.Failure.self) { try AuditLog(path: path) }
+    }
+
+    @Test(.enabled(if: Privileges.isRoot)) func aRotationOntoAFullDiskIsMadeUpFor() throws {
+        let folder = "\(path)-disk"
+        try File.makeFolder(folder)
+        let mounted = try Shell.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", folder], merged: true)
+        #expect(mounted.status == 0, "\(mounted.text)")
+        defer { _ = try? Shell.run(["sh", "-c", "umount $0 && rmdir $0", folder]) }
+        let log = try AuditLog(path: "\(folder)/audit.log")
+        try log.append(.start)
+        try File.rename("\(folder)/audit.log", to: "\(folder)/audit.log.1")
+        _ = try Shell.run(["sh", "-c", "cat /dev/zero > $0/filler", folder], merged: true)
+        #expect(throws: Errno.self) { try log.reopen() }
+        #expect(throws: Errno.self) { try log.append(.reload) }
+        File.remove("\(folder)/filler")
+        try log.append(.stop)
+        let old = AuditLogVerification(try File.read("\(folder)/audit.log.1"))
+        let new = try File.read("\(folder)/audit.log")
+        #expect(AuditLogVerification(new).broken == nil)
+        #expect(AuditLogVerification(new, after: old).entries == 2)
+        #expect(String(decoding: new, as: UTF8.self).contains("\"entries_lost_before\":\"1\""))
+    }
+
+    @Test func theConfigurationThatServesIsTold() throws {
+        defer { File.remove(path) }
+        let log = try AuditLog(path: path)
+        for (event, digest, expected) in [
+            (AuditEntry.Event.start, "a", "a"), (.reloadRefused, "b", "a"), (.reload, "c", "c"), (.stop, nil, nil),
+        ] as [(AuditEntry.Event, String?, String?)] {
+            try log.append(event, digest.map { ["sha256": $0, "process": "7"] } ?? [:])
+            let found = AuditLogVerification(try bytes())
+            #expect(found.serves == expected && found.servedBy == "7")
+        }
     }
 
     @Test func refusesToGoOnBehindSomethingElse() throws {

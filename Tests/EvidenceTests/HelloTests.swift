@@ -1,3 +1,5 @@
+import Platform
+import Support
 import Testing
 
 @testable import Evidence
@@ -77,6 +79,75 @@ import Testing
         #expect(suite.strength == strength, "\(suite.name)")
     }
 
+    /// SSL 2.0's hello is met with silence, every other one with an alert.
+    @Test func silenceIsNoRefusal() throws {
+        SignalDescriptor.ignoreBrokenPipes()
+        let server = try ScriptedServer(certificate: nil) { connection in
+            guard let hello = try connection.receive() else { return }
+            if hello[0] & 0x80 == 0 {
+                try connection.send([21, 3, 1, 0, 2, 2, 70])
+            } else {
+                _ = connection.receiveAll()
+            }
+        }
+        let address = try #require(SocketAddress(ip: "127.0.0.1", port: server.port))
+        let outcomes = try HelloProbe([address], serverName: nil, milliseconds: 300).outcomes()
+        #expect(outcomes.map(\.isUnknown) == [true, false, false, false, false, false])
+        #expect(outcomes[0].lastAnswer == "no answer in time")
+        #expect(outcomes[5].lastAnswer == "alert protocol_version (70)")
+    }
+
+    private func outcome(_ version: String, _ suites: [String] = [], isUnknown: Bool = false) -> HelloProbe.Outcome {
+        HelloProbe.Outcome(
+            version: version,
+            isForbidden: version < "TLS 1.2",
+            suites: suites,
+            lastAnswer: "",
+            weak: [],
+            unapproved: [],
+            isUnknown: isUnknown
+        )
+    }
+
+    @Test func whatWasNotAnsweredDoesNotHold() {
+        let audit = ClientHopAudit(
+            ClientHopAudit.Subject(
+                site: "s",
+                place: "p",
+                addresses: [],
+                host: nil,
+                demandsCertificate: false,
+                identity: nil,
+                allowsUnapproved: false,
+                authorities: nil,
+                plain: []
+            )
+        )
+        let good = outcome("TLS 1.3", ["TLS_AES_128_GCM_SHA256"])
+        for (outcomes, versions, suites) in [
+            ([outcome("TLS 1.0"), good], .holds, .holds),
+            ([outcome("TLS 1.0", isUnknown: true), good], .notChecked, .notChecked),
+            ([outcome("TLS 1.0", ["x"], isUnknown: true), good], .fallsShort, .notChecked),
+            ([outcome("TLS 1.0"), outcome("TLS 1.3")], .fallsShort, .notChecked),
+        ] as [([HelloProbe.Outcome], Verdict, Verdict)] {
+            #expect(audit.versions(outcomes).map(\.verdict) == [versions])
+            #expect(audit.suites(outcomes, group: nil).verdict == suites)
+        }
+    }
+
+    @Test func whatHeldOnceDoesNotHoldForEver() throws {
+        for (verdict, later) in [(Verdict.holds, Verdict.notChecked), (.fallsShort, .fallsShort)] {
+            let finding: Finding =
+                verdict == .holds ? .holds(.appTrust, "good") : .fallsShort(.appTrust, "bad", remedy: "")
+            let hop = HopReport(kind: .app, name: "a", place: "p", facts: [], findings: [finding])
+            let glance = Glance(hop, .unused, nil)
+            for (seconds, expected) in [(Int64(60), verdict), (-1, later)] {
+                let shown = HopMap.Hop(kind: .app, name: "a", place: "p", glance: glance, freshSeconds: seconds)
+                #expect(shown.verdict == expected)
+            }
+        }
+    }
+
     @Test func everySuiteHasAName() {
         #expect(CipherSuite.older.count > 300)
         #expect(CipherSuite.ofTLS13.count == 5)
@@ -89,12 +160,26 @@ import Testing
         ProbedResponse(status: status, fields: location.map { [("location", $0)] } ?? [])
     }
 
+    private func verdict(_ answer: ProbedAnswer, isPortOfTLS: Bool = false) -> Verdict {
+        PlainAnswer(answer, isPortOfTLS: isPortOfTLS).finding(.clientRedirect, place: "", remedy: "").verdict
+    }
+
     @Test func onlyRefusalsAndRedirectsToHTTPSHold() {
-        #expect(!PlainAnswer(nil).isServed)
-        #expect(!PlainAnswer(response(400)).isServed)
-        #expect(!PlainAnswer(response(301, "https://portal/")).isServed)
-        #expect(PlainAnswer(response(302, "http://portal/login")).isServed)
-        for status in [200, 204, 401, 403, 404, 500, 503] { #expect(PlainAnswer(response(status)).isServed) }
+        #expect(verdict(.refusal("closed")) == .holds)
+        #expect(verdict(.response(response(426))) == .holds)
+        #expect(verdict(.response(response(301, "https://portal/"))) == .holds)
+        #expect(verdict(.response(response(302, "http://portal/login"))) == .fallsShort)
+        for status in [200, 204, 401, 403, 404, 500, 503] {
+            #expect(verdict(.response(response(status))) == .fallsShort)
+        }
+    }
+
+    @Test func whatSaysNothingOfOthersIsNotChecked() {
+        #expect(verdict(.unreadable("noise")) == .notChecked)
+        for status in [400, 421] {
+            #expect(verdict(.response(response(status))) == .notChecked)
+            #expect(verdict(.response(response(status)), isPortOfTLS: true) == .holds)
+        }
     }
 
     @Test(

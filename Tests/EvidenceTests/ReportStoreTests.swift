@@ -196,7 +196,7 @@ import Testing
     @Test func `a second first report is a fault`() throws {
         try three()
         let key = try SigningKey(pem: File.read("\(folder)/audit.key"))
-        let bytes = try ReportSamples.full().json()
+        let bytes = try ReportSamples.full(begun: "2026-11-25T10:15:01Z").json()
         let path = "\(folder)/\(Self.one)"
         try File.write(bytes, to: path, mode: 0o640)
         try File.write(try key.sign(bytes), to: "\(path).sig", mode: 0o640)
@@ -214,6 +214,26 @@ import Testing
         }
         try FileManager.default.removeItem(atPath: "\(folder)/\(Self.one)")
         #expect(try faults().last == "audit-20261125T101501Z.html: the report it shows, \(Self.one), is missing")
+    }
+
+    @Test func `a report under another name, and the page of another one, are faults`() throws {
+        for second in 0..<3 { try keep(second, html: true) }
+        #expect(try faults().isEmpty)
+        for ending in ["html", "html.sig"] {
+            let bytes = try File.read("\(folder)/audit-20261125T101501Z.\(ending)")
+            try File.write(bytes, to: "\(folder)/audit-20261125T101502Z.\(ending)", mode: 0o640)
+        }
+        for start in [nil, "audit-20261125T101502Z.html"] {
+            #expect(try faults(start) == ["audit-20261125T101502Z.html: shows another report than \(Self.two)"])
+        }
+        for name in ["audit-20261201T000000Z.json", "audit-20261125T101502Z-2.json"] {
+            for ending in ["", ".sig"] {
+                let bytes = try File.read("\(folder)/\(Self.one)\(ending)")
+                try File.write(bytes, to: "\(folder)/\(name)\(ending)", mode: 0o640)
+            }
+            let reason = "has another report's name: its audit began at 2026-11-25T10:15:01Z"
+            #expect(try faults(name) == ["\(name): \(reason)"])
+        }
     }
 
     @Test func `without reports or keys nothing can be said`() throws {

@@ -56,19 +56,21 @@ public final class PostgresServer: ServerProgram {
     /// - Parameters:
     ///   - hasTLS: without it, the server answers SSLRequest with N.
     ///   - alsoPlain: whether who does not ask for TLS is let in, too.
-    public init(_ trust: TestTrust, hasTLS: Bool, alsoPlain: Bool = false) throws {
+    ///   - rules: the lines of pg_hba.conf; nil for everybody with a password.
+    public init(_ trust: TestTrust, hasTLS: Bool, alsoPlain: Bool = false, rules: String? = nil) throws {
         try super.init(trust)
-        try launch(hasTLS: hasTLS, alsoPlain: alsoPlain)
+        try launch(hasTLS: hasTLS, alsoPlain: alsoPlain, rules: rules)
     }
 
-    private func launch(hasTLS: Bool, alsoPlain: Bool = false) throws {
+    private func launch(hasTLS: Bool, alsoPlain: Bool = false, rules: String? = nil) throws {
+        let usual = "\(hasTLS && !alsoPlain ? "hostssl" : "host") all all 127.0.0.1/32 scram-sha-256"
         let user = geteuid() == 0 ? "runuser -u postgres --" : ""
         try prepare(
             """
             echo secret > $0/password
             [ "$(id -u)" != 0 ] || chown postgres $0 $0/*
             \(user) \(Self.programs)/initdb -D $0/data -U alice -A scram-sha-256 --pwfile=$0/password --no-sync
-            echo "\(hasTLS && !alsoPlain ? "hostssl" : "host") all all 127.0.0.1/32 scram-sha-256" > $0/data/pg_hba.conf
+            echo "\(rules ?? usual)" > $0/data/pg_hba.conf
             """
         )
         try start(

@@ -22,6 +22,7 @@ public final class AuditLog {
     /// Entries that could not be written, as when the disk is full.
     private var lost = 0
     private var hasHalfALine = false
+    private var hasToSayRotated = false
 
     /// Opens a log, and goes on where it ended.
     ///
@@ -48,7 +49,10 @@ public final class AuditLog {
     public func append(_ event: AuditEntry.Event, _ facts: [String: String] = [:]) throws(Errno) {
         var facts = facts
         if lost > 0 { facts["entries_lost_before"] = "\(lost)" }
-        do throws(Errno) { try write(event, facts) } catch {
+        do throws(Errno) {
+            if hasToSayRotated { try sayRotated() }
+            try write(event, facts)
+        } catch {
             lost += 1
             throw error
         }
@@ -62,7 +66,14 @@ public final class AuditLog {
         try File.hold(next)
         descriptor = next
         hasHalfALine = false
+        hasToSayRotated = true
+        try sayRotated()
+    }
+
+    /// The first line of a new file says that others went before; where it cannot be written yet, it comes before the next.
+    private func sayRotated() throws(Errno) {
         try write(.rotated, [:])
+        hasToSayRotated = false
     }
 
     /// Takes up the chain at the end of the file; what was cut off there is accounted for.
@@ -104,8 +115,16 @@ public final class AuditLog {
     /// Bounded, and nothing that steers a terminal.
     private static func readable(_ text: String) -> String {
         String(
-            text.unicodeScalars.prefix(1024).map { $0.value < 0x20 || $0.value == 0x7F ? "\u{FFFD}" : Character($0) }
+            text.unicodeScalars.prefix(1024).map { Self.steers($0) ? "\u{FFFD}" : Character($0) }
         )
+    }
+
+    /// Controls of both sets (in UTF-8, 0x9B begins an escape sequence, too), and what turns the direction of writing.
+    private static func steers(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0..<0x20, 0x7F...0x9F, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
+        default: false
+        }
     }
 
     private struct End {
@@ -125,7 +144,7 @@ public final class AuditLog {
         // Only its line feed may be missing.
         if lacksLineFeed, let last = lines.last, AuditEntry(line: last)?.line() != last { torn = lines.popLast() }
         guard let last = lines.last else { return End(entry: nil, torn: torn, lacksLineFeed: lacksLineFeed) }
-        guard let entry = AuditEntry(line: last), entry.line() == last else {
+        guard let entry = AuditEntry(line: last), entry.line() == last, entry.number < UInt64.max else {
             throw Failure(
                 description: "the audit log \(path) does not end with an entry; look at it with `everyhop audit "
                     + "verify-log`, keep it as evidence, and name another file"

@@ -22,6 +22,10 @@ public struct AuditLogVerification: Sendable, Equatable {
     public private(set) var torn = 0
     /// What stood before the first entry, when that is not the beginning.
     public private(set) var continues: String?
+    /// SHA-256 of the configuration that served at the end of the log; nil when none did, or it is not told.
+    public private(set) var serves: String?
+    /// The process that said so.
+    public private(set) var servedBy: String?
     /// The first broken link; nil when there is none.
     public private(set) var broken: Break?
 
@@ -34,6 +38,8 @@ public struct AuditLogVerification: Sendable, Equatable {
         if let after {
             head = after.head
             last = after.last
+            serves = after.serves
+            servedBy = after.servedBy
         }
         var waiting: [UInt8]?
         var number = 0
@@ -63,6 +69,13 @@ public struct AuditLogVerification: Sendable, Equatable {
             last = entry.number
             lastTime = entry.time
             head = AuditEntry.digest(line)
+            switch entry.event {
+            case .start, .reload:
+                serves = entry.facts["sha256"]
+                servedBy = entry.facts["process"]
+            case .stop: serves = nil
+            default: break
+            }
         }
         if waiting != nil { fail(number, "is no entry of an audit log") }
     }
@@ -84,8 +97,9 @@ public struct AuditLogVerification: Sendable, Equatable {
             fail(line, "does not follow the line before it: one of them was changed, or lines between were removed")
             return false
         }
-        guard entry.number == last + 1 else {
-            fail(line, "has the number \(entry.number) instead of \(last + 1)")
+        // Numbers come out of the file: the highest one has none behind it.
+        guard last < UInt64.max, entry.number == last + 1 else {
+            fail(line, "has the number \(entry.number) behind \(last)")
             return false
         }
         return true

@@ -18,6 +18,8 @@ public struct ProcessAudit {
 
     /// The configuration's absolute path: whoever runs with it is looked at.
     public var configuration: String
+    /// SHA-256 of its bytes.
+    public var digest: String
     /// Files that nobody but everyhop may read.
     public var secrets: [GuardedFile]
     /// Logs.
@@ -32,6 +34,7 @@ public struct ProcessAudit {
     /// An audit of the process that runs with a configuration.
     public init(
         configuration: String,
+        digest: String,
         secrets: [GuardedFile],
         logs: [GuardedFile],
         logsQueries: Bool,
@@ -39,6 +42,7 @@ public struct ProcessAudit {
         admin: (place: String, isLocal: Bool)?
     ) {
         self.configuration = configuration
+        self.digest = digest
         self.secrets = secrets
         self.logs = logs
         self.logsQueries = logsQueries
@@ -50,7 +54,8 @@ public struct ProcessAudit {
     public func report() -> HopReport {
         let processes = ProcessFacts.all()
         let master = processes.first(where: isMaster)
-        var findings = [sandbox(master, processes), keyFiles(), logFiles(), chain()]
+        let log = auditLog.map(read)
+        var findings = [served(master, log), sandbox(master, processes), keyFiles(master), logFiles(), chain(log)]
         if let admin {
             findings.append(
                 admin.isLocal
@@ -119,15 +124,19 @@ public struct ProcessAudit {
         return .holds(.processSandbox, "\(workers.count) workers run without privileges", evidence)
     }
 
-    private func keyFiles() -> Finding {
+    private func keyFiles(_ master: ProcessFacts?) -> Finding {
         var evidence: [Fact] = []
         var open: [String] = []
+        var foreign: [String] = []
+        let user = master?.user
         for file in secrets {
             do throws(Errno) {
                 let facts = try FileFacts(file.path)
                 evidence.append(Fact(file.what, "\(file.path): mode \(facts.modeText), owner \(facts.user)"))
                 // A group may be made for those who have to read it; others never.
                 if facts.mode & 0o027 != 0 { open.append(file.path) }
+                // Whoever owns a file reads and changes it, whatever its mode.
+                if let user, facts.user != 0, facts.user != user { foreign.append(file.path) }
             } catch {
                 return .notChecked(.processKeyFiles, "\(file.path) cannot be looked at: \(error.message)", evidence)
             }
@@ -137,18 +146,27 @@ public struct ProcessAudit {
             let statement = "others may read or change \(open.joined(separator: ", "))"
             return .fallsShort(.processKeyFiles, statement, remedy: "chmod 600 \(list)", evidence)
         }
+        if let user, !foreign.isEmpty {
+            let list = foreign.joined(separator: " ")
+            let statement = "another user than everyhop's owns \(foreign.joined(separator: ", "))"
+            return .fallsShort(.processKeyFiles, statement, remedy: "chown \(user) \(list)", evidence)
+        }
         return .holds(.processKeyFiles, "\(secrets.count) files with keys are closed to others", evidence)
     }
 
     private func logFiles() -> Finding {
         var evidence = [Fact("query strings", logsQueries ? "logged" : "not logged")]
         var open: [String] = []
+        var unseen: [String] = []
         for file in logs {
             do throws(Errno) {
                 let facts = try FileFacts(file.path)
                 evidence.append(Fact(file.what, "\(file.path): mode \(facts.modeText)"))
                 if facts.mode & 0o007 != 0 { open.append(file.path) }
-            } catch { evidence.append(Fact(file.what, "\(file.path): \(error.message)")) }
+            } catch {
+                evidence.append(Fact(file.what, "\(file.path): \(error.message)"))
+                unseen.append(file.path)
+            }
         }
         if logsQueries {
             let remedy = "remove query = true from [log]"
@@ -168,22 +186,53 @@ public struct ProcessAudit {
                 evidence
             )
         }
+        guard unseen.isEmpty else {
+            let statement = "who reads \(unseen.joined(separator: ", ")) cannot be seen"
+            return .notChecked(.processLogs, statement, evidence)
+        }
         return .holds(.processLogs, "paths are logged without query strings, cookies and credentials never", evidence)
     }
 }
 
 extension ProcessAudit {
+    /// What is looked at is what the file says; traffic goes by what was loaded.
+    private func served(_ master: ProcessFacts?, _ log: Result<AuditLogVerification, Errno>?) -> Finding {
+        guard let master else {
+            return .notChecked(.processConfiguration, "nothing on this host runs with \(configuration)")
+        }
+        guard case .success(let log) = log, log.broken == nil, let serves = log.serves else {
+            return .notChecked(.processConfiguration, "no whole audit log tells which configuration serves")
+        }
+        // One that was killed has written no end, and the next one not yet its start.
+        guard log.servedBy == "\(master.identifier)" else {
+            return .notChecked(.processConfiguration, "the audit log does not tell what this process serves")
+        }
+        let evidence = [Fact("SHA-256 of what serves", serves), Fact("SHA-256 of the file", digest)]
+        guard serves == digest else {
+            return .fallsShort(
+                .processConfiguration,
+                "what serves is not this file, which was changed and not loaded since",
+                remedy: "reload everyhop (SIGHUP), and look in its log whether that was refused",
+                evidence
+            )
+        }
+        return .holds(.processConfiguration, "what serves is this very file", evidence)
+    }
+
+    private func read(_ path: String) -> Result<AuditLogVerification, Errno> {
+        Result { () throws(Errno) in AuditLogVerification(try File.read(path, limit: 1 << 30)) }
+    }
+
     /// Whether the audit log is whole; its head in a signed report proves later that nothing was cut off before.
-    private func chain() -> Finding {
-        guard let path = auditLog else {
+    private func chain(_ result: Result<AuditLogVerification, Errno>?) -> Finding {
+        guard let path = auditLog, let result else {
             let remedy = "name a file as log in [audit]"
             return .fallsShort(.processAuditLog, "no audit log is kept", remedy: remedy)
         }
-        let bytes: [UInt8]
-        do throws(Errno) { bytes = try File.read(path, limit: 1 << 30) } catch {
+        let log: AuditLogVerification
+        do throws(Errno) { log = try result.get() } catch {
             return .notChecked(.processAuditLog, "the audit log \(path) cannot be read: \(error.message)")
         }
-        let log = AuditLogVerification(bytes)
         let evidence = [
             Fact("file", path), Fact("entries", "\(log.entries)"),
             Fact("last", "number \(log.last) of \(log.lastTime)"),
@@ -193,6 +242,11 @@ extension ProcessAudit {
             let remedy = "keep the file as evidence, find out who changed it, and begin another one"
             let statement = "line \(broken.line) of the audit log \(broken.reason)"
             return .fallsShort(.processAuditLog, statement, remedy: remedy, evidence)
+        }
+        // It is never empty: a start is its first entry, and a rotation that of every file after it.
+        guard log.entries > 0 else {
+            let remedy = "find out who emptied it; a restart of everyhop begins another chain"
+            return .fallsShort(.processAuditLog, "the audit log \(path) has no entry", remedy: remedy, evidence)
         }
         return .holds(.processAuditLog, "\(log.entries) entries, each with the digest of the one before it", evidence)
     }

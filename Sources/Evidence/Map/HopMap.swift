@@ -92,6 +92,8 @@ public struct HopMap: Codable, Sendable {
         public let load: Load?
 
         /// A hop of the configuration, and what is known of it.
+        ///
+        /// - Parameter freshSeconds: how long it is taken to hold after a look.
         public init(
             kind: HopReport.Kind,
             name: String,
@@ -99,17 +101,23 @@ public struct HopMap: Codable, Sendable {
             doors: [String]? = nil,
             health: String? = nil,
             load: Load? = nil,
-            glance: Glance?
+            glance: Glance?,
+            freshSeconds: Int64 = .max
         ) {
             let now = Lifetime.now
+            let isStale = glance.map { $0.waits == nil && now - $0.seen > freshSeconds } ?? false
             self.kind = kind
             self.name = name
             self.place = place
             self.doors = doors
             self.health = health
             self.load = load
-            verdict = glance?.report.verdict ?? .notChecked
-            statement = glance?.statement ?? "not looked at yet"
+            let seenThen = glance?.report.verdict ?? .notChecked
+            // What is wrong stays wrong until it is seen to be mended; what was good proves nothing of now.
+            verdict = isStale && seenThen == .holds ? .notChecked : seenThen
+            statement =
+                verdict == seenThen
+                ? glance?.statement ?? "not looked at yet" : "it held, but was not looked at for too long"
             version = glance?.fact("version")
             cipher = glance?.fact("cipher")
             group = glance?.fact("group").flatMap { $0.isEmpty ? nil : $0 }

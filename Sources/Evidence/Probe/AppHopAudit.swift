@@ -44,11 +44,18 @@ public struct AppHopAudit {
     private func inHost() -> ServerChecks.Look {
         var look = ServerChecks.Look(facts: [Fact("version", "plain, inside this host")])
         let places = server.addresses.map(\.description).joined(separator: ", ")
-        if server.addresses.allSatisfy(\.isLocal) {
-            look.findings.append(.holds(.appPlaintext, "plain, but it never leaves this host: \(places)"))
-        } else {
+        guard server.addresses.allSatisfy(\.isLocal) else {
             let remedy = "remove plaintext = true, and say how the server is verified"
             look.findings.append(.fallsShort(.appPlaintext, "plain to another host: \(places)", remedy: remedy))
+            return look
+        }
+        do {
+            _ = try ProbeConnection.first(of: server.addresses, milliseconds: Self.patience)
+            look.findings.append(.holds(.appReachable, "\(server.place) answers"))
+            look.findings.append(.holds(.appPlaintext, "plain, but it never leaves this host: \(places)"))
+        } catch {
+            look.isReachable = false
+            look.findings.append(.notChecked(.appReachable, "the server could not be reached: \(error)"))
         }
         return look
     }
@@ -57,14 +64,30 @@ public struct AppHopAudit {
     private func plaintext() -> Finding {
         var evidence: [Fact] = []
         var open: [String] = []
-        for address in server.addresses.prefix(1) + alsoPlain {
+        var unclear: [String] = []
+        let ports = server.addresses.map { ($0, true) } + alsoPlain.map { ($0, false) }
+        for (address, isPortOfTLS) in ports {
+            let connection: ProbeConnection
+            do { connection = try ProbeConnection(to: address, milliseconds: Self.patience) } catch {
+                evidence.append(Fact("plain to \(address)", "\(error)"))
+                // A port that a firewall keeps silent about is closed to this host, too.
+                let isClosed = (error as? ProbeFailure).map { $0.isRefusal || $0 == .late } ?? false
+                if !isClosed { unclear.append("\(address)") }
+                continue
+            }
             do {
-                let connection = try ProbeConnection(to: address, milliseconds: Self.patience)
-                let response = try ProbeRequest(host: server.name ?? "localhost").ask(connection)
-                if PlainAnswer(response).isServed { open.append("\(address)") }
-                let said = response.map { "status \($0.status)" + ($0.field("location").map { ", \($0)" } ?? "") }
-                evidence.append(Fact("plain to \(address)", said ?? "no answer in HTTP"))
-            } catch { evidence.append(Fact("plain to \(address)", "\(error)")) }
+                let answer = PlainAnswer(
+                    try ProbeRequest(host: server.name ?? "localhost").ask(connection),
+                    isPortOfTLS: isPortOfTLS
+                )
+                if case .served = answer.meaning { open.append("\(address)") }
+                if case .unclear = answer.meaning { unclear.append("\(address)") }
+                evidence.append(Fact("plain to \(address)", answer.said))
+            } catch {
+                // Taken, and not answered in time: what else it would have said is not known.
+                unclear.append("\(address)")
+                evidence.append(Fact("plain to \(address)", "\(error)"))
+            }
         }
         guard open.isEmpty else {
             return .fallsShort(
@@ -73,6 +96,10 @@ public struct AppHopAudit {
                 remedy: "close the port, or let it only redirect to https",
                 evidence
             )
+        }
+        guard unclear.isEmpty else {
+            let list = unclear.joined(separator: ", ")
+            return .notChecked(.appPlaintext, "nothing is known of what it answers in plain at \(list)", evidence)
         }
         return .holds(.appPlaintext, "the server answers nothing in plain", evidence)
     }

@@ -128,7 +128,12 @@ public struct ClientHopAudit {
         let evidence = CertificateEvidence.facts([leaf])
         if let misnamed = misnamed(leaf, evidence) { return misnamed }
         guard pin == .mismatch else { return .holds(.clientCertificate, "the binding's own certificate", evidence) }
-        return .fallsShort(
+        return another(evidence)
+    }
+
+    /// Whoever answers, it is not everyhop with this configuration.
+    private func another(_ evidence: [Fact]) -> Finding {
+        .fallsShort(
             .clientCertificate,
             "another certificate than the configuration names for this binding",
             remedy: "look for another program at this address, or reload after a renewal",
@@ -155,8 +160,11 @@ public struct ClientHopAudit {
         return (secured.certificates, secured.facts)
     }
 
-    private func versions(_ outcomes: [HelloProbe.Outcome]) -> [Finding] {
-        let evidence = outcomes.map { Fact($0.version, $0.isAccepted ? "accepted" : "refused: \($0.lastAnswer)") }
+    func versions(_ outcomes: [HelloProbe.Outcome]) -> [Finding] {
+        let evidence = outcomes.map { outcome in
+            let refused = outcome.isUnknown ? outcome.lastAnswer : "refused: \(outcome.lastAnswer)"
+            return Fact(outcome.version, outcome.isAccepted ? "accepted" : refused)
+        }
         let old = outcomes.filter { $0.isForbidden && $0.isAccepted }.map(\.version)
         let spoken = outcomes.filter(\.isAccepted).map(\.version)
         if !old.isEmpty {
@@ -168,6 +176,10 @@ public struct ClientHopAudit {
                     evidence
                 )
             ]
+        }
+        let unknown = outcomes.filter { $0.isUnknown && !$0.isAccepted }.map(\.version)
+        guard unknown.isEmpty else {
+            return [.notChecked(.clientVersions, "no answer in time to \(unknown.joined(separator: ", "))", evidence)]
         }
         // SP 800-52r2 §3.1 asks servers for TLS 1.3 from 2024 on.
         guard outcomes.contains(where: { $0.version == ProtocolVersion.tls13.name && $0.isAccepted }) else {
@@ -181,7 +193,7 @@ public struct ClientHopAudit {
         names.joined(separator: " and ") + (names.count == 1 ? " is" : " are")
     }
 
-    private func suites(_ outcomes: [HelloProbe.Outcome], group: String?) -> Finding {
+    func suites(_ outcomes: [HelloProbe.Outcome], group: String?) -> Finding {
         var evidence = outcomes.filter(\.isAccepted).map { Fact($0.version, $0.suites.joined(separator: ", ")) }
         if let group { evidence.append(Fact("group", group)) }
         let weak = outcomes.flatMap(\.weak)
@@ -189,6 +201,13 @@ public struct ClientHopAudit {
             let list = weak.joined(separator: ", ")
             let remedy = "allow suites with ephemeral keys and AES-GCM only"
             return .fallsShort(.clientSuites, "weak suites are accepted: \(list)", remedy: remedy, evidence)
+        }
+        guard outcomes.contains(where: \.isAccepted), !outcomes.contains(where: \.isUnknown) else {
+            return .notChecked(
+                .clientSuites,
+                "not every suite was answered for in time, or none was agreed on",
+                evidence
+            )
         }
         let unapproved = outcomes.flatMap(\.unapproved)
         if unapproved.isEmpty { return .holds(.clientSuites, "every suite is in SP 800-52r2", evidence) }
@@ -204,6 +223,7 @@ public struct ClientHopAudit {
         let evidence = CertificateEvidence.facts(chain)
         guard let leaf = chain.first else { return .notChecked(.clientCertificate, "no certificate was shown") }
         if let misnamed = misnamed(leaf, evidence) { return misnamed }
+        if !subject.pins.isEmpty, !subject.pins.contains(leaf.pin.description) { return another(evidence) }
         let names = (leaf.names + leaf.addresses).joined(separator: ", ")
         guard let authorities = subject.authorities else {
             return .notChecked(.clientCertificate, "this host has no list of authorities to verify the chain with")
@@ -262,7 +282,7 @@ public struct ClientHopAudit {
             )
             let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
             _ = try connection.secure(context)
-            guard let response = try ProbeRequest(host: hostField).ask(connection) else {
+            guard case .response(let response) = try ProbeRequest(host: hostField).ask(connection) else {
                 return .notChecked(.clientTransportSecurity, "the binding gave no answer in HTTP")
             }
             let seen = response.field("strict-transport-security")
@@ -300,8 +320,8 @@ public struct ClientHopAudit {
     private func plaintext() -> Finding {
         do {
             let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
-            let response = try ProbeRequest(host: hostField).ask(connection)
-            return PlainAnswer(response).finding(
+            let answer = try ProbeRequest(host: hostField).ask(connection)
+            return PlainAnswer(answer, isPortOfTLS: true).finding(
                 .clientPlaintext,
                 place: subject.place,
                 remedy: "let nothing but TLS be spoken at this address"
@@ -312,11 +332,14 @@ public struct ClientHopAudit {
     private func redirect(_ address: SocketAddress) -> Finding {
         do {
             let connection: ProbeConnection
-            do { connection = try ProbeConnection(to: address, milliseconds: Self.patience) } catch {
-                return .holds(.clientRedirect, "nothing listens in plain at \(address)", [Fact("answer", "\(error)")])
+            do { connection = try ProbeConnection(to: address, milliseconds: Self.patience) } catch let failure
+                as ProbeFailure where failure.isRefusal
+            {
+                let evidence = [Fact("answer", "\(failure)")]
+                return .holds(.clientRedirect, "nothing listens in plain at \(address)", evidence)
             }
-            let response = try ProbeRequest(host: name ?? "localhost").ask(connection)
-            return PlainAnswer(response).finding(
+            let answer = try ProbeRequest(host: name ?? "localhost").ask(connection)
+            return PlainAnswer(answer, isPortOfTLS: false).finding(
                 .clientRedirect,
                 place: "\(address)",
                 remedy: "let it only redirect to https: redirect = [\"\(address)\"] for the site"

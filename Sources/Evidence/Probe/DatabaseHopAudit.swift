@@ -106,36 +106,59 @@ public struct DatabaseHopAudit {
         let evidence = [Fact("asked as", "user \(asking.user), database \(asking.catalog)")]
         do {
             let connection = try ProbeConnection.first(of: server.addresses, milliseconds: Self.patience)
-            var question = PlainLogin(kind, user: asking.user, catalog: asking.catalog)
-            var received: [UInt8] = []
-            var isEnd = false
-            while true {
-                switch question.next(received.span, isEnd: isEnd) {
-                case .send(let bytes): try connection.send(bytes)
-                case .read:
-                    let more: [UInt8]
-                    // A reset is a refusal, too.
-                    do { more = try connection.receive() } catch is Errno { more = [] }
-                    isEnd = more.isEmpty
-                    received += more
-                    guard received.count <= Negotiation.mostBytes else {
-                        return .notChecked(.databasePlaintext, "the server sends without end", evidence)
-                    }
-                case .accepts(let said):
-                    return .fallsShort(
-                        .databasePlaintext,
-                        "the server lets others log in without encryption: \(said)",
-                        remedy: remedy,
-                        evidence + [Fact("answer", said)]
-                    )
-                case .refuses(let said):
-                    let statement = "the server refuses a login without encryption"
-                    return .holds(.databasePlaintext, statement, evidence + [Fact("answer", said)])
-                case .unclear(let said): return inside(said, evidence)
-                }
+            switch try ask(connection) {
+            case .accepts(let said):
+                return .fallsShort(
+                    .databasePlaintext,
+                    "the server lets others log in without encryption: \(said)",
+                    remedy: remedy,
+                    evidence + [Fact("answer", said)]
+                )
+            case .refuses(let said): return try refused(evidence + [Fact("answer", said)])
+            case .unclear(let said): return inside(said, evidence)
+            case .read, .send: return .notChecked(.databasePlaintext, "the server sends without end", evidence)
             }
         } catch {
             return .notChecked(.databasePlaintext, "no unencrypted login could be asked for: \(error)", evidence)
+        }
+    }
+
+    /// Asks until there is an answer; a question that is left says that the server goes on without end.
+    private func ask(_ connection: ProbeConnection) throws -> PlainLogin.Step {
+        var question = PlainLogin(kind, user: asking.user, catalog: asking.catalog)
+        var received: [UInt8] = []
+        var isEnd = false
+        while received.count <= Negotiation.mostBytes {
+            switch question.next(received.span, isEnd: isEnd) {
+            case .send(let bytes): try connection.send(bytes)
+            case .read:
+                let more: [UInt8]
+                // A reset is a refusal, too.
+                do { more = try connection.receive() } catch is Errno { more = [] }
+                isEnd = more.isEmpty
+                received += more
+            case let answer: return answer
+            }
+        }
+        return .read
+    }
+
+    /// PostgreSQL decides by user and database: only where the same ones come further over TLS was it for want of it.
+    private func refused(_ evidence: [Fact]) throws -> Finding {
+        let refusal = "the server refuses a login without encryption"
+        guard kind == .postgres else { return .holds(.databasePlaintext, refusal, evidence) }
+        guard let context = server.context else {
+            return .notChecked(.databasePlaintext, "\(refusal), but nothing says how to ask over TLS", evidence)
+        }
+        let connection = try ProbeConnection.first(of: server.addresses, milliseconds: Self.patience)
+        _ = try connection.secure(context, form: try connection.open(kind))
+        switch try ask(connection) {
+        case .accepts(let said):
+            return .holds(.databasePlaintext, refusal, evidence + [Fact("answer over TLS", said)])
+        case .refuses(let said), .unclear(let said):
+            let reason = "\(refusal), but this user over TLS, too: name one that it lets in as credentials"
+            return .notChecked(.databasePlaintext, reason, evidence + [Fact("answer over TLS", said)])
+        case .read, .send: return .notChecked(.databasePlaintext, "the server sends without end", evidence)
         }
     }
 

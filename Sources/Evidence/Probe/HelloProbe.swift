@@ -17,6 +17,9 @@ public struct HelloProbe {
         /// Of the accepted suites, those that are strong but not in SP 800-52r2.
         public let unapproved: [String]
 
+        /// Whether the last question was not answered in time, so that nothing is known of what it asked for.
+        public let isUnknown: Bool
+
         /// Whether the version was spoken.
         public var isAccepted: Bool { !suites.isEmpty }
     }
@@ -71,7 +74,7 @@ public struct HelloProbe {
                 accepted.append(suite)
                 left.remove(at: place)
             }
-            if version == .ssl2 { break }
+            if version == .ssl2 || answer == .silence { break }
         }
         return Outcome(
             version: version.name,
@@ -79,7 +82,8 @@ public struct HelloProbe {
             suites: accepted.map { version == .ssl2 ? "SSL 2.0" : $0.name },
             lastAnswer: answer.text,
             weak: accepted.filter { version == .ssl2 || $0.strength <= .weak }.map(\.name),
-            unapproved: accepted.filter { version != .ssl2 && $0.strength == .strong }.map(\.name)
+            unapproved: accepted.filter { version != .ssl2 && $0.strength == .strong }.map(\.name),
+            isUnknown: answer == .silence
         )
     }
 
@@ -91,7 +95,9 @@ public struct HelloProbe {
         var received: [UInt8] = []
         while received.count < HelloAnswer.most {
             let more: [UInt8]
-            do { more = try connection.receive() } catch is Errno { more = [] }
+            do { more = try connection.receive() } catch is Errno { more = [] } catch let failure as ProbeFailure
+                where failure == .late
+            { return .silence }
             received += more
             let answer = HelloAnswer(received, isEnd: more.isEmpty)
             if answer != .more { return answer }

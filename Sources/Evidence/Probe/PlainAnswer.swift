@@ -1,36 +1,51 @@
 /// What an answer to a plain request means.
 struct PlainAnswer {
-    private enum Meaning {
+    enum Meaning: Equatable {
+        /// Nothing is said in plain, or only that TLS is asked for.
         case refused(String)
         case redirected(String)
+        /// As if encryption did not matter.
         case served(String)
+        /// Others may be served.
+        case unclear(String)
     }
 
-    private let meaning: Meaning
+    let meaning: Meaning
+    /// The answer in a few words.
+    let said: String
     private let evidence: [Fact]
 
-    /// - Parameter response: nil when there was none.
-    init(_ response: ProbedResponse?) {
-        guard let response else {
+    /// - Parameter isPortOfTLS: whether TLS is spoken at this port otherwise.
+    init(_ answer: ProbedAnswer, isPortOfTLS: Bool) {
+        switch answer {
+        case .refusal(let how):
             meaning = .refused("it is not answered in HTTP")
-            evidence = [Fact("answer", "none in HTTP")]
-            return
-        }
-        let location = response.field("location")
-        evidence = [Fact("status", "\(response.status)")] + (location.map { [Fact("Location", $0)] } ?? [])
-        switch response.status {
-        // 400 with a text for people is how servers of TLS say it; 421 and 426 name the reason.
-        case 400, 421, 426, 497: meaning = .refused("it is refused with \(response.status)")
-        case 300..<400 where location?.lowercased().hasPrefix("https://") ?? false:
-            meaning = .redirected("it is redirected to https with \(response.status)")
-        default: meaning = .served("it is answered with \(response.status)")
+            said = how
+            evidence = [Fact("answer", how)]
+        case .unreadable(let what):
+            meaning = .unclear("what it is answered with cannot be read: \(what)")
+            said = what
+            evidence = [Fact("answer", what)]
+        case .response(let response):
+            let location = response.field("location")
+            said = "status \(response.status)" + (location.map { ", \($0)" } ?? "")
+            evidence = [Fact("status", "\(response.status)")] + (location.map { [Fact("Location", $0)] } ?? [])
+            meaning = Self.meaning(response.status, location: location, isPortOfTLS)
         }
     }
 
-    /// Whether the request was answered as if encryption did not matter.
-    var isServed: Bool {
-        guard case .served = meaning else { return false }
-        return true
+    private static func meaning(_ status: Int, location: String?, _ isPortOfTLS: Bool) -> Meaning {
+        switch status {
+        case 426, 497: .refused("it is refused with \(status)")
+        // With a text for people, this is how servers of TLS say it; elsewhere it is about this one request.
+        case 400, 421:
+            isPortOfTLS
+                ? .refused("it is refused with \(status)")
+                : .unclear("it is refused with \(status), which says nothing of other requests")
+        case 300..<400 where location?.lowercased().hasPrefix("https://") ?? false:
+            .redirected("it is redirected to https with \(status)")
+        default: .served("it is answered with \(status)")
+        }
     }
 
     /// The answer as a finding.
@@ -40,6 +55,7 @@ struct PlainAnswer {
             .holds(check, "a plain request to \(place): \(text)", evidence)
         case .served(let text):
             .fallsShort(check, "a plain request to \(place): \(text)", remedy: remedy, evidence)
+        case .unclear(let text): .notChecked(check, "a plain request to \(place): \(text)", evidence)
         }
     }
 }

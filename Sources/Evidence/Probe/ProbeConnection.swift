@@ -7,12 +7,22 @@ public import TLS
 public struct ProbeFailure: Error, Equatable, Sendable, CustomStringConvertible {
     /// What happened, for people.
     public let description: String
+    /// Whether the other side said at once that nobody listens there.
+    public let isRefusal: Bool
 
     /// The deadline has passed: nothing is known about what would have come.
     public static let late = ProbeFailure("no answer in time")
 
     /// A failure for this reason.
-    public init(_ description: String) { self.description = description }
+    public init(_ description: String) {
+        self.description = description
+        isRefusal = false
+    }
+
+    init(_ address: SocketAddress, _ error: Errno) {
+        description = "\(address): \(error.message)"
+        isRefusal = error.isRefusedConnection
+    }
 }
 
 /// One connection to look at a server with: each step waits, and one deadline holds for all of them.
@@ -45,7 +55,7 @@ public final class ProbeConnection {
         try poller.add(descriptor, Self.token, .write)
         try wait(.write)
         do { try Socket.connectResult(descriptor) } catch {
-            throw ProbeFailure("\(address): \(error.message)")
+            throw ProbeFailure(address, error)
         }
     }
 
@@ -155,6 +165,6 @@ public final class ProbeConnection {
         _ address: SocketAddress,
         _ body: () throws(Errno) -> Socket.Attempt
     ) throws(ProbeFailure) -> Socket.Attempt {
-        do throws(Errno) { return try body() } catch { throw ProbeFailure("\(address): \(error.message)") }
+        do throws(Errno) { return try body() } catch { throw ProbeFailure(address, error) }
     }
 }

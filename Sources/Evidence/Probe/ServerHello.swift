@@ -6,6 +6,8 @@ enum HelloAnswer: Equatable, Sendable {
     case alert(UInt8)
     /// The connection ended, or was reset, without a word.
     case closed
+    /// Nothing, until the time was over: neither a choice nor a refusal.
+    case silence
     /// Something that is not TLS.
     case notTLS
     /// More bytes are needed.
@@ -97,6 +99,7 @@ enum HelloAnswer: Equatable, Sendable {
         case .closed: "the connection was closed"
         case .notTLS: "an answer that is not TLS"
         case .more: "no answer"
+        case .silence: "no answer in time"
         }
     }
 

@@ -115,7 +115,10 @@ struct ServerChecks {
     }
 
     private func trusted(_ server: TrustedServer, _ secured: ProbeConnection.Secured, _ look: inout Look) {
-        guard let tls = secured.facts else { return }
+        guard let tls = secured.facts else {
+            look.findings.append(.notChecked(version, "the handshake ended, and nothing is known of it"))
+            return
+        }
         look.leaf = secured.certificates.first
         look.pin = tls.pinMatched ? .matches : .unused
         look.facts += [Fact("version", tls.version), Fact("cipher", tls.cipher), Fact("group", tls.group)]

@@ -26,6 +26,7 @@ public enum Check: String, Codable, Sendable, CaseIterable {
     case databaseBinding = "database.binding"
     case databasePlaintext = "database.plaintext"
     // The process on this host.
+    case processConfiguration = "process.configuration"
     case processSandbox = "process.sandbox"
     case processKeyFiles = "process.key-files"
     case processLogs = "process.logs"
@@ -54,6 +55,7 @@ public enum Check: String, Codable, Sendable, CaseIterable {
         case .appPlaintext: "Whether the server answers in plain, too"
         case .databaseBinding: "What the application dials"
         case .databasePlaintext: "Whether the server accepts an unencrypted login"
+        case .processConfiguration: "Whether this configuration is the one that serves"
         case .processSandbox: "Sandbox of the workers"
         case .processKeyFiles: "Who may read key files"
         case .processLogs: "What logs tell"
@@ -82,6 +84,7 @@ public enum Check: String, Codable, Sendable, CaseIterable {
             [.transmissionEncryption, .transmissionIntegrity, .clientVersions, .clientSuites]
         case .appExpiry, .databaseExpiry: [.authentication, .serverCertificates]
         case .appPlaintext, .databasePlaintext, .databaseBinding: [.transmissionSecurity, .transmissionEncryption]
+        case .processConfiguration: [.auditControls]
         case .processSandbox: [.integrity]
         case .processKeyFiles: [.authentication, .transmissionSecurity]
         case .processLogs: [.auditControls]

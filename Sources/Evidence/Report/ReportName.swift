@@ -27,6 +27,9 @@ struct ReportName: Hashable, Comparable, CustomStringConvertible {
         }
     }
 
+    /// Whether a report that began then, and follows that one, is called so.
+    func suits(begun: String, after last: ReportName?) -> Bool { self == ReportName(begun: begun, after: last) }
+
     /// Reads a file's name; nil for any other file.
     init?(_ file: String) {
         let bytes = Array(file.utf8)

@@ -66,14 +66,17 @@ public struct ReportVerification {
 
     private mutating func checkFile(_ file: String) {
         var next: String? = file
+        var page: [UInt8]?
         if file.hasSuffix(".html") {
-            _ = signed(file)
+            page = signed(file)
             next = file.dropLast(5) + ".json"
         }
         var expected: String?
         var after: String?
         while let file = next {
             guard let seen = look(file) else { break }
+            if let shown = page { checkPage(shown, of: file, seen.sha256) }
+            page = nil
             if let expected, let after, seen.sha256 != expected { changed(file, seen.sha256, after, expected) }
             guard let previous = seen.report?.previous else { break }
             guard let name = ReportName(previous.file), ReportName(file).map({ name < $0 }) ?? true else {
@@ -101,7 +104,9 @@ public struct ReportVerification {
         for name in names {
             let seen = look(name.description)
             if let seen, let report = seen.report { checkLink(name, report, before, Set(names)) }
-            if files.contains(name.html) { _ = signed(name.html) }
+            if files.contains(name.html), let page = signed(name.html), let seen {
+                checkPage(page, of: name.description, seen.sha256)
+            }
             before = (name, seen?.sha256)
         }
         for file in files where file.hasSuffix(".html") {
@@ -134,6 +139,14 @@ public struct ReportVerification {
 
     // MARK: both
 
+    /// A page and its signature may both have been taken from another report: it says whose it is.
+    private mutating func checkPage(_ page: [UInt8], of file: String, _ sha256: String) {
+        let text = String(decoding: page, as: UTF8.self)
+        guard text.contains("everyhop audit verify \(file)\n"), text.contains("<code>\(sha256)</code>") else {
+            return fault(file.dropLast(5) + ".html", "shows another report than \(file)")
+        }
+    }
+
     private mutating func look(_ file: String) -> (sha256: String, report: AuditReport?)? {
         guard let bytes = signed(file) else {
             links.append(Link(file: file, sha256: nil, verdict: nil))
@@ -143,6 +156,13 @@ public struct ReportVerification {
         do {
             let report = try AuditReport(json: bytes)
             links.append(Link(file: file, sha256: sha256, verdict: report.verdict))
+            // A signature says nothing of a file's name.
+            let last = report.previous.flatMap { ReportName($0.file) }
+            if let name = ReportName(file), last.map({ $0 < name }) ?? true,
+                !name.suits(begun: report.begun, after: last)
+            {
+                fault(file, "has another report's name: its audit began at \(report.begun)")
+            }
             return (sha256, report)
         } catch {
             links.append(Link(file: file, sha256: sha256, verdict: nil))

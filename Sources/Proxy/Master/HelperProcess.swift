@@ -159,7 +159,7 @@ extension Master {
                 case .folderGone: lose(try FolderLoss(decoding: message.payload))
                 case .adminAccess:
                     var reader = WireReader(message.payload)
-                    record(.adminAccess, ["page": "/", "count": "\(try reader.int())"])
+                    record(.adminAccess, ["page": "hop map", "count": "\(try reader.int())"])
                 case .hop: spread(try HopUpdate(decoding: message.payload))
                 case .failed: log.error("\(helper.kind.rawValue): \(String(decoding: message.payload, as: UTF8.self))")
                 default: break

@@ -61,7 +61,7 @@ extension Master {
     /// A generation serves: the first one, or a new one after a reload.
     func generationServes() {
         let digest = bundle.resources[CertificateStore.digestName].map { String(decoding: $0, as: UTF8.self) } ?? ""
-        var facts = ["configuration": file, "sha256": digest, "workers": "\(slots)"]
+        var facts = ["configuration": file, "sha256": digest, "workers": "\(slots)", "process": "\(Host.process)"]
         let isStart = previous == nil
         changeAuditLog()
         if isStart { facts["program"] = "everyhop \(Version.text)" }

@@ -62,11 +62,22 @@ extension Monitor {
         return traffic
     }
 
+    /// A quarter of an hour, or five rounds of the prober, which takes its time where nobody answers.
+    private var freshSeconds: Int64 {
+        max(900, Int64(clamping: (configuration.audit.probeInterval ?? 60_000) / 200))
+    }
+
     private func clientHops() -> [HopMap.Hop] {
         configuration.sites.flatMap { site in
             site.bindings.map { binding in
                 let key = HopKey(kind: .client, name: site.name, place: binding.place)
-                return HopMap.Hop(kind: .client, name: key.name, place: key.place, glance: glances[key])
+                return HopMap.Hop(
+                    kind: .client,
+                    name: key.name,
+                    place: key.place,
+                    glance: glances[key],
+                    freshSeconds: freshSeconds
+                )
             }
         }
     }
@@ -89,7 +100,8 @@ extension Monitor {
                             errors: rates.rate(place + 1),
                             active: pages.reduce(0) { $0 + $1.page.value(.active, server: slot) }
                         ),
-                        glance: glances[key]
+                        glance: glances[key],
+                        freshSeconds: freshSeconds
                     )
                 )
                 slot += 1
@@ -115,7 +127,8 @@ extension Monitor {
                     errors: rates.rate(place + 1),
                     active: pages.reduce(0) { $0 + $1.page.value(.active, database: index) }
                 ),
-                glance: glances[key]
+                glance: glances[key],
+                freshSeconds: freshSeconds
             )
         }
     }

@@ -174,6 +174,7 @@ final class Monitor {
             return .answer(AdminAnswer(status: 503, fields: "Retry-After: 10\r\n", body: "too many listen already\n"))
         }
         listeners.append(token)
+        lookers += 1
         return .events(event)
     }
 
@@ -215,6 +216,7 @@ final class Monitor {
             lookers += 1
             return HopPage(map()).answer()
         case "/hops.json":
+            lookers += 1
             guard let json = try? map().json() else {
                 return AdminAnswer(status: 500, body: "the map cannot be written\n")
             }

@@ -63,6 +63,17 @@ import Testing
         #expect(text.components(separatedBy: "hop-refused").count == 2)
     }
 
+    @Test func `whoever reads the hop map by its data is written down, too`() throws {
+        let (port, admin) = (try freePort(), try freePort())
+        let configuration =
+            audited.head().replacing("[server]", with: "[server]\nadmin = \"127.0.0.1:\(admin)\"")
+            + audited.site(port: port) + (try audited.upstream(port: freePort()))
+        let everyhop = try EveryhopProcess(audited.folder, port: port, configuration: configuration)
+        let map = try Shell.run(["curl", "-sS", "http://127.0.0.1:\(admin)/hops.json"], merged: true)
+        #expect(map.text.contains("everyhop-hops/1"), "\(map.text) \(everyhop.log)")
+        try waitForEntry("\"event\":\"admin-access\"", "\"count\":\"1\"")
+    }
+
     @Test func `an audit log that another process holds, or that is none, keeps everyhop from starting`() throws {
         try audited.folder.write("audit.log", "something else\n")
         let port = try freePort()

@@ -105,6 +105,11 @@ import Testing
             (soon, ["client.expiry"]), (other, ["client.certificate"]), (lonely, ["client.certificate"]),
         ] {
             let server = try Nginx(TestTrust(trust, serverShows: certificate), more: Self.good)
+            if faults == ["client.expiry"] {
+                // The binding's own, which nothing else is wrong with.
+                try audited.folder.write("portal.pem", certificate.certificatePEM)
+                try audited.folder.write("portal.key", certificate.keyPEM)
+            }
             let (report, _) = try audited.audit(
                 audited.head() + audited.site(port: server.port) + (try audited.upstream(port: nobody()))
             )
@@ -155,6 +160,65 @@ import Testing
             let verdicts = report.findings(.databasePlaintext).map(\.verdict)
             #expect(verdicts == [isRequired ? .holds : .fallsShort], "\(report.findings(.databasePlaintext))")
         }
+    }
+
+    @Test(arguments: [
+        ("hostssl all alice 127.0.0.1/32 scram-sha-256", false, Verdict.notChecked),
+        ("hostssl all alice 127.0.0.1/32 scram-sha-256", true, .holds),
+        ("host all all 127.0.0.1/32 ident", false, .fallsShort),
+    ])
+    func `PostgreSQL refuses names and proofs, too: that is not taken for encryption`(
+        rules: String,
+        isNamed: Bool,
+        expected: Verdict
+    ) throws {
+        try audited.folder.write("alice.pass", "secret\n")
+        let postgres = try PostgresServer(trust, hasTLS: true, rules: rules)
+        var database = try audited.database("postgres", port: postgres.port, binding: nobody())
+        if isNamed {
+            let credentials = "credentials = { user = \"alice\", password_file = \"alice.pass\" }\n"
+            database = database.replacing("[[database.binding]]", with: credentials + "[[database.binding]]")
+        }
+        let (report, _) = try audited.audit(audited.head() + database)
+        #expect(report.findings(.databasePlaintext).map(\.verdict) == [expected], "\(report.hops)")
+    }
+
+    @Test(arguments: [
+        "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nBad Field : x\r\n\r\n", "",
+    ])
+    func `a plain port whose answer tells nothing is not taken for closed`(answer: String) throws {
+        let app = try Nginx(trust)
+        let plain = try ScriptedServer(certificate: nil) { connection in
+            _ = try connection.receive(until: "\r\n\r\n")
+            try connection.send(answer)
+            // Without an answer, it is the audit that gives up.
+            if answer.isEmpty { _ = connection.receiveAll() }
+        }
+        let site = "hsts = { max_age = \"365d\" }\nredirect = [\"127.0.0.1:\(plain.port)\"]"
+        let tls = try Nginx(TestTrust(likeness: trust), more: Self.good)
+        let (report, _) = try audited.audit(
+            audited.head("plain_ports = [\(plain.port)]") + audited.site(port: tls.port, more: site)
+                + (try audited.upstream(port: app.port))
+        )
+        #expect(report.findings(.appPlaintext).map(\.verdict) == [.notChecked], "\(report.hops)")
+        #expect(report.findings(.clientRedirect).map(\.verdict) == [.notChecked], "\(report.hops)")
+    }
+
+    @Test func `another program with a good certificate of the same name is found`() throws {
+        let other = try CertificateMaker.issue(names: ["localhost"], by: trust.authority)
+        let server = try Nginx(TestTrust(trust, serverShows: other), more: Self.good)
+        let (report, _) = try audited.audit(
+            audited.head() + audited.site(port: server.port) + (try audited.upstream(port: nobody()))
+        )
+        #expect(report.faults == ["client.certificate"])
+    }
+
+    @Test func `a plain server inside this host that does not answer is not checked`() throws {
+        let (report, _) = try audited.audit(
+            audited.head() + audited.site(port: try nobody())
+                + "[[upstream]]\nname = \"app\"\nservers = [\"127.0.0.1:\(try nobody())\"]\nplaintext = true\n"
+        )
+        #expect(report.hops.filter { $0.kind == .app }.map(\.verdict) == [.notChecked])
     }
 
     @Test func `databases with another key, and those without TLS, are found`() throws {
@@ -209,9 +273,11 @@ import Testing
             with: "certificate = \"portal\"\nclient_ca = \"authority.pem\"\nclient_certificate = \"require\""
         )
         let mine = "[certificate.auditor]\nchain = \"auditor.pem\"\nkey = \"auditor.key\"\n"
-        for audit in ["", "client_certificate = \"auditor\""] {
+        for (index, audit) in ["", "client_certificate = \"auditor\""].enumerated() {
             let configuration = audited.head(audit) + mine + site + (try audited.upstream(port: nobody()))
             let everyhop = try EveryhopProcess(audited.folder, port: port, configuration: configuration)
+            // Both write into one log.
+            try waitUntil("this one") { everyhop.log.components(separatedBy: " ready ").count > index + 1 }
             let (report, _) = try audited.audit(configuration)
             let expected: Verdict = audit.isEmpty ? .notChecked : .holds
             #expect(report.findings(.clientTransportSecurity).map(\.verdict) == [expected], "\(everyhop.log)")
@@ -239,6 +305,43 @@ import Testing
         let file = "\(audited.folder.path)/everyhop.toml"
         let result = try Shell.run([EveryhopProcess.program, "audit", "--config", file], merged: true)
         #expect(result.status == 2 && result.text.contains("clients_trust \"missing.pem\" cannot be read"))
+    }
+
+    @Test func `a configuration that was not loaded, and an emptied audit log, are found`() throws {
+        let app = try Nginx(trust)
+        let port = try freePort()
+        let configuration = audited.head() + audited.site(port: port) + (try audited.upstream(port: app.port))
+        let everyhop = try EveryhopProcess(audited.folder, port: port, configuration: configuration)
+        #expect(try audited.audit(configuration).report.faults.isEmpty, "\(everyhop.log)")
+        let (changed, _) = try audited.audit(configuration + "# changed\n")
+        #expect(changed.faults == ["process.configuration"])
+        #expect(truncate("\(audited.folder.path)/audit.log", 0) == 0)
+        #expect(try audited.audit(configuration).report.faults == ["process.audit-log"])
+    }
+
+    @Test func `what another process wrote into the audit log says nothing of this one`() throws {
+        let port = try freePort()
+        let configuration = audited.head() + audited.site(port: port) + (try audited.upstream(port: nobody()))
+        let first = try EveryhopProcess(audited.folder, port: port, configuration: configuration)
+        try waitUntil("the start in the audit log") {
+            try String(decoding: File.read("\(audited.folder.path)/audit.log"), as: UTF8.self).contains("\"start\"")
+        }
+        #expect(kill(first.process, SIGKILL) == 0)
+        _ = try first.waitForEnd()
+        let other = configuration.replacing("log = \"audit.log\"", with: "")
+        let next = try EveryhopProcess(audited.folder, port: port, configuration: other)
+        // Both write into one log.
+        try waitUntil("the next one") { next.log.components(separatedBy: " ready ").count > 2 }
+        let (report, _) = try audited.audit(configuration)
+        #expect(report.findings(.processConfiguration).map(\.verdict) == [.notChecked], "\(next.log)")
+    }
+
+    @Test(.enabled(if: Privileges.isRoot)) func `a key that another user owns is found`() throws {
+        let port = try freePort()
+        let configuration = audited.head() + audited.site(port: port) + (try audited.upstream(port: nobody()))
+        let everyhop = try EveryhopProcess(audited.folder, port: port, configuration: configuration)
+        #expect(chown("\(audited.folder.path)/portal.key", 65_534, 0) == 0)
+        #expect(try audited.audit(configuration).report.faults == ["process.key-files"], "\(everyhop.log)")
     }
 
     @Test func `an audit log that was changed is found`() throws {

@@ -97,7 +97,7 @@ struct AuditPlan {
                     verifiesAuthority: upstream.trust?.ca != nil,
                     pins: Self.pins(upstream.trust)
                 )
-                let plain = addresses.prefix(1).flatMap { plainAddresses(beside: $0) }
+                let plain = addresses.flatMap { plainAddresses(beside: $0) }
                 hops.append(AppHopAudit(upstream: upstream.name, server: trusted, alsoPlain: plain))
             }
         }
@@ -210,6 +210,7 @@ struct AuditPlan {
         if let path = configuration.audit.log { logs.append(guarded("audit log", path.value)) }
         return ProcessAudit(
             configuration: (try? File.absolutePath(bundle.file)) ?? bundle.file,
+            digest: bundle.resources[CertificateStore.digestName].map { String(decoding: $0, as: UTF8.self) } ?? "",
             secrets: secrets,
             logs: logs,
             logsQueries: configuration.log.query,
