@@ -93,6 +93,83 @@ import Testing
         #expect(try volume.run("status").text.contains("locked"))
     }
 
+    /// A backup of keys and ciphertext has no journal, and one may be lost: the keys stay what they are.
+    @Test(arguments: ["fscrypt", "gocryptfs"])
+    func aFolderWithoutItsJournalIsOpenedAndNotEncryptedAnew(_ engine: String) throws {
+        let volume = try EncryptedVolume(engine, megabytes: 64)
+        try volume.fill(files: 3)
+        let before = try volume.digest()
+        #expect(try volume.encrypt().status == 0)
+        #expect(try volume.run("lock").status == 0)
+        File.remove("\(volume.state)/journal.json")
+        let keys = try File.read("\(volume.state)/keys.json")
+        let locked = try volume.run("status")
+        #expect(locked.status == 0 && locked.text.contains("locked"), "\(locked.text)")
+        let again = try volume.encrypt(["--recovery-file", "\(volume.recoveryFile).2"])
+        #expect(again.status == 1 && again.text.contains("docroot unlock"), "\(again.text)")
+        #expect(try File.read("\(volume.state)/keys.json") == keys)
+        #expect(try volume.run("unlock", ["--key-file", volume.keyFile]).status == 0)
+        #expect(try volume.digest() == before)
+        #expect(try volume.run("lock").status == 0)
+    }
+
+    /// As when memory runs out: the mount is left, and answers nothing.
+    @Test(arguments: ["unlock", "lock"])
+    func aFolderWhoseGocryptfsWasKilledIsOpenedAndLocked(_ command: String) throws {
+        let volume = try EncryptedVolume("gocryptfs", megabytes: 64)
+        try volume.fill(files: 3)
+        let before = try volume.digest()
+        #expect(try volume.encrypt().status == 0)
+        let daemon = try #require(OpenFiles.processes(withArgument: "\(volume.state)/cipher").first)
+        ChildProcess.end(daemon)
+        try waitUntil("the mount to be left") { access(volume.path, F_OK) != 0 && errno == ENOTCONN }
+        let status = try volume.run("status")
+        #expect(status.status == 1 && status.text.contains("has ended"), "\(status.text)")
+        #expect(try volume.run(command, command == "unlock" ? ["--key-file", volume.keyFile] : []).status == 0)
+        #expect(try volume.run("unlock", ["--key-file", volume.keyFile]).status == 0)
+        #expect(try volume.digest() == before)
+        #expect(try volume.run("lock").status == 0)
+    }
+
+    /// What has lost its journal in mid-change may be all that there is.
+    @Test(arguments: ["fscrypt", "gocryptfs"])
+    func keysOfACopyWithoutItsJournalAreNotReplaced(_ engine: String) throws {
+        let volume = try EncryptedVolume(engine, megabytes: 64)
+        try volume.fill(files: 3)
+        #expect(try volume.encrypt(["--stop-before", "verified"]).status == -9)
+        try volume.restart()
+        File.remove("\(volume.state)/journal.json")
+        let keys = try File.read("\(volume.state)/keys.json")
+        let refused = try volume.encrypt(["--recovery-file", "\(volume.recoveryFile).2"])
+        #expect(refused.status == 1 && refused.text.contains("journal.json"), "\(refused.text)")
+        #expect(try File.read("\(volume.state)/keys.json") == keys)
+    }
+
+    /// A recovery key that nobody got does not replace the one that somebody has.
+    @Test func aRecoveryKeyThatIsNotGivenAwayReplacesNothing() throws {
+        let volume = try EncryptedVolume("fscrypt", megabytes: 64)
+        #expect(try volume.encrypt().status == 0)
+        let recovery = String(decoding: try File.read(volume.recoveryFile), as: UTF8.self)
+        let options = ["--key-file", volume.keyFile, "--new-recovery", "--recovery-file", volume.recoveryFile]
+        let failed = try volume.run("change-key", options)
+        #expect(failed.status == 1 && failed.text.contains("not be given away"), "\(failed.text)")
+        #expect(try volume.run("lock").status == 0)
+        #expect(try volume.run("unlock", ["--recovery"], input: recovery).status == 0)
+    }
+
+    /// What opens the folder is not put where it cannot be read any more when it is needed.
+    @Test func noSecretIsPutIntoTheFolderThatItOpens() throws {
+        let volume = try EncryptedVolume("fscrypt", megabytes: 64)
+        #expect(try volume.encrypt().status == 0)
+        let inside = "\(volume.path)/key"
+        try LoopVolume.run(["cp", "-p", volume.keyFile, inside])
+        for options in [["--new-key-file", inside], ["--new-recovery", "--recovery-file", "\(volume.path)/recovery"]] {
+            let refused = try volume.run("change-key", ["--key-file", volume.keyFile] + options)
+            #expect(refused.status == 1 && refused.text.contains("locked up with it"), "\(refused.text)")
+        }
+        #expect(File.names(in: volume.path) == ["key"])
+    }
+
     @Test func whatCannotEndWellDoesNotBegin() throws {
         let volume = try EncryptedVolume("fscrypt", megabytes: 64)
         try volume.fill(files: 3)
