@@ -46,6 +46,7 @@ public struct EncryptedFolder {
         let lock = try state.lock()
         let key = try state.keys().open(secret)
         try engine(journal).open(state, key: key, journal: journal)
+        if try state.journal() == nil { try state.write(journal) }
         _ = consume lock
     }
 
@@ -90,7 +91,7 @@ public struct EncryptedFolder {
         do { encryption = try FolderEncryption.inspect(state.folder) } catch {
             throw FolderFailure("\(state.folder): \(error)")
         }
-        let journal = try state.journal()
+        let journal = try state.journal() ?? state.lostJournal
         var secrets: [FolderSecret.Kind] = []
         if journal != nil { secrets = try state.keys().slots.map(\.kind) }
         return FolderStatus(
@@ -103,20 +104,26 @@ public struct EncryptedFolder {
         )
     }
 
-    /// The keys under a new recovery key, which is given away before it counts.
+    /// The keys under a new recovery key; the old one opens them until the new one was given away.
     func makeRecovery(
         _ key: borrowing SecretBytes,
         _ give: ([UInt8]) throws(FolderFailure) -> Void
     ) throws(FolderFailure) {
-        var keys = try state.keys()
+        let before = try state.keys()
+        var keys = before
         let recovery: SecretBytes
         do { recovery = try RecoveryKey.make() } catch { throw FolderFailure("\(error)") }
         var text = RecoveryKey.text(recovery)
         defer { RecoveryKey.clear(&text) }
         guard let secret = FolderSecret(.recovery, recovery) else { throw FolderFailure("no recovery key was made") }
-        do { try keys.set(secret, key: key) } catch { throw FolderFailure("\(error)") }
+        do { try keys.set(secret, key: key, beside: true) } catch { throw FolderFailure("\(error)") }
         try state.write(keys)
-        try give(text)
+        do { try give(text) } catch {
+            try state.write(before)
+            throw error
+        }
+        keys.keepLast(.recovery)
+        try state.write(keys)
         if var journal = try state.journal() {
             journal.hasGivenRecovery = true
             try state.write(journal)
@@ -131,8 +138,9 @@ public struct EncryptedFolder {
     }
 
     private func known() throws(FolderFailure) -> (FolderJournal, FolderState) {
-        guard let journal = try state.journal() else {
-            throw FolderFailure("everyhop has not encrypted \(state.folder): there is no \(state.place)")
+        guard let journal = try state.journal() ?? state.lostJournal else {
+            let missing = File.exists(state.place) ? "journal.json in \(state.place)" : state.place
+            throw FolderFailure("everyhop has not encrypted \(state.folder): there is no \(missing)")
         }
         try state.verify()
         switch journal.phase {

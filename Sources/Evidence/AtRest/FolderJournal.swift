@@ -49,6 +49,13 @@ struct FolderJournal: Codable, Equatable {
         conflicts = []
     }
 
+    /// For a folder that is encrypted, and whose own journal is lost.
+    init(restored engine: String, key: String?) {
+        self.init(engine: engine, inode: 0)
+        phase = .done
+        self.key = key
+    }
+
     /// Reads what `json` wrote.
     init(json bytes: [UInt8]) throws(FolderFailure) {
         let journal: FolderJournal

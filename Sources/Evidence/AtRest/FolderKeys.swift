@@ -93,23 +93,29 @@ struct FolderKeys: Codable, Equatable {
     /// Whether there is a slot of a kind.
     func has(_ kind: FolderSecret.Kind) -> Bool { slots.contains { $0.kind == kind } }
 
-    /// Puts the key under a secret, in place of others of its kind.
+    /// Puts the key under a secret.
+    ///
+    /// - Parameter beside: whether others of its kind go on to open it; otherwise it takes their place.
     mutating func set(
         _ secret: borrowing FolderSecret,
         key: borrowing SecretBytes,
-        cost: KeyWrap.Cost = .standard
+        cost: KeyWrap.Cost = .standard,
+        beside: Bool = false
     ) throws(TLSError) {
         let salt = try KeyWrap.salt()
         let scrypt = secret.kind == .passphrase ? [cost.logN, cost.blockSize, cost.parallelism] : nil
         let wrapping = try Self.wrapping(secret, salt, cost)
         let sealed = try KeyWrap.seal(key, under: wrapping, context: Self.context(secret.kind, salt, scrypt))
         let slot = Slot(kind: secret.kind, salt: Data(salt), scrypt: scrypt, sealed: Data(sealed))
-        slots.removeAll { $0.kind == slot.kind }
+        if !beside { slots.removeAll { $0.kind == slot.kind } }
         slots.append(slot)
     }
 
-    /// Takes every slot of a kind away.
-    mutating func remove(_ kind: FolderSecret.Kind) { slots.removeAll { $0.kind == kind } }
+    /// Takes every slot of a kind away but the one that was put there last.
+    mutating func keepLast(_ kind: FolderSecret.Kind) {
+        guard let last = slots.last(where: { $0.kind == kind }) else { return }
+        slots.removeAll { $0.kind == kind && $0 != last }
+    }
 
     /// Opens the key with a secret.
     func open(_ secret: borrowing FolderSecret) throws(FolderFailure) -> SecretBytes {

@@ -49,7 +49,12 @@ public struct FolderMigration {
         _ secret: borrowing FolderSecret,
         engine wish: FolderEncryption.Engine? = nil
     ) throws(FolderFailure) {
-        if try state.journal() == nil { try FolderPrecheck(state, listener.note).run() }
+        if try state.journal() == nil {
+            if state.lostJournal != nil {
+                throw FolderFailure("\(state.folder) is encrypted; its journal is lost: run `everyhop docroot unlock`")
+            }
+            try FolderPrecheck(state, listener.note).run()
+        }
         try state.make()
         let lock = try state.lock()
         let found = try state.journal()
@@ -70,6 +75,7 @@ public struct FolderMigration {
     }
 
     private func makeKeys(_ secret: borrowing FolderSecret) throws(FolderFailure) -> SecretBytes {
+        try state.refuseLeftovers()
         listener.step("keys")
         var keys = FolderKeys()
         let key = try Self.randomKey()

@@ -41,7 +41,35 @@ struct FolderState {
     }
 
     /// Whether everyhop has begun to encrypt the folder.
-    var isKnown: Bool { (try? File.read(journalFile, limit: 1 << 20)) != nil }
+    var isKnown: Bool { (try? File.read(journalFile, limit: 1 << 20)) != nil || lostJournal != nil }
+
+    /// The journal that a folder had which is encrypted, and whose place has keys but no journal, as a backup may have:
+    /// what is there tells what was in it. Nil for every other folder.
+    var lostJournal: FolderJournal? {
+        guard !File.exists(journalFile), File.exists(keysFile), !File.exists(fresh), !File.exists(plaintext) else {
+            return nil
+        }
+        if let opened = try? Folder.opened(folder), let policy = (try? KernelEncryption.policy(of: opened)) ?? nil {
+            return FolderJournal(restored: "fscrypt", key: FolderEncryption.hexadecimal(policy.key))
+        }
+        // A folder that has contents and is no mount is in plain: its encryption had not come to an end.
+        let isMounted = (try? Gocryptfs.isMounted(folder)) ?? false
+        guard isMounted || File.names(in: folder).isEmpty, (try? GocryptfsSettings.read(folder: cipher)) != nil else {
+            return nil
+        }
+        return FolderJournal(restored: "gocryptfs", key: nil)
+    }
+
+    /// Makes sure that new keys take nobody's place: what is here may be opened by those that are there.
+    func refuseLeftovers() throws(FolderFailure) {
+        for path in [cipher, fresh, plaintext] where File.exists(path) {
+            throw FolderFailure(
+                "\(path) is there, but no \(journalFile) that tells what it is: it may be all that there is of "
+                    + "\(folder), under keys that would be replaced. Bring journal.json back from a backup; if all your "
+                    + "files are in \(folder), move \(place) away"
+            )
+        }
+    }
 
     /// Makes the place, for its owner only, or makes sure that it is nobody else's.
     func make() throws(FolderFailure) {
@@ -152,8 +180,8 @@ struct FolderState {
 extension FolderState {
     /// A folder that gocryptfs is to be mounted over, and is not: encrypted as long as it is empty.
     static func lockedMountPoint(_ path: String) -> FolderEncryption? {
-        guard let state = try? FolderState(path), (try? state.verify()) != nil, let journal = try? state.journal(),
-            journal.engine == "gocryptfs",
+        guard let state = try? FolderState(path), (try? state.verify()) != nil,
+            let journal = (try? state.journal()) ?? state.lostJournal, journal.engine == "gocryptfs",
             [.swapped, .cleaning, .done].contains(journal.phase),
             let settings = try? GocryptfsSettings.read(folder: state.cipher), File.names(in: state.folder).isEmpty
         else { return nil }

@@ -93,6 +93,52 @@ import Testing
         #expect(try volume.run("status").text.contains("locked"))
     }
 
+    /// A backup of keys and ciphertext has no journal, and one may be lost: the keys stay what they are.
+    @Test(arguments: ["fscrypt", "gocryptfs"])
+    func aFolderWithoutItsJournalIsOpenedAndNotEncryptedAnew(_ engine: String) throws {
+        let volume = try EncryptedVolume(engine, megabytes: 64)
+        try volume.fill(files: 3)
+        let before = try volume.digest()
+        #expect(try volume.encrypt().status == 0)
+        #expect(try volume.run("lock").status == 0)
+        File.remove("\(volume.state)/journal.json")
+        let keys = try File.read("\(volume.state)/keys.json")
+        let locked = try volume.run("status")
+        #expect(locked.status == 0 && locked.text.contains("locked"), "\(locked.text)")
+        let again = try volume.encrypt(["--recovery-file", "\(volume.recoveryFile).2"])
+        #expect(again.status == 1 && again.text.contains("docroot unlock"), "\(again.text)")
+        #expect(try File.read("\(volume.state)/keys.json") == keys)
+        #expect(try volume.run("unlock", ["--key-file", volume.keyFile]).status == 0)
+        #expect(try volume.digest() == before)
+        #expect(try volume.run("lock").status == 0)
+    }
+
+    /// What has lost its journal in mid-change may be all that there is.
+    @Test(arguments: ["fscrypt", "gocryptfs"])
+    func keysOfACopyWithoutItsJournalAreNotReplaced(_ engine: String) throws {
+        let volume = try EncryptedVolume(engine, megabytes: 64)
+        try volume.fill(files: 3)
+        #expect(try volume.encrypt(["--stop-before", "verified"]).status == -9)
+        try volume.restart()
+        File.remove("\(volume.state)/journal.json")
+        let keys = try File.read("\(volume.state)/keys.json")
+        let refused = try volume.encrypt(["--recovery-file", "\(volume.recoveryFile).2"])
+        #expect(refused.status == 1 && refused.text.contains("journal.json"), "\(refused.text)")
+        #expect(try File.read("\(volume.state)/keys.json") == keys)
+    }
+
+    /// A recovery key that nobody got does not replace the one that somebody has.
+    @Test func aRecoveryKeyThatIsNotGivenAwayReplacesNothing() throws {
+        let volume = try EncryptedVolume("fscrypt", megabytes: 64)
+        #expect(try volume.encrypt().status == 0)
+        let recovery = String(decoding: try File.read(volume.recoveryFile), as: UTF8.self)
+        let options = ["--key-file", volume.keyFile, "--new-recovery", "--recovery-file", volume.recoveryFile]
+        let failed = try volume.run("change-key", options)
+        #expect(failed.status == 1 && failed.text.contains("not be given away"), "\(failed.text)")
+        #expect(try volume.run("lock").status == 0)
+        #expect(try volume.run("unlock", ["--recovery"], input: recovery).status == 0)
+    }
+
     @Test func whatCannotEndWellDoesNotBegin() throws {
         let volume = try EncryptedVolume("fscrypt", megabytes: 64)
         try volume.fill(files: 3)
