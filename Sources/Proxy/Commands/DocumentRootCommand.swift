@@ -43,9 +43,7 @@ struct DocumentRootCommand: ParsableCommand {
         func run() throws {
             try DocumentRootCommand.guarded { () throws(FolderFailure) in
                 let folder = try place.folder()
-                for file in input.files + [recovery.recoveryFile].compactMap({ $0 }) where folder.contains(file) {
-                    throw FolderFailure("\(file) lies in the folder that it opens, and would be locked up with it")
-                }
+                try DocumentRootCommand.refuse(input.files + [recovery.recoveryFile], in: folder)
                 let secret = try input.secret(twice: !folder.isBegun)
                 let listener = FolderMigration.Listener(
                     note: { print($0) },
@@ -139,6 +137,8 @@ struct DocumentRootCommand: ParsableCommand {
         func run() throws {
             try DocumentRootCommand.guarded { () throws(FolderFailure) in
                 let folder = try place.folder()
+                let files = [newPassphraseFile, newKeyFile, output.recoveryFile]
+                try DocumentRootCommand.refuse(files, in: folder)
                 let secret = try recovery ? SecretInput.recovery() : input.secret()
                 if newRecovery { return try folder.renewRecovery(secret, give: output.give) }
                 try folder.change(secret, to: try newSecret())
@@ -149,6 +149,13 @@ struct DocumentRootCommand: ParsableCommand {
             if let newKeyFile { return try SecretInput.keyFile(newKeyFile) }
             if let file = newPassphraseFile { return try SecretInput.passphrase(SecretInput.line(ofFile: file)) }
             return try SecretInput.passphrase(SecretInput.ask("New passphrase: ", twice: true))
+        }
+    }
+
+    /// Refuses secrets in the very folder that they open.
+    static func refuse(_ files: [String?], in folder: EncryptedFolder) throws(FolderFailure) {
+        for file in files.compactMap({ $0 }) where folder.contains(file) {
+            throw FolderFailure("\(file) lies in the folder that it opens, and would be locked up with it")
         }
     }
 

@@ -139,6 +139,19 @@ import Testing
         #expect(try volume.run("unlock", ["--recovery"], input: recovery).status == 0)
     }
 
+    /// What opens the folder is not put where it cannot be read any more when it is needed.
+    @Test func noSecretIsPutIntoTheFolderThatItOpens() throws {
+        let volume = try EncryptedVolume("fscrypt", megabytes: 64)
+        #expect(try volume.encrypt().status == 0)
+        let inside = "\(volume.path)/key"
+        try LoopVolume.run(["cp", "-p", volume.keyFile, inside])
+        for options in [["--new-key-file", inside], ["--new-recovery", "--recovery-file", "\(volume.path)/recovery"]] {
+            let refused = try volume.run("change-key", ["--key-file", volume.keyFile] + options)
+            #expect(refused.status == 1 && refused.text.contains("locked up with it"), "\(refused.text)")
+        }
+        #expect(File.names(in: volume.path) == ["key"])
+    }
+
     @Test func whatCannotEndWellDoesNotBegin() throws {
         let volume = try EncryptedVolume("fscrypt", megabytes: 64)
         try volume.fill(files: 3)
