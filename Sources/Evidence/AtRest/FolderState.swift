@@ -43,8 +43,9 @@ struct FolderState {
     /// Whether everyhop has begun to encrypt the folder.
     var isKnown: Bool { (try? File.read(journalFile, limit: 1 << 20)) != nil || lostJournal != nil }
 
-    /// The journal that a folder had which is encrypted, and whose place has keys but no journal, as a backup may have:
-    /// what is there tells what was in it. Nil for every other folder.
+    /// The journal of an encrypted folder that has lost it, as a backup may have, but has its keys.
+    ///
+    /// What is there tells what was in it. Nil for every other folder.
     var lostJournal: FolderJournal? {
         guard !File.exists(journalFile), File.exists(keysFile), !File.exists(fresh), !File.exists(plaintext) else {
             return nil
