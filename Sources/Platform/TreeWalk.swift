@@ -80,39 +80,25 @@ public enum TreeWalk {
         }
     }
 
-    /// Removes everything below an open folder that `keep` does not name, and folders that are empty then.
-    ///
-    /// - Returns: how many entries are left.
-    @discardableResult
-    public static func empty(_ folder: CInt, at path: String = "", keep: Set<String> = []) throws(TreeFailure) -> Int {
-        var left = 0
+    /// Removes everything below an open folder.
+    public static func empty(_ folder: CInt, at path: String = "") throws(TreeFailure) {
         for name in try at(path, { () throws(Errno) in try Folder.names(in: folder) }) {
-            left += try remove(name, in: folder, at: Folder.join(path, name), keep: keep)
+            try remove(name, in: folder, at: Folder.join(path, name))
         }
-        return left
     }
 
-    /// Removes one entry with all that is below it; how many entries are left of it.
-    @discardableResult
-    static func remove(
-        _ name: Folder.Name,
-        in folder: CInt,
-        at place: String,
-        keep: Set<String> = []
-    ) throws(TreeFailure) -> Int {
-        if keep.contains(place) { return 1 }
-        guard let status = try at(place, { () throws(Errno) in try Folder.status(at: folder, name) }) else { return 0 }
+    /// Removes one entry with all that is below it.
+    static func remove(_ name: Folder.Name, in folder: CInt, at place: String) throws(TreeFailure) {
+        guard let status = try at(place, { () throws(Errno) in try Folder.status(at: folder, name) }) else { return }
         let isFolder = status.st_mode & S_IFMT == S_IFDIR
         if isFolder {
             let inner = try at(place) { () throws(Errno) in try Folder.opened(at: folder, name).release() }
             let owner = FileDescriptor(owning: inner)
-            let left = try empty(owner.raw, at: place, keep: keep)
-            if left > 0 { return left + 1 }
+            try empty(owner.raw, at: place)
         }
         guard unlinkat(folder, name, isFolder ? AT_REMOVEDIR : 0) == 0 || errno == ENOENT else {
             throw TreeFailure(place, Errno(in: "unlinkat"))
         }
-        return 0
     }
 
     static func at<R>(_ path: String, _ body: () throws(Errno) -> R) throws(TreeFailure) -> R {

@@ -108,7 +108,8 @@ public struct FolderMigration {
 
     private func advance(_ journal: inout FolderJournal, _ key: borrowing SecretBytes) throws(FolderFailure) {
         let engine = try folder.engine(journal)
-        while true {
+        // Every turn ends in a later phase, but for one that finds changes while it removes what was in plain.
+        for _ in 1...Self.mostPasses {
             switch journal.phase {
             case .copying:
                 try copy(&journal, engine, key)
@@ -130,6 +131,11 @@ public struct FolderMigration {
                 return listener.note("\(state.folder) is encrypted by \(engine.rawValue)")
             }
         }
+        throw keepsChanging
+    }
+
+    private var keepsChanging: FolderFailure {
+        FolderFailure("\(state.plaintext) keeps changing: stop what writes to it, then run this again to finish")
     }
 
     // MARK: Copying
@@ -256,6 +262,7 @@ public struct FolderMigration {
             for path in late.taken { listener.note("\(path) changed late, and was taken over") }
             if late.taken.isEmpty {
                 listener.step("cleaning")
+                journal.scanned = began
                 journal.phase = .cleaning
                 return try state.write(journal)
             }
@@ -263,7 +270,7 @@ public struct FolderMigration {
             journal.scanned = began
             try state.write(journal)
         }
-        throw FolderFailure("\(state.plaintext) keeps changing: stop what writes to it, then run this again to finish")
+        throw keepsChanging
     }
 
     private func clean(_ journal: inout FolderJournal, _ engine: FolderEngine) throws(FolderFailure) {
@@ -275,14 +282,19 @@ public struct FolderMigration {
         }
         listener.step("clean")
         if try inode(state.plaintext) != nil {
-            let left: Int
+            let removal: TreeRemoval
             do {
                 let old = try state.open(state.plaintext)
-                left = try state.explainedTree(state.plaintext) { () throws(TreeFailure) in
-                    try TreeWalk.empty(old.raw, keep: Set(journal.conflicts))
+                removal = try state.explainedTree(state.plaintext) { () throws(TreeFailure) in
+                    try TreeRemoval(old.raw, keep: Set(journal.conflicts), since: journal.scanned ?? 0)
                 }
             }
-            guard left == 0 else {
+            // Written since by a program that works in there: taken over before it is removed.
+            guard removal.late.isEmpty else {
+                journal.phase = .swapped
+                return try state.write(journal)
+            }
+            guard removal.left == 0 else {
                 throw FolderFailure(
                     "\(state.folder) is encrypted; these changed in both, and stay in plain in \(state.plaintext): "
                         + journal.conflicts.joined(separator: ", ")

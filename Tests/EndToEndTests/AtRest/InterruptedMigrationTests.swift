@@ -114,6 +114,25 @@ import Testing
         #expect(try volume.run("status").status == 0)
     }
 
+    /// Who works in the folder that was in plain needs no file to be open to write there.
+    @Test(arguments: ["fscrypt", "gocryptfs"])
+    func whatIsWrittenWhileTheRestIsRemovedIsNotLost(_ engine: String) throws {
+        let volume = try EncryptedVolume(engine, megabytes: 64)
+        try volume.fill(files: 3)
+        try File.makeFolder("\(volume.path)/folder")
+        try File.write(Array("one".utf8), to: "\(volume.path)/folder/changed", mode: 0o640)
+        #expect(try volume.encrypt(["--stop-before", "clean"]).status == -9)
+        let old = "\(volume.state)/plaintext"
+        try File.write(Array("new".utf8), to: "\(old)/folder/new", mode: 0o640)
+        try LoopVolume.run(["sh", "-c", "echo two > \(old)/folder/changed; mkdir \(old)/late"])
+        let finished = try volume.encrypt()
+        #expect(finished.status == 0, "\(finished.text)")
+        #expect(try File.read("\(volume.path)/folder/new") == Array("new".utf8))
+        #expect(try File.read("\(volume.path)/folder/changed") == Array("two\n".utf8))
+        #expect(Folder.exists("\(volume.path)/late"))
+        #expect(!File.exists(old))
+    }
+
     @Test func aDiskThatGetsFullLeavesTheFolderAsItWas() throws {
         let volume = try EncryptedVolume("gocryptfs", megabytes: 64)
         try volume.fill(files: 3)
