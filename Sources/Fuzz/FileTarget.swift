@@ -24,7 +24,7 @@ enum FileTarget {
     private static func checkAnswer(_ head: borrowing RequestHead, _ random: inout Random) -> String? {
         let sizes: [UInt64] = [0, 1, 5, 100, 1 << 40, 1 << 62]
         let size = sizes[random.below(sizes.count)]
-        let facts = FileVersion(size: size, inode: 1, modified: 784_111_777, nanoseconds: 1)
+        let facts = FileVersion(size: size, inode: 1, modified: 784_111_777, changed: 1)
         var queue = ByteQueue(pool: BufferPool())
         let outcome = FileAnswer.write(
             head,

@@ -21,10 +21,10 @@ public struct FileStatus: Equatable, Sendable {
     public let inode: UInt64
     /// In bytes.
     public let size: UInt64
-    /// Seconds since 1970 of the last change.
+    /// Seconds since 1970 of the last change, as far as programs leave it: they may set it to any time.
     public let modified: Int64
-    /// And how many nanoseconds.
-    public let nanoseconds: Int64
+    /// Nanoseconds since 1970 of the last change of anything, which no program sets.
+    public let changed: Int64
 
     /// Of an open descriptor.
     public init(_ descriptor: borrowing FileDescriptor) throws(Errno) {
@@ -50,7 +50,7 @@ public struct FileStatus: Equatable, Sendable {
         inode = UInt64(status.st_ino)
         size = UInt64(max(0, status.st_size))
         modified = Int64(status.st_mtim.tv_sec)
-        nanoseconds = Int64(status.st_mtim.tv_nsec)
+        changed = Int64(status.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_ctim.tv_nsec)
     }
 }
 

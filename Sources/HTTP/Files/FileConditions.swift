@@ -6,23 +6,24 @@ public struct FileVersion: Equatable, Sendable {
     public let size: UInt64
     /// Which file of its file system.
     public let inode: UInt64
-    /// Seconds since 1970 of its last change.
+    /// Seconds since 1970 of its last change, as programs leave or set it.
     public let modified: Int64
-    /// And how many nanoseconds.
-    public let nanoseconds: Int64
+    /// Nanoseconds since 1970 of the last change of anything about it, which no program sets.
+    public let changed: Int64
 
     /// Takes what the file system says.
-    public init(size: UInt64, inode: UInt64, modified: Int64, nanoseconds: Int64) {
+    public init(size: UInt64, inode: UInt64, modified: Int64, changed: Int64) {
         self.size = size
         self.inode = inode
         self.modified = modified
-        self.nanoseconds = nanoseconds
+        self.changed = changed
     }
 
     /// The entity tag, with its quotes (RFC 9110 §8.8.3): strong, since any change makes another.
+    ///
+    /// Programs that copy files set `modified` back to what it was; a tag of that would stay the same.
     public var tag: [UInt8] {
-        let time = UInt64(bitPattern: modified &* 1_000_000_000 &+ nanoseconds)
-        let numbers = [inode, size, time].map { String($0, radix: 16) }
+        let numbers = [inode, size, UInt64(bitPattern: changed)].map { String($0, radix: 16) }
         return Array("\"\(numbers.joined(separator: "-"))\"".utf8)
     }
 }

@@ -123,7 +123,7 @@ extension FileVersion {
             size: status.size,
             inode: status.inode,
             modified: status.modified,
-            nanoseconds: status.nanoseconds
+            changed: status.changed
         )
     }
 }

@@ -47,6 +47,19 @@ import Testing
         #expect(!absolute.contains("root:"))
     }
 
+    @Test func `a file that was changed has another tag, whatever its time says`() throws {
+        let site = try FileSite(trust, folder)
+        let path = "\(site.www)/copied.txt"
+        func tag() throws -> String? {
+            let head = try site.routed.curl("/copied.txt", "-D", "-", "-o", "/dev/null").lowercased()
+            return head.split(separator: "\r\n").first { $0.hasPrefix("etag:") }.map(String.init)
+        }
+        try LoopVolume.run(["sh", "-c", "printf one > \(path); touch -d @1000000000 \(path)"])
+        let first = try #require(try tag())
+        try LoopVolume.run(["sh", "-c", "printf two > \(path); touch -d @1000000000 \(path)"])
+        #expect(try tag() != first)
+    }
+
     @Test(arguments: versions) func `a folder without its slash is redirected`(_ version: String) throws {
         let site = try FileSite(trust, folder)
         for (path, location) in [("/sub", "/sub/"), ("/sub?a=b", "/sub/?a=b"), ("/%73ub", "/%73ub/")] {
