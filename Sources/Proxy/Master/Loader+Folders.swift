@@ -1,4 +1,5 @@
 import Config
+import Evidence
 import Platform
 
 /// The folders of sites: verified as encrypted, or said to be in plain.
@@ -31,7 +32,17 @@ extension Loader {
             return
         }
         let state = EncryptionState(path)
-        guard let complaint = state.complaint else { return }
+        guard let complaint = state.complaint else {
+            if let rest = (try? EncryptedFolder.nearest(path)?.status().plaintext) ?? nil {
+                complain(
+                    .warning,
+                    at: position,
+                    "root \"\(folder.path.value)\" is encrypted, but what was in it is still in plain in \(rest)",
+                    fix: "run everyhop docroot encrypt \(path) again"
+                )
+            }
+            return
+        }
         let fix =
             switch state {
             case .locked: "unlock it: everyhop docroot unlock \(path)"

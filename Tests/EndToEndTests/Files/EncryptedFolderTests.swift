@@ -57,6 +57,19 @@ import Testing
         try waitUntil("the file again") { (try? site.routed.curl("/ten.txt")) == FileSite.ten }
     }
 
+    @Test func `what an interrupted encryption left in plain is warned of`() throws {
+        let volume = try EncryptedVolume("fscrypt", megabytes: 48)
+        try volume.fill(files: 3)
+        #expect(try volume.encrypt(["--stop-before", "cleaning"]).status == -9)
+        let warned = try check(volume.path)
+        #expect(
+            warned.status == 0 && warned.text.contains("still in plain in \(volume.state)/plaintext"),
+            "\(warned.text)"
+        )
+        #expect(try volume.encrypt().status == 0)
+        #expect(try !check(volume.path).text.contains("in plain"))
+    }
+
     @Test func `a mount of gocryptfs is believed, and let go of when it is unmounted`() throws {
         let (cipher, plain) = ("\(folder.path)/cipher", "\(folder.path)/plain")
         for path in [cipher, plain] { try File.makeFolder(path) }
