@@ -89,6 +89,9 @@ public struct EncryptedFolder {
     public func status() throws(FolderFailure) -> FolderStatus {
         let encryption: FolderEncryption
         do { encryption = try FolderEncryption.inspect(state.folder) } catch {
+            if error.code == ENOTCONN {
+                throw FolderFailure("the gocryptfs behind \(state.folder) has ended: unlock it again")
+            }
             throw FolderFailure("\(state.folder): \(error)")
         }
         let journal = try state.journal() ?? state.lostJournal

@@ -31,6 +31,7 @@ enum FolderEngine: String {
             }
         case .gocryptfs:
             try Gocryptfs.waitForOthers(state)
+            if Gocryptfs.isDead(state.view) { try Gocryptfs.unmountAll(state.view) }
             try state.explained(state.view) { () throws(Errno) in
                 for path in [state.cipher, state.view] { try File.makeFolder(path) }
             }
@@ -72,6 +73,7 @@ enum FolderEngine: String {
             }
         case .gocryptfs:
             try Gocryptfs.waitForOthers(state)
+            if Gocryptfs.isDead(state.folder) { try Gocryptfs.unmountAll(state.folder) }
             if try Gocryptfs.isMounted(state.folder) { return }
             // While it is locked nobody is to write here in plain, root included.
             Folder.setImmutable(true, state.folder)
@@ -142,6 +144,13 @@ enum Gocryptfs {
             usleep(20_000)
         }
         throw FolderFailure("another gocryptfs is at work on \(state.cipher), and does not end")
+    }
+
+    /// Whether the process behind a mount has ended, as when memory ran out, and left it.
+    static func isDead(_ path: String) -> Bool {
+        // Opened, not looked at: the kernel remembers for a while what a process had told of its root.
+        do { _ = try Folder.opened(path) } catch { return error.code == ENOTCONN }
+        return false
     }
 
     /// Takes away whatever is mounted at a place, one over the other included.

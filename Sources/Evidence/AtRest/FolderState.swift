@@ -27,7 +27,8 @@ struct FolderState {
         let whole: String
         do { whole = try File.absolutePath(path) } catch { throw FolderFailure("\(path): \(error)") }
         var status = stat()
-        guard stat(whole, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+        // A mount whose gocryptfs has ended answers nothing, and is to be unlocked or locked nevertheless.
+        guard stat(whole, &status) == 0 ? status.st_mode & S_IFMT == S_IFDIR : errno == ENOTCONN else {
             throw FolderFailure("\(path) is no folder")
         }
         guard let slash = whole.lastIndex(of: "/"), whole.index(after: slash) < whole.endIndex else {

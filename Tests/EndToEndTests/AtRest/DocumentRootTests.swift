@@ -113,6 +113,24 @@ import Testing
         #expect(try volume.run("lock").status == 0)
     }
 
+    /// As when memory runs out: the mount is left, and answers nothing.
+    @Test(arguments: ["unlock", "lock"])
+    func aFolderWhoseGocryptfsWasKilledIsOpenedAndLocked(_ command: String) throws {
+        let volume = try EncryptedVolume("gocryptfs", megabytes: 64)
+        try volume.fill(files: 3)
+        let before = try volume.digest()
+        #expect(try volume.encrypt().status == 0)
+        let daemon = try #require(OpenFiles.processes(withArgument: "\(volume.state)/cipher").first)
+        ChildProcess.end(daemon)
+        try waitUntil("the mount to be left") { access(volume.path, F_OK) != 0 && errno == ENOTCONN }
+        let status = try volume.run("status")
+        #expect(status.status == 1 && status.text.contains("has ended"), "\(status.text)")
+        #expect(try volume.run(command, command == "unlock" ? ["--key-file", volume.keyFile] : []).status == 0)
+        #expect(try volume.run("unlock", ["--key-file", volume.keyFile]).status == 0)
+        #expect(try volume.digest() == before)
+        #expect(try volume.run("lock").status == 0)
+    }
+
     /// What has lost its journal in mid-change may be all that there is.
     @Test(arguments: ["fscrypt", "gocryptfs"])
     func keysOfACopyWithoutItsJournalAreNotReplaced(_ engine: String) throws {
