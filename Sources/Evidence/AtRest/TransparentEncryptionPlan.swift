@@ -47,8 +47,14 @@ public struct TransparentEncryptionPlan: Sendable {
         public let title: String
         /// Each is sent on its own, as between two GO.
         public let batches: [SQLText]
-        /// The error that says that it was done before; nil for none.
-        var doneBefore: String?
+        /// The error that says that it was done before, and what is to be known then; nil for none.
+        var doneBefore: Before?
+
+        /// What an earlier run may have done.
+        struct Before: Equatable {
+            let error: String
+            let note: String
+        }
     }
 
     /// The steps, in order.
@@ -82,12 +88,20 @@ public struct TransparentEncryptionPlan: Sendable {
                 throw DatabaseFailure("the key is not protected by a certificate that could be backed up")
             }
             // A file that exists is no fault where the certificate has been backed up: this is the second run.
-            let isAgain = found.certificate?.backedUp != nil
+            let before = found.certificate?.backedUp.map { time in
+                Step.Before(
+                    error: "15240",
+                    note:
+                        "NOT WRITTEN: the server cannot write \(backup.path), most likely because it is there from the "
+                        + "back-up of \(time). What is there has the password of then; for one with this password, name "
+                        + "another file"
+                )
+            }
             steps.append(
                 Step(
                     title: "back-up of the certificate",
                     batches: [Self.master, Self.backup(name, backup)],
-                    doneBefore: isAgain ? "15240" : nil
+                    doneBefore: before
                 )
             )
         }
@@ -114,14 +128,19 @@ public struct TransparentEncryptionPlan: Sendable {
 
     /// Runs every step.
     ///
-    /// - Parameter progress: is told each step before it is taken.
+    /// - Parameters:
+    ///   - progress: is told each step before it is taken.
+    ///   - note: is told what was left as it was, against what was asked for.
     /// - Throws: `DatabaseFailure` that names the step; what was done before it stays, and is found the next time.
-    public func run(_ session: some SQLSession, progress: (Step) -> Void) throws {
+    public func run(_ session: some SQLSession, progress: (Step) -> Void, note: (String) -> Void) throws {
         for step in steps {
             progress(step)
             for batch in step.batches {
                 do { _ = try session.ask(batch.sent, patience: .question) } catch let error as ServerError {
-                    if error.code == step.doneBefore { continue }
+                    if let before = step.doneBefore, before.error == error.code {
+                        note(before.note)
+                        continue
+                    }
                     throw DatabaseFailure("\(step.title): \(TransparentEncryption.explained(error))")
                 }
             }

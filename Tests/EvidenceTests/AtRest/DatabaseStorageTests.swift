@@ -84,7 +84,7 @@ private final class ScriptedSession: SQLSession {
         let session = ScriptedSession([], errors: [("DATABASE ENCRYPTION KEY", error)])
         var steps: [String] = []
         #expect {
-            try plan.run(session) { steps.append($0.title) }
+            try plan.run(session, progress: { steps.append($0.title) }, note: { _ in })
         } throws: {
             "\($0)".hasPrefix("database encryption key: the server refuses: Not in this edition. (33117); TDE")
         }

@@ -107,10 +107,14 @@ struct EnableEncryption: ParsableCommand {
             show(plan.script)
             return
         }
-        try plan.run(session) { step in
-            print("\(step.title): \(step.batches.isEmpty ? "there already" : "...")")
-            for batch in step.batches { print("  \(Visible.text(batch.shown))") }
-        }
+        try plan.run(
+            session,
+            progress: { step in
+                print("\(step.title): \(step.batches.isEmpty ? "there already" : "...")")
+                for batch in step.batches { print("  \(Visible.text(batch.shown))") }
+            },
+            note: { print(Visible.text($0)) }
+        )
         if noWait {
             print("the server encrypts all pages now; `everyhop database status` tells how far it is")
         } else {
