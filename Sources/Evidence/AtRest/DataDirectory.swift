@@ -62,7 +62,10 @@ public struct DataDirectory: Equatable, Sendable {
                 ? "\(path) is no data directory of PostgreSQL on this host"
                 : "\(path) cannot be looked at: \(error.message); run this as root or as the server's own user"
         }
-        guard let system else { return nil }
+        guard let system else {
+            return "the server does not tell which data is its own (pg_control_system() of PostgreSQL 9.6 on), so that "
+                + "\(path) on this host may be another one's"
+        }
         guard control.count >= 8 else { return "\(path)/global/pg_control is cut off" }
         let identifier = control.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         return String(identifier) == system

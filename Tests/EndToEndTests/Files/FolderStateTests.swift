@@ -31,7 +31,9 @@ import Testing
         let refused = try check("root = \"www\"")
         #expect(refused.status == 1)
         #expect(
-            try refused.text.contains("everyhop.toml:\(line()):8: error: root \"www\" is refused: it is not encrypted: "),
+            try refused.text.contains(
+                "everyhop.toml:\(line()):8: error: root \"www\" is refused: it is not encrypted: "
+            ),
             "\(refused.text)"
         )
         #expect(
@@ -46,7 +48,8 @@ import Testing
         #expect(run.status == 2 && run.text.contains("is refused: it is not encrypted"))
         let allowed = try check("root = \"www\"\nplaintext_root = true")
         #expect(
-            try allowed.status == 0 && allowed.text.contains(":\(line()):8: warning: root \"www\" may lie on the disk in plain")
+            try allowed.status == 0
+                && allowed.text.contains(":\(line()):8: warning: root \"www\" may lie on the disk in plain")
         )
     }
 
@@ -55,7 +58,8 @@ import Testing
         for (path, reason) in [("nope", "No such file or directory"), ("file", "Not a directory")] {
             let refused = try check("root = \"\(path)\"\nplaintext_root = true")
             #expect(
-                try refused.status == 1 && refused.text.contains(":\(line()):8: error: root \"\(path)\" cannot be used: \(reason)")
+                try refused.status == 1
+                    && refused.text.contains(":\(line()):8: error: root \"\(path)\" cannot be used: \(reason)")
             )
             #expect(refused.text.contains("relative to the configuration file: \(folder.path)/\(path)"))
         }
