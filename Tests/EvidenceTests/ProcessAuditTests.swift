@@ -16,6 +16,7 @@ import Testing
                 logs: [ProcessAudit.GuardedFile(what: "access log", path: path)],
                 logsQueries: false,
                 auditLog: nil,
+                knownHead: nil,
                 admin: nil
             ).report()
             #expect(report.findings.filter { $0.check == .processLogs }.map(\.verdict) == [expected])

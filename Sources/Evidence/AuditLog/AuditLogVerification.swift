@@ -26,6 +26,8 @@ public struct AuditLogVerification: Sendable, Equatable {
     public private(set) var serves: String?
     /// The process that said so.
     public private(set) var servedBy: String?
+    /// Whether the line that was looked for stands in the chain.
+    public private(set) var hasSought = false
     /// The first broken link; nil when there is none.
     public private(set) var broken: Break?
 
@@ -34,7 +36,8 @@ public struct AuditLogVerification: Sendable, Equatable {
     /// - Parameters:
     ///   - bytes: the whole file.
     ///   - after: the log before this one, when that was rotated.
-    public init(_ bytes: [UInt8], after: AuditLogVerification? = nil) {
+    ///   - sought: the digest of a line that was there once.
+    public init(_ bytes: [UInt8], after: AuditLogVerification? = nil, sought: String? = nil) {
         if let after {
             head = after.head
             last = after.last
@@ -69,6 +72,7 @@ public struct AuditLogVerification: Sendable, Equatable {
             last = entry.number
             lastTime = entry.time
             head = AuditEntry.digest(line)
+            if head == sought { hasSought = true }
             switch entry.event {
             case .start, .reload:
                 serves = entry.facts["sha256"]

@@ -28,6 +28,8 @@ public struct ProcessAudit {
     public var logsQueries: Bool
     /// The audit log; nil when none is kept.
     public var auditLog: String?
+    /// The head of the audit log in the last report that was kept; nil when there is none.
+    public var knownHead: String?
     /// The admin address, and whether only this host reaches it.
     public var admin: (place: String, isLocal: Bool)?
 
@@ -39,6 +41,7 @@ public struct ProcessAudit {
         logs: [GuardedFile],
         logsQueries: Bool,
         auditLog: String?,
+        knownHead: String?,
         admin: (place: String, isLocal: Bool)?
     ) {
         self.configuration = configuration
@@ -47,6 +50,7 @@ public struct ProcessAudit {
         self.logs = logs
         self.logsQueries = logsQueries
         self.auditLog = auditLog
+        self.knownHead = knownHead
         self.admin = admin
     }
 
@@ -220,7 +224,7 @@ extension ProcessAudit {
     }
 
     private func read(_ path: String) -> Result<AuditLogVerification, Errno> {
-        Result { () throws(Errno) in AuditLogVerification(try File.read(path, limit: 1 << 30)) }
+        Result { () throws(Errno) in AuditLogVerification(try File.read(path, limit: 1 << 30), sought: knownHead) }
     }
 
     /// Whether the audit log is whole; its head in a signed report proves later that nothing was cut off before.
@@ -247,6 +251,15 @@ extension ProcessAudit {
         guard log.entries > 0 else {
             let remedy = "find out who emptied it; a restart of everyhop begins another chain"
             return .fallsShort(.processAuditLog, "the audit log \(path) has no entry", remedy: remedy, evidence)
+        }
+        // After a rotation, it may stand in the file before this one.
+        if let knownHead, !log.hasSought, log.continues == nil {
+            return .fallsShort(
+                .processAuditLog,
+                "the line that the last report ended with is gone: lines were cut off, or the log was begun anew",
+                remedy: "find out who cut the log; what is missing was written before the last report",
+                evidence + [Fact("head in the last report", knownHead)]
+            )
         }
         return .holds(.processAuditLog, "\(log.entries) entries, each with the digest of the one before it", evidence)
     }

@@ -344,6 +344,22 @@ import Testing
         #expect(try audited.audit(configuration).report.faults == ["process.key-files"], "\(everyhop.log)")
     }
 
+    @Test func `an audit log whose end was cut off since the last report is found`() throws {
+        let port = try freePort()
+        let configuration =
+            audited.head("reports = \"reports\"") + audited.site(port: port) + (try audited.upstream(port: nobody()))
+        let everyhop = try EveryhopProcess(audited.folder, port: port, configuration: configuration)
+        everyhop.signal(15)
+        #expect(try everyhop.waitForEnd() == 0)
+        let path = "\(audited.folder.path)/audit.log"
+        for _ in 0..<2 { #expect(try audited.audit(configuration).report.faults.isEmpty) }
+        let lines = try File.read(path).split(separator: 0x0A)
+        try File.write(Array(lines.dropLast().joined(separator: [0x0A])) + [0x0A], to: path, mode: 0o600)
+        let found = try audited.audit(configuration).report
+        #expect(found.faults == ["process.audit-log"])
+        #expect(found.findings(.processAuditLog)[0].statement.contains("lines were cut off"))
+    }
+
     @Test func `an audit log that was changed is found`() throws {
         let app = try Nginx(trust)
         let port = try freePort()

@@ -215,8 +215,24 @@ struct AuditPlan {
             logs: logs,
             logsQueries: configuration.log.query,
             auditLog: configuration.audit.log.map { Loader.resolved($0.value, beside: bundle.file) },
+            knownHead: knownHead(),
             admin: configuration.server.admin.map { ($0.value.description, $0.value.isLocal) }
         ).report()
+    }
+
+    /// What the newest report says of the audit log's end, if it is of the same log.
+    private func knownHead() -> String? {
+        guard let log = configuration.audit.log?.value, let reports = configuration.audit.reports?.value else {
+            return nil
+        }
+        let folder = Loader.resolved(reports, beside: bundle.file)
+        guard let name = ReportFolder.newest(of: File.names(in: folder)),
+            let bytes = try? File.read("\(folder)/\(name)"), let report = try? AuditReport(json: bytes)
+        else { return nil }
+        let evidence = report.hops.flatMap(\.findings).first { $0.check == .processAuditLog }?.evidence ?? []
+        let isSame = evidence.contains(Fact("file", Loader.resolved(log, beside: bundle.file)))
+        let head = evidence.first { $0.name == "head" }?.value
+        return isSame && head != AuditEntry.beginning ? head : nil
     }
 
     private func guarded(_ what: String, _ path: String) -> ProcessAudit.GuardedFile {
