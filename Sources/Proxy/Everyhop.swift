@@ -14,6 +14,18 @@ struct Everyhop: ParsableCommand {
             ProberCommand.self, ResolverCommand.self, WatcherCommand.self, DemoApplicationCommand.self,
         ]
     )
+
+    /// Exit code 2 for a command line that is none, as for a configuration that cannot be used.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            Complaint.write(fullMessage(for: error))
+            exit(withError: ExitCode(2))
+        }
+    }
 }
 
 /// The version of this program.

@@ -325,6 +325,15 @@ import Testing
         #expect(again.status != 0 && again.text.contains("--force"))
     }
 
+    @Test func `a command line that is none ends with 2 and says how it is done; help ends with 0`() throws {
+        for arguments in [["nonsense"], ["run"], ["pin"], ["audit", "--format", "pdf"]] {
+            let result = try Shell.run([EveryhopProcess.program] + arguments, merged: true)
+            #expect(result.status == 2 && result.text.contains("Usage: everyhop"), "\(arguments): \(result.text)")
+        }
+        let help = try Shell.run([EveryhopProcess.program, "audit", "--help"])
+        #expect(help.status == 0 && help.text.contains("SUBCOMMANDS"))
+    }
+
     @Test func `pin prints what openssl computes`() throws {
         let nginx = try Nginx(trust)
         let result = try Shell.run([EveryhopProcess.program, "pin", "127.0.0.1:\(nginx.port)"])

@@ -228,7 +228,9 @@ import Testing
         #expect(try volume.run("lock").status == 0)
         let file = "\(volume.state)/keys.json"
         let whole = try File.read(file)
-        for bytes in [[], Array(whole.prefix(200)), Array("{}".utf8), whole.map { $0 == 0x41 ? 0x42 : $0 }] {
+        // Every capital letter: some stand in each wrapped key, whatever it is.
+        let changed = whole.map { (0x41...0x5A).contains($0) ? $0 ^ 1 : $0 }
+        for bytes in [[], Array(whole.prefix(200)), Array("{}".utf8), changed] {
             try File.write(bytes, to: file, mode: 0o600)
             let refused = try volume.run("unlock", ["--key-file", volume.keyFile])
             #expect(refused.status == 1, "\(refused.text)")
