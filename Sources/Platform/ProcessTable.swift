@@ -43,18 +43,9 @@ public struct ProcessFacts: Sendable {
         status["Uid"]?.split(whereSeparator: { $0 == "\t" || $0 == " " }).dropFirst().first.flatMap { UInt32($0) }
     }
 
-    /// Every process that can be seen now.
+    /// Every process that can be seen now, the oldest number first.
     public static func all() -> [ProcessFacts] {
-        guard let folder = opendir("/proc") else { return [] }
-        defer { closedir(folder) }
-        var found: [ProcessFacts] = []
-        while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if let number = Int32(name), let facts = ProcessFacts(number) { found.append(facts) }
-        }
-        return found
+        File.names(in: "/proc").compactMap { Int32($0) }.sorted().compactMap { ProcessFacts($0) }
     }
 }
 

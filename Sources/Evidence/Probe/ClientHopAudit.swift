@@ -1,3 +1,4 @@
+internal import Bytes
 public import Platform
 public import TLS
 
@@ -312,7 +313,7 @@ public struct ClientHopAudit {
         for directive in field.split(separator: ";") {
             let parts = directive.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != " " && $0 != "\"" } }
             guard parts.count == 2, parts[0].lowercased() == "max-age" else { continue }
-            return parts[1].allSatisfy(\.isASCII) && !parts[1].hasPrefix("+") ? UInt64(parts[1]) : nil
+            return ASCII.decimal(Array(parts[1].utf8).span)
         }
         return nil
     }

@@ -15,14 +15,31 @@ struct LoadCommand: ParsableCommand {
     }
 }
 
+/// What every child of the master begins with.
+private enum Child {
+    /// Leaves ending to the master, and takes the channel to it.
+    ///
+    /// - Parameter holdsKeys: whether a core file could hold a key.
+    static func begin(holdsKeys: Bool) -> ControlChannel {
+        SignalDescriptor.ignoreBrokenPipes()
+        SignalDescriptor.leaveEndingToParent()
+        if holdsKeys { Privileges.forbidCoreDumps() }
+        return ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
+    }
+
+    /// Collects what the master hands to a helper without a socket of its own, and does the helper's work.
+    static func help(holdsKeys: Bool, _ work: (consuming HelperSetup) throws -> Void) throws {
+        let setup = try HelperSetup(from: begin(holdsKeys: holdsKeys)) { _ in }
+        ChildProcess.dieWithParent()
+        do { try work(setup) } catch { throw ExitCode(1) }
+    }
+}
+
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "worker", shouldDisplay: false)
 
     func run() throws {
-        SignalDescriptor.ignoreBrokenPipes()
-        SignalDescriptor.leaveEndingToParent()
-        Privileges.forbidCoreDumps()
-        let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
+        let channel = Child.begin(holdsKeys: true)
         let worker: Worker
         do {
             worker = try Worker(try WorkerSetup(from: channel))
@@ -42,11 +59,8 @@ struct MonitorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "monitor", shouldDisplay: false)
 
     func run() throws {
-        SignalDescriptor.ignoreBrokenPipes()
-        SignalDescriptor.leaveEndingToParent()
         // It may hold the key that servers ask clients for.
-        Privileges.forbidCoreDumps()
-        let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
+        let channel = Child.begin(holdsKeys: true)
         var listener: AdminListener?
         let setup = try HelperSetup(from: channel) { configuration in
             guard let address = configuration.server.admin?.value.socketAddress else { return }
@@ -62,14 +76,8 @@ struct ProberCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "prober", shouldDisplay: false)
 
     func run() throws {
-        SignalDescriptor.ignoreBrokenPipes()
-        SignalDescriptor.leaveEndingToParent()
         // It may hold the key that servers ask clients for.
-        Privileges.forbidCoreDumps()
-        let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
-        let setup = try HelperSetup(from: channel) { _ in }
-        ChildProcess.dieWithParent()
-        do { try ProbeTask.run(setup) } catch { throw ExitCode(1) }
+        try Child.help(holdsKeys: true) { try ProbeTask.run($0) }
     }
 }
 
@@ -77,12 +85,7 @@ struct ResolverCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "resolver", shouldDisplay: false)
 
     func run() throws {
-        SignalDescriptor.ignoreBrokenPipes()
-        SignalDescriptor.leaveEndingToParent()
-        let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
-        let setup = try HelperSetup(from: channel) { _ in }
-        ChildProcess.dieWithParent()
-        do { try ResolverTask.run(setup) } catch { throw ExitCode(1) }
+        try Child.help(holdsKeys: false) { try ResolverTask.run($0) }
     }
 }
 
@@ -90,11 +93,6 @@ struct WatcherCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "watcher", shouldDisplay: false)
 
     func run() throws {
-        SignalDescriptor.ignoreBrokenPipes()
-        SignalDescriptor.leaveEndingToParent()
-        let channel = ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
-        let setup = try HelperSetup(from: channel) { _ in }
-        ChildProcess.dieWithParent()
-        do { try FolderWatch.run(setup) } catch { throw ExitCode(1) }
+        try Child.help(holdsKeys: false) { try FolderWatch.run($0) }
     }
 }
