@@ -9,7 +9,9 @@ public struct FileStatus: Equatable, Sendable {
         case regular
         /// A folder.
         case folder
-        /// A device, a pipe, a socket.
+        /// A socket.
+        case socket
+        /// A device, a pipe.
         case other
     }
 
@@ -29,7 +31,7 @@ public struct FileStatus: Equatable, Sendable {
     /// Of an open descriptor.
     public init(_ descriptor: borrowing FileDescriptor) throws(Errno) {
         var status = stat()
-        guard fstat(descriptor.raw, &status) == 0 else { throw Errno(in: "fstat") }
+        guard everyhop_file_status(descriptor.raw, &status) == 0 else { throw Errno(in: "fstat") }
         self.init(status)
     }
 
@@ -44,6 +46,7 @@ public struct FileStatus: Equatable, Sendable {
         switch status.st_mode & S_IFMT {
         case S_IFREG: kind = .regular
         case S_IFDIR: kind = .folder
+        case S_IFSOCK: kind = .socket
         default: kind = .other
         }
         device = UInt64(status.st_dev)

@@ -53,6 +53,22 @@ public enum KernelEncryption {
         )
     }
 
+    /// The nearest folder above that is in plain, or the folder itself when it is.
+    ///
+    /// Who restricts a process by an encrypted folder keeps that folder's inode, and with it the key in the kernel.
+    public static func plainFolder(above folder: CInt) throws(Errno) -> FileDescriptor {
+        let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK
+        var raw = openat(folder, ".", flags)
+        guard raw >= 0 else { throw Errno(in: "openat") }
+        var found = FileDescriptor(owning: raw)
+        while try policy(of: found) != nil {
+            raw = openat(found.raw, "..", flags)
+            guard raw >= 0 else { throw Errno(in: "openat") }
+            found = FileDescriptor(owning: raw)
+        }
+        return found
+    }
+
     /// Whether the file system of an open folder can encrypt: it knows the question, and its answer.
     public static func isSupported(at folder: borrowing FileDescriptor) -> Bool {
         var raw = everyhop_policy()

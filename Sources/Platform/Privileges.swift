@@ -22,9 +22,6 @@ public enum Privileges {
         guard user == 0 || setuid(0) != 0 else { throw Errno(EPERM, in: "setresuid") }
     }
 
-    /// No program started later gains privileges, set-user-id or not.
-    public static func gainNoMore() { _ = everyhop_set_no_new_privileges() }
-
     /// Raises the soft limit of open descriptors to the hard one.
     ///
     /// - Returns: how many descriptors this process may now hold.

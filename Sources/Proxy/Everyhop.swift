@@ -12,6 +12,7 @@ struct Everyhop: ParsableCommand {
             AuditCommand.self, DatabaseCommand.self, DocumentRootCommand.self,
             LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
             ProberCommand.self, ResolverCommand.self, WatcherCommand.self, DemoApplicationCommand.self,
+            SandboxProbeCommand.self,
         ]
     )
 

@@ -31,9 +31,11 @@ public struct AccessLog: ~Copyable {
 
     /// Takes over a descriptor.
     public init(_ descriptor: consuming FileDescriptor) {
-        var status = stat()
-        let type = fstat(descriptor.raw, &status) == 0 ? status.st_mode & S_IFMT : 0
-        kind = type == S_IFREG ? .file : type == S_IFSOCK ? .socket : .pipe
+        switch try? FileStatus(descriptor).kind {
+        case .regular: kind = .file
+        case .socket: kind = .socket
+        case .folder, .other, nil: kind = .pipe
+        }
         self.descriptor = descriptor
     }
 

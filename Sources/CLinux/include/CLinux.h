@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/types.h>
+#include "Sandbox.h"
 #include "Storage.h"
 
 /// accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC; the peer's address is written to `address`.

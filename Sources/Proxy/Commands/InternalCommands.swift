@@ -28,8 +28,13 @@ private enum Child {
     }
 
     /// Collects what the master hands to a helper without a socket of its own, and does the helper's work.
-    static func help(holdsKeys: Bool, _ work: (consuming HelperSetup) throws -> Void) throws {
-        let setup = try HelperSetup(from: begin(holdsKeys: holdsKeys)) { _ in }
+    static func help(
+        holdsKeys: Bool,
+        keeping kept: Set<Capability> = [],
+        _ plan: (Configuration) -> Sandbox.Plan,
+        _ work: (consuming HelperSetup) throws -> Void
+    ) throws {
+        let setup = try HelperSetup(from: begin(holdsKeys: holdsKeys), keeping: kept, plan: plan) { _ in }
         ChildProcess.dieWithParent()
         do { try work(setup) } catch { throw ExitCode(1) }
     }
@@ -62,7 +67,7 @@ struct MonitorCommand: ParsableCommand {
         // It may hold the key that servers ask clients for.
         let channel = Child.begin(holdsKeys: true)
         var listener: AdminListener?
-        let setup = try HelperSetup(from: channel) { configuration in
+        let setup = try HelperSetup(from: channel, plan: Sandbox.Plan.monitor) { configuration in
             guard let address = configuration.server.admin?.value.socketAddress else { return }
             listener = AdminListener(try Socket.listen(on: address, sharePort: false))
         }
@@ -77,7 +82,7 @@ struct ProberCommand: ParsableCommand {
 
     func run() throws {
         // It may hold the key that servers ask clients for.
-        try Child.help(holdsKeys: true) { try ProbeTask.run($0) }
+        try Child.help(holdsKeys: true, Sandbox.Plan.prober) { try ProbeTask.run($0) }
     }
 }
 
@@ -85,7 +90,7 @@ struct ResolverCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "resolver", shouldDisplay: false)
 
     func run() throws {
-        try Child.help(holdsKeys: false) { try ResolverTask.run($0) }
+        try Child.help(holdsKeys: false, Sandbox.Plan.resolver) { try ResolverTask.run($0) }
     }
 }
 
@@ -93,6 +98,6 @@ struct WatcherCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "watcher", shouldDisplay: false)
 
     func run() throws {
-        try Child.help(holdsKeys: false) { try FolderWatch.run($0) }
+        try Child.help(holdsKeys: false, keeping: [.readEveryFile], Sandbox.Plan.watcher) { try FolderWatch.run($0) }
     }
 }

@@ -68,7 +68,7 @@ final class ServedFolder {
                 switch status.kind {
                 case .regular: return .file(descriptor, FileVersion(status), type: MediaType.of(path.span))
                 case .folder: return .folder
-                case .other: return .refused(status: 404, reason: "neither a file nor a folder")
+                case .socket, .other: return .refused(status: 404, reason: "neither a file nor a folder")
                 }
             } catch { throw .unavailable(error) }
         } catch { return refuse(error, worker) }

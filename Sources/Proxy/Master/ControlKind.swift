@@ -57,6 +57,10 @@ enum ControlKind: UInt8 {
     /// The newest audit report, by descriptor, with its name; without either when there is none or it cannot be opened,
     /// the payload being an `HopMap.Audit.State`.
     case auditReport
+
+    // Child to master, before it is ready, and from there to the monitor.
+    /// Which layers of its sandbox a child has put on: a `Sandbox.Report`.
+    case sandbox = 60
 }
 
 /// Who a worker is and what it may hold.

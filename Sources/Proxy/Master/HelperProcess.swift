@@ -155,6 +155,7 @@ extension Master {
                     }
                     for other in helpers where other.kind == .monitor { other.tell(.addresses, message.payload) }
                 case .ready where helper.kind == .resolver: namesAreKnown()
+                case .sandbox: note(try Sandbox.Report(decoding: message.payload), of: helper.kind.rawValue)
                 case .health: spread(try HealthUpdate(decoding: message.payload))
                 case .folderGone: lose(try FolderLoss(decoding: message.payload))
                 case .adminAccess:

@@ -1,6 +1,7 @@
 import Config
 import Evidence
 import Platform
+import TLS
 import Telemetry
 
 /// What the master hands to a monitor, prober or resolver.
@@ -21,11 +22,16 @@ struct HelperSetup: ~Copyable {
     private(set) var serving: Set<Int>
     var pages: [(process: Int, page: MetricsPage)]
 
-    /// Waits for the orders, then becomes the user they name.
+    /// Waits for the orders, then gives up all that the plan does not name.
     ///
-    /// - Parameter prepare: what needs the master's privileges, such as listening on a socket's path.
+    /// - Parameters:
+    ///   - kept: what is kept of root's power.
+    ///   - plan: what this kind of child goes on to need.
+    ///   - prepare: what needs the master's privileges, such as listening on a socket's path.
     init(
         from channel: consuming ControlChannel,
+        keeping kept: Set<Capability> = [],
+        plan: (Configuration) -> Sandbox.Plan,
         prepare: (Configuration) throws -> Void
     ) throws {
         var channel = channel
@@ -68,8 +74,10 @@ struct HelperSetup: ~Copyable {
         guard let bundle, let orders else { throw WireReader.Malformed() }
         let configuration = try bundle.configuration()
         try prepare(configuration)
-        if let user = orders.user { try Privileges.become(user: user.user, group: user.group) }
-        Privileges.gainNoMore()
+        var report = try Sandbox.giveUp(becoming: orders.user, keeping: kept)
+        TLSLibrary.prepare()
+        Sandbox.confine(plan(configuration), &report)
+        try channel.send(kind: ControlKind.sandbox.rawValue, report.encoded())
         self.configuration = configuration
         self.bundle = bundle
         self.updates = updates

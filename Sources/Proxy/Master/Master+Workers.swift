@@ -93,6 +93,7 @@ extension Master {
                 case .ready: workerIsReady(worker)
                 case .failed:
                     log.error("worker \(worker.slot): \(String(decoding: message.payload, as: UTF8.self))")
+                case .sandbox: note(try Sandbox.Report(decoding: message.payload), of: "workers")
                 case .refusal:
                     let (refusal, count) = try HopRefusal.decode(message.payload)
                     record(refusal, count: count)

@@ -73,6 +73,8 @@ final class Master {
     var respawns: [(slot: Int, at: UInt64)] = []
     private var nextRotation: UInt64
     let descriptorLimit: Int
+    /// What was last said about the sandboxes of each kind of child.
+    var sandboxLacks: [String: String] = [:]
 
     init(file: String) throws {
         SignalDescriptor.ignoreBrokenPipes()

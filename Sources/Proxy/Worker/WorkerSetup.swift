@@ -68,12 +68,15 @@ struct WorkerSetup: ~Copyable {
         guard let bundle else { throw Failure.malformed("configuration") }
         guard let metrics else { throw Failure.malformed("metrics page") }
         guard let keys, let tickets = TicketKeys(decoding: keys) else { throw Failure.malformed("ticket keys") }
-        if let user = orders.user {
-            do { try Privileges.become(user: user.user, group: user.group) } catch { throw Failure.privileges(error) }
-        }
-        Privileges.gainNoMore()
-        // No folder comes later: a sandbox permits reading beneath these descriptors, and no other file.
+        // No folder comes later: reading is permitted beneath these, and no other file.
+        let readable = folders.map { (try? KernelEncryption.plainFolder(above: $0.raw).release()) ?? $0.raw }
+        var report: Sandbox.Report
+        do { report = try Sandbox.giveUp(becoming: orders.user) } catch { throw Failure.privileges(error) }
+        TLSLibrary.prepare()
         let snapshot = try Snapshot(bundle, tickets: tickets, updates: updates)
+        Sandbox.confine(.worker(snapshot.configuration, folders: readable), &report)
+        for (above, folder) in zip(readable, folders) where above != folder.raw { _ = FileDescriptor(owning: above) }
+        try channel.send(kind: ControlKind.sandbox.rawValue, report.encoded())
         for folder in folders {
             let descriptor = FileDescriptor(owning: folder.raw)
             if snapshot.folders.indices.contains(folder.index) { snapshot.folders[folder.index].open(descriptor) }

@@ -1,0 +1,14 @@
+import COpenSSL
+
+/// OpenSSL as a whole.
+public enum TLSLibrary {
+    /// Has the library read its settings, seed its generator and load what it would load when it is first used: from then
+    /// on it needs no file.
+    public static func prepare() {
+        OPENSSL_init_ssl(UInt64(OPENSSL_INIT_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS), nil)
+        var byte: UInt8 = 0
+        RAND_bytes(&byte, 1)
+        RAND_priv_bytes(&byte, 1)
+        ERR_clear_error()
+    }
+}
