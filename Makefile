@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 RELEASE = swift build -c release --static-swift-stdlib
 
-.PHONY: build deps run test bench bench-abuse fuzz lint install
+.PHONY: build deps run test bench bench-abuse exam exam-soak fuzz lint install
 
 build: deps
 	$(RELEASE) --product everyhop
@@ -28,6 +28,14 @@ bench: build
 # What attacks over HTTP/2 cost another client; see docs/http2.md.
 bench-abuse: build
 	python3 Scripts/bench/abuse.py
+
+# Reloads, new certificates, upgrades and killed workers under full load (docs/operation.md); minutes.
+exam: build
+	python3 Scripts/exam/torture.py
+
+# Half an hour of mixed load: do memory, descriptors or logs grow?
+exam-soak: build
+	python3 Scripts/exam/soak.py --minutes $${MINUTES:-30}
 
 # Ten million mutated inputs for every parser.
 fuzz: deps
