@@ -8,7 +8,8 @@ struct Everyhop: ParsableCommand {
         abstract: "Encryption on every hop of an application that cannot be changed.",
         version: Version.text,
         subcommands: [
-            RunCommand.self, CheckCommand.self, DemoCommand.self, CertificateCommand.self, PinCommand.self,
+            RunCommand.self, ReloadCommand.self, CheckCommand.self, DemoCommand.self, CertificateCommand.self,
+            PinCommand.self,
             AuditCommand.self, DatabaseCommand.self, DocumentRootCommand.self,
             LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
             ProberCommand.self, ResolverCommand.self, WatcherCommand.self, DemoApplicationCommand.self,

@@ -88,6 +88,12 @@ public enum Counter: Int, CaseIterable, Sendable {
     case http2AbuseUnsentAnswers
     /// Workers that died; the master counts them in the retired page.
     case workerDeaths
+    /// Times that certificates, trust or ticket keys were replaced in living workers; counted by the master.
+    case replacements
+    /// Times that they were not, because something about the new ones is wrong.
+    case replacementsRefused
+    /// Reloads that were refused.
+    case reloadsRefused
 
     /// Whether it can fall.
     public var isGauge: Bool {
@@ -158,6 +164,11 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .http2AbuseContinuations: abuse("continuations")
         case .http2AbuseUnsentAnswers: abuse("unsent_answers")
         case .workerDeaths: ("everyhop_worker_deaths_total", "", "Workers that died and were replaced.")
+        case .replacements:
+            ("everyhop_replacements_total", "", "Times that certificates, trust or ticket keys were replaced in place.")
+        case .replacementsRefused:
+            ("everyhop_replacements_refused_total", "", "Times that new certificates, trust or keys were not usable.")
+        case .reloadsRefused: ("everyhop_reloads_refused_total", "", "Reloads that were refused.")
         }
     }
 }

@@ -123,7 +123,7 @@ import Testing
                 .map { $0.hasPrefix("servers") ? String(line) : String($0) }.joined(separator: "\n")
         )
         everyhop.signal(1)
-        try everyhop.waitForLog("ready", count: 2)
+        try everyhop.waitForLog("no new generation is needed")
         try expectRefusal(everyhop, "pin mismatch")
     }
 

@@ -26,6 +26,7 @@ extension Server {
         drain = table.duration("drain") ?? drain
         drainSessions = table.duration("drain_sessions") ?? drainSessions
         resolve = table.duration("resolve") ?? resolve
+        watch = table.boolean("watch") ?? watch
         maximumConnections = table.integer("maximum_connections", in: 1...10_000_000)
         for text in table.strings("trusted_proxies") ?? [] {
             if let network = Network(text.value) {

@@ -64,6 +64,8 @@ public struct Server: Sendable {
     public internal(set) var drainSessions: UInt64 = 3_600_000
     /// How often names of servers are resolved anew, in milliseconds.
     public internal(set) var resolve: UInt64 = 30_000
+    /// Whether files that the configuration names are watched, and replaced when they change.
+    public internal(set) var watch = true
     /// The most clients of all workers together; nil for what the descriptor limit allows.
     public internal(set) var maximumConnections: Int?
     /// Proxies whose word about the client is believed.

@@ -59,6 +59,9 @@ public final class AuditLog {
         lost = 0
     }
 
+    /// Whether the file was put away by a rotation.
+    public var hasMoved: Bool { File.hasMoved(descriptor.raw, from: path) }
+
     /// Opens the file anew after a rotation has put the old one away; the chain goes on in the new one.
     public func reopen() throws(Errno) {
         let next = try File.openAuditLog(path)

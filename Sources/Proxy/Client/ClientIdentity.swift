@@ -12,6 +12,8 @@ final class ClientIdentity {
     let bindings: [Int]
     /// Whether what it says about earlier hops is believed.
     let isTrusted: Bool
+    /// How often certificates and trust had been replaced when it came.
+    let replacements: Int
     /// Monotonic microseconds.
     let acceptedAt: UInt64
     /// What the handshake agreed on, and the binding it chose; nil in plain.
@@ -25,6 +27,7 @@ final class ClientIdentity {
         self.peer = peer
         host = Array(peer.host.utf8)
         bindings = snapshot.bindings(at: entry)
+        replacements = snapshot.replacements
         isTrusted = snapshot.trusts(peer)
         self.acceptedAt = acceptedAt
     }

@@ -8,9 +8,17 @@ struct LoadCommand: ParsableCommand {
 
     @Argument var file: String
     @Flag var keepCertificates = false
+    @Flag var again = false
 
     func run() throws {
-        let report = Loader.run(file, keepsCertificates: keepCertificates)
+        let report: LoadReport
+        if again {
+            let memory = FileDescriptor(owning: ChildProcess.firstDescriptor)
+            let bytes = try File.readShared(memory, limit: ControlChannel.limit)
+            report = Loader.run(again: try Bundle(decoding: bytes))
+        } else {
+            report = Loader.run(file, keepsCertificates: keepCertificates)
+        }
         try File.writeAll(report.encoded(), to: 1)
     }
 }

@@ -378,7 +378,8 @@ final class Exchange {
     /// The connection that was authenticated for this client, if it still stands.
     private func boundConnection(_ route: Route, _ worker: Worker) -> UpstreamConnection? {
         guard case .http1(let client)? = clientSide(worker), let bound = client.boundServer,
-            let connection = worker.upstream(bound), connection.isWaitingForOwner, connection.place.pool == route.pool
+            let connection = worker.upstream(bound), connection.isWaitingForOwner, connection.place.pool == route.pool,
+            worker.pools[route.pool].isCurrent(connection.place)
         else { return nil }
         isBound = true
         return connection

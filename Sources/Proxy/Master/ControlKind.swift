@@ -61,6 +61,21 @@ enum ControlKind: UInt8 {
     // Child to master, before it is ready, and from there to the monitor.
     /// Which layers of its sandbox a child has put on: a `Sandbox.Report`.
     case sandbox = 60
+
+    // Master to worker, and to monitor and prober, who do not answer.
+    /// Certificates and trust to be made ready: a number and an encoded `Bundle`.
+    case replacement = 40
+    /// They are used from now on: the number.
+    case replacementUse
+    /// They are not: the number.
+    case replacementDrop
+    // Worker to master.
+    /// They can be used: the number.
+    case replacementReady
+    /// They cannot: the number and the reason.
+    case replacementRefused
+    /// They are used: the number.
+    case replacementDone
 }
 
 /// Who a worker is and what it may hold.

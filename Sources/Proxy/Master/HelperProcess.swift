@@ -21,11 +21,20 @@ final class HelperProcess {
     let kind: Kind
     let process: Int32
     let startedAt: UInt64
+    /// The generation whose configuration it has.
+    let generation: Int
     var channel: ControlChannel
     var token: Token?
 
-    init(_ kind: Kind, process: Int32, startedAt: UInt64, channel: consuming ControlChannel) {
+    init(
+        _ kind: Kind,
+        process: Int32,
+        startedAt: UInt64,
+        generation: Int,
+        channel: consuming ControlChannel
+    ) {
         self.kind = kind
+        self.generation = generation
         self.process = process
         self.startedAt = startedAt
         self.channel = consume channel
@@ -43,14 +52,19 @@ final class HelperProcess {
         try? channel.send(kind: message.rawValue, payload, copyOf: descriptor)
     }
 
-    /// Tells it of a worker's page.
-    func add(_ worker: WorkerProcess) { tell(.page, Self.name(worker), copyOf: worker.pageDescriptor.raw) }
+    /// Tells it of a worker's page, unless that counts in the order of a configuration it does not know.
+    func add(_ worker: WorkerProcess) {
+        guard worker.generation <= generation else { return }
+        tell(.page, Self.name(worker), copyOf: worker.pageDescriptor.raw)
+    }
 
     /// Tells it that a worker is gone and its counts are in the retired page.
     func remove(_ worker: WorkerProcess) { tell(.pageGone, Self.name(worker)) }
 
     /// Tells a monitor that a worker serves.
-    func serves(_ worker: WorkerProcess) { tell(.ready, Self.name(worker)) }
+    func serves(_ worker: WorkerProcess) {
+        if worker.generation <= generation { tell(.ready, Self.name(worker)) }
+    }
 
     /// Sends what waits, and watches for room when there is none.
     func flush(_ poller: Poller) {
@@ -69,30 +83,47 @@ final class HelperProcess {
 }
 
 extension Master {
-    /// Starts what the configuration asks for.
+    /// Starts what the configuration asks for and is not there yet.
     func startHelpers() {
-        if configuration.server.admin != nil || configuration.upstreams.contains(where: { $0.health != nil }) {
-            start(.monitor)
+        for kind in neededHelpers {
+            guard !helpers.contains(where: { $0.kind == kind && $0.generation == generation }),
+                !lateHelpers.contains(where: { $0.kind == kind })
+            else { continue }
+            start(kind)
         }
-        // What it sees is told on the admin address.
-        if configuration.server.admin != nil, configuration.audit.probeInterval != nil { start(.prober) }
-        if !ResolverTask.names(in: configuration).isEmpty { start(.resolver) }
-        if !configuration.folders.isEmpty { start(.watcher) }
     }
 
-    /// After a reload: the old ones end, new ones know the new configuration.
+    private var neededHelpers: [HelperProcess.Kind] {
+        var kinds: [HelperProcess.Kind] = []
+        if configuration.server.admin != nil || configuration.upstreams.contains(where: { $0.health != nil }) {
+            kinds.append(.monitor)
+        }
+        // What it sees is told on the admin address.
+        if configuration.server.admin != nil, configuration.audit.probeInterval != nil { kinds.append(.prober) }
+        if !ResolverTask.names(in: configuration).isEmpty { kinds.append(.resolver) }
+        if !configuration.folders.isEmpty { kinds.append(.watcher) }
+        return kinds
+    }
+
+    /// A new generation serves: the old one's helpers end, new ones know the new configuration.
     func restartHelpers() {
-        for helper in helpers {
+        for old in Set(helpers.map(\.generation)) where old < generation { endHelpers(of: old) }
+        lateHelpers = []
+        startHelpers()
+    }
+
+    /// Ends the helpers of a generation.
+    func endHelpers(of generation: Int) {
+        for helper in helpers where helper.generation == generation {
             helper.end()
             // The admin address has to be free before the next monitor asks for it.
             _ = ChildProcess.wait(for: helper.process)
             if let token = helper.token { handlers.remove(token) }
         }
-        helpers = []
-        startHelpers()
+        helpers.removeAll { $0.generation == generation }
     }
 
-    private func start(_ kind: HelperProcess.Kind) {
+    func start(_ kind: HelperProcess.Kind) {
         do {
             var pair = try ControlChannel.pair()
             let theirs = pair.takeSecond()
@@ -101,6 +132,7 @@ extension Master {
                 kind,
                 process: process,
                 startedAt: Self.now,
+                generation: generation,
                 channel: ControlChannel(pair.takeFirst())
             )
             let token = handlers.insert(.helper(helper))
@@ -147,14 +179,8 @@ extension Master {
             while let message = try helper.channel.receive() {
                 switch ControlKind(rawValue: message.kind) {
                 case .addresses:
-                    let update = try AddressUpdate(decoding: message.payload)
-                    addresses.removeAll { $0.upstream == update.upstream && $0.server == update.server }
-                    addresses.append(update)
-                    for worker in workers where worker.generation == generation {
-                        worker.tell(.addresses, message.payload)
-                    }
-                    for other in helpers where other.kind == .monitor { other.tell(.addresses, message.payload) }
-                case .ready where helper.kind == .resolver: namesAreKnown()
+                    spread(try AddressUpdate(decoding: message.payload), from: helper)
+                case .ready where helper.kind == .resolver && helper.generation == generation: namesAreKnown()
                 case .sandbox: note(try Sandbox.Report(decoding: message.payload), of: helper.kind.rawValue)
                 case .health: spread(try HealthUpdate(decoding: message.payload))
                 case .folderGone: lose(try FolderLoss(decoding: message.payload))
@@ -169,6 +195,27 @@ extension Master {
         } catch {
             // Its death is told by a signal.
             poller.remove(helper.channel.descriptor)
+        }
+    }
+
+    /// Places in an update are those of the configuration that its resolver has.
+    private func spread(_ update: AddressUpdate, from resolver: HelperProcess) {
+        let keep = { (list: inout [AddressUpdate]) in
+            list.removeAll { $0.upstream == update.upstream && $0.server == update.server }
+            list.append(update)
+        }
+        let isOld = previous != nil && resolver.generation < generation
+        if !isOld {
+            keep(&addresses)
+        } else if var old = previous?.addresses {
+            keep(&old)
+            previous?.addresses = old
+        }
+        for worker in workers where isOld ? worker.generation < generation : worker.generation == generation {
+            worker.tell(.addresses, update.encoded())
+        }
+        for other in helpers where other.kind == .monitor && other.generation == resolver.generation {
+            other.tell(.addresses, update.encoded())
         }
     }
 

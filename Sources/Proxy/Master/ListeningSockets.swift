@@ -37,12 +37,38 @@ final class ListeningSockets {
                     throw Failure(address: entry.address, error: error)
                 }
             }
+            let isNew = sockets[entry] == nil
             sockets[entry] = list
-            if let path = entry.address.path, let mode = plan.modes[entry.address] {
-                do throws(Errno) { try File.setMode(mode, of: path) } catch {
-                    throw Failure(address: entry.address, error: error)
-                }
-            }
+            if isNew { try setMode(entry, plan) }
+        }
+    }
+
+    /// Gives the files of all unix sockets the modes of a plan that serves; new ones have theirs already.
+    func setModes(_ plan: ListenPlan) {
+        for entry in plan.entries { try? setMode(entry, plan) }
+    }
+
+    private func setMode(_ entry: ListenEntry, _ plan: ListenPlan) throws(Failure) {
+        guard let path = entry.address.path, let mode = plan.modes[entry.address] else { return }
+        do throws(Errno) { try File.setMode(mode, of: path) } catch {
+            throw Failure(address: entry.address, error: error)
+        }
+    }
+
+    /// How many sockets each address has.
+    var counts: [ListenEntry: Int] { sockets.mapValues(\.count) }
+
+    /// Those of one worker slot that an address has beyond the numbers it had.
+    func descriptors(
+        _ plan: ListenPlan,
+        slot: Int,
+        of slots: Int,
+        beyond counts: [ListenEntry: Int]
+    ) -> [(index: Int, raw: Int32)] {
+        plan.entries.enumerated().flatMap { index, entry -> [(index: Int, raw: Int32)] in
+            guard entry.address.path == nil, let list = sockets[entry], let before = counts[entry] else { return [] }
+            return stride(from: slot, to: list.count, by: slots).filter { $0 >= before }
+                .map { (index, list[$0].descriptor.raw) }
         }
     }
 

@@ -9,9 +9,14 @@ extension Loader {
                 guard case .respond(let answer) = route.action, case .file(let path) = answer.body else { continue }
                 readAnswer(path)
             }
-            for binding in site.bindings {
-                if let path = binding.clients?.ca { readClientAuthorities(path) }
-            }
+        }
+        readClientAuthorities(configuration)
+    }
+
+    /// What clients' certificates are verified by.
+    mutating func readClientAuthorities(_ configuration: Configuration) {
+        for binding in configuration.sites.flatMap(\.bindings) {
+            if let path = binding.clients?.ca { readClientAuthorities(path) }
         }
     }
 

@@ -40,13 +40,49 @@ struct Loader {
 
     private let file: String
     private let keepsCertificates: Bool
+    /// What is served now, when only what may be replaced in it is read again.
+    private let present: Bundle?
+    /// What files looked like right before they were read.
+    private var seen: [String: FileSignature] = [:]
+    /// Certificates that must not be used.
+    private var refused: Set<String> = []
     private var source: [UInt8] = []
     private var diagnostics: [Diagnostic] = []
     var resources: [String: [UInt8]] = [:]
 
-    private init(_ file: String, keepsCertificates: Bool) {
+    private init(_ file: String, keepsCertificates: Bool, present: Bundle? = nil) {
         self.file = file
         self.keepsCertificates = keepsCertificates
+        self.present = present
+    }
+
+    /// The child's work when only what may be replaced is read again; certificates that are not good are left out.
+    ///
+    /// - Parameter present: what is served now, of which the keys are not needed.
+    static func run(again present: Bundle) -> LoadReport {
+        var loader = Loader(present.file, keepsCertificates: true, present: present)
+        return loader.loadAgain(present)
+    }
+
+    private mutating func loadAgain(_ present: Bundle) -> LoadReport {
+        guard let configuration = try? present.configuration() else {
+            return LoadReport(findings: "\(file): error: the present configuration cannot be read\n", bundle: nil)
+        }
+        readCertificates(configuration)
+        readAuthorities(configuration)
+        readTicketKeys(configuration)
+        readClientAuthorities(configuration)
+        for name in refused {
+            resources[CertificateStore.chainName(name)] = nil
+            resources[CertificateStore.keyName(name)] = nil
+        }
+        // What else there is to say was said when the configuration was loaded.
+        diagnostics.removeAll { $0.severity != .error }
+        return LoadReport(
+            findings: findings,
+            bundle: Bundle(file: file, tree: present.tree, resources: resources),
+            seen: seen
+        )
     }
 
     /// The child's work.
@@ -86,12 +122,15 @@ struct Loader {
     }
 
     private func report(_ bundle: Bundle?) -> LoadReport {
+        let isUsable = !diagnostics.contains { $0.severity == .error }
+        return LoadReport(findings: findings, bundle: isUsable ? bundle : nil, seen: seen)
+    }
+
+    private var findings: String {
         let sorted = diagnostics.enumerated().sorted {
             ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
         }
-        let findings = sorted.map { $0.element.rendered(file: file, source: source) }.joined()
-        let isUsable = !diagnostics.contains { $0.severity == .error }
-        return LoadReport(findings: findings, bundle: isUsable ? bundle : nil)
+        return sorted.map { $0.element.rendered(file: file, source: source) }.joined()
     }
 
     // MARK: files
@@ -105,6 +144,7 @@ struct Loader {
     }
 
     mutating func read(_ path: Located<String>, _ what: String) -> [UInt8]? {
+        note(resolved(path.value))
         do {
             return try File.read(resolved(path.value))
         } catch {
@@ -119,6 +159,9 @@ struct Loader {
             return nil
         }
     }
+
+    /// Writes down what a file looks like before it is read: whoever changes it from now on is noticed.
+    private mutating func note(_ path: String) { seen[path] = FileSignature(path: path) }
 
     mutating func complain(
         _ severity: Diagnostic.Severity = .error,
@@ -137,8 +180,11 @@ struct Loader {
             guard let pair = readPair(certificate) else { continue }
             do throws(CertificateError) {
                 let identity = try ServerIdentity(chainPEM: pair.chain, keyPEM: pair.key)
-                facts[certificate.name] = identity.facts
-                checkTime(identity.facts, certificate)
+                // One that is served already is nothing that could be refused.
+                if present?.resources[CertificateStore.chainName(certificate.name)] != pair.chain {
+                    facts[certificate.name] = identity.facts
+                    checkTime(identity.facts, certificate)
+                }
                 resources[CertificateStore.chainName(certificate.name)] = pair.chain
                 resources[CertificateStore.keyName(certificate.name)] = pair.key
             } catch {
@@ -204,6 +250,8 @@ struct Loader {
         let chainPath = resolved("\(certificate.name).self-signed.pem")
         let keyPath = resolved("\(certificate.name).self-signed.key")
         let position = certificate.position
+        note(chainPath)
+        note(keyPath)
         if let chain = try? File.read(chainPath), let key = try? File.read(keyPath),
             let facts = try? CertificateFacts.read(pem: chain).first,
             facts.notAfter > Int64(Clock.unixMicroseconds() / 1_000_000) + 14 * 86_400,
@@ -236,6 +284,7 @@ struct Loader {
         case .selfSigned: position = certificate.position
         }
         let now = Int64(Clock.unixMicroseconds() / 1_000_000)
+        if facts.notAfter < now || facts.notBefore > now { refused.insert(certificate.name) }
         if facts.notAfter < now {
             complain(
                 at: position,
@@ -267,6 +316,7 @@ struct Loader {
                 host.value.isWildcard
                 ? certificate.names.contains { $0.lowercased() == text } : certificate.covers(text)
             if isCovered { continue }
+            refused.insert(name.value)
             let names = (certificate.names + certificate.addresses).joined(separator: ", ")
             complain(
                 at: host.position,
@@ -283,6 +333,7 @@ struct Loader {
         else { return }
         let kind = second.keyType.prefix { $0 != " " }
         guard first.keyType.prefix(while: { $0 != " " }) == kind else { return }
+        refused.formUnion(binding.certificates.map(\.value))
         complain(
             at: binding.certificates[1].position,
             "both certificates of the binding have a key of the kind \(kind)",

@@ -66,6 +66,22 @@ extension Master {
         changeAuditLog()
         if isStart { facts["program"] = "everyhop \(Version.text)" }
         record(isStart ? .start : .reload, facts)
+        recordTrust()
+    }
+
+    /// Living workers use other certificates or trust; the configuration may be another one, too.
+    func replacementServes(isReload: Bool) {
+        if isReload {
+            let digest = bundle.resources[CertificateStore.digestName].map { String(decoding: $0, as: UTF8.self) } ?? ""
+            record(
+                .reload,
+                ["configuration": file, "sha256": digest, "workers": "\(slots)", "process": "\(Host.process)"]
+            )
+        }
+        recordTrust()
+    }
+
+    private func recordTrust() {
         let now = currentTrust()
         recordChanges(.certificate, from: recorded.certificates, to: now.certificates)
         recordChanges(.trust, from: recorded.trust, to: now.trust)
@@ -85,7 +101,7 @@ extension Master {
         }
     }
 
-    private func currentTrust() -> RecordedTrust {
+    func currentTrust() -> RecordedTrust {
         var now = RecordedTrust()
         for certificate in configuration.certificates {
             guard let pem = bundle.resources[CertificateStore.chainName(certificate.name)],

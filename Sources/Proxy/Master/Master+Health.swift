@@ -39,7 +39,9 @@ extension Master {
     func forgetHealth() { health.removeAll { !isChecked($0) } }
 
     private func isChecked(_ update: HealthUpdate) -> Bool {
-        configuration.upstreams.contains { upstream in
+        // As long as a new configuration does not serve, the old one's servers count, too.
+        let upstreams = configuration.upstreams + (previous?.configuration.upstreams ?? [])
+        return upstreams.contains { upstream in
             upstream.health != nil && upstream.name == update.upstream
                 && upstream.servers.contains { $0.value.description == update.server }
         }

@@ -6,50 +6,66 @@ import Platform
 import TLS
 import Telemetry
 
-/// From one configuration to the next.
+/// From one generation to the next.
+///
+/// Until the new one serves, nothing that the old one uses is touched: its logs, ticket keys, counts, helpers and the
+/// modes of its sockets' files stay.
 extension Master {
-    /// Loads the configuration again; on any error the present one stays (law 4).
-    func reload() {
-        guard !isStopping else { return }
-        guard previous == nil else {
-            log.notice("a reload is under way: the next one follows it")
-            wantsReload = true
-            return
-        }
-        ServiceManager.notifyReloading()
-        // After a reload that is refused, the present configuration goes on to serve.
-        defer { if previous == nil { ServiceManager.notify("READY=1") } }
-        let report = Loader.load(file, keepsCertificates: true)
-        guard let next = report.bundle, let configuration = try? next.configuration() else {
-            log.error("reload refused, the present configuration stays:\n\(report.findings)")
-            recordRefusedReload(report.findings)
-            return
-        }
+    /// Begins to serve another configuration, which the loader has found good.
+    func beginGeneration(_ next: Bundle, _ configuration: Configuration) {
         let plan = ListenPlan(configuration)
         let folders: OpenFolders
+        let before = sockets.counts
         do {
             folders = try OpenFolders(next, configuration)
-            try sockets.open(plan, slots: configuration.workerCount)
+            try checkAdmin(of: configuration)
             nextAuditLog = try openNextAuditLog(configuration)
-            accessLog = try Self.openAccessLog(configuration, beside: file)
+            nextAccessLog = try Self.openAccessLog(configuration, beside: file)
+            try sockets.open(plan, slots: configuration.workerCount)
         } catch {
-            log.error("reload refused, the present configuration stays: \(error)")
-            recordRefusedReload("\(error)")
+            dropPrepared()
             sockets.close(except: self.plan)
-            return
+            shareOut(since: before)
+            return refuseReload("\(error)")
         }
-        previous = Previous(bundle: bundle, configuration: self.configuration, plan: self.plan, folders: self.folders)
-        if let keys = next.resources[CertificateStore.ticketKeysName] { _ = tickets.replace(decoding: keys) }
+        previous = Previous(
+            bundle: bundle,
+            configuration: self.configuration,
+            plan: self.plan,
+            folders: self.folders,
+            addresses: addresses,
+            sockets: before
+        )
+        changes.ticketKeys = next.resources[CertificateStore.ticketKeysName]
+        changes.workerFailure = nil
+        addresses = ResolverTask.carry(addresses, from: self.configuration, to: configuration)
         use(next, configuration, plan, folders)
         generation += 1
         respawns = []
         log.notice("reloading", metadata: ["generation": "\(generation)"])
         if hasUnknownNames {
             awaitNames()
+            start(.resolver)
         } else {
-            guard startGeneration() else { return }
+            _ = startGeneration()
         }
-        restartHelpers()
+    }
+
+    /// The monitor listens only when the old one has ended: that it will be able to is found out before.
+    private func checkAdmin(of next: Configuration) throws {
+        guard let address = next.server.admin?.value.socketAddress,
+            address != configuration.server.admin?.value.socketAddress
+        else { return }
+        do throws(Errno) {
+            _ = try Socket.listen(on: address, sharePort: false)
+            if let path = address.path { File.remove(path) }
+        } catch { throw ListeningSockets.Failure(address: address, error: error) }
+    }
+
+    private func dropPrepared() {
+        nextAuditLog = nil
+        nextAccessLog = nil
+        changes.ticketKeys = nil
     }
 
     /// False when it has been given up.
@@ -61,6 +77,7 @@ extension Master {
                     respawns.append((slot, Self.now + 1000))
                     continue
                 }
+                changes.workerFailure = "\(error)"
                 abandonGeneration()
                 return false
             }
@@ -95,29 +112,49 @@ extension Master {
         _ folders: OpenFolders
     ) {
         self.folders = folders
-        addresses = ResolverTask.carry(addresses, from: self.configuration, to: configuration)
-        retiredPage.rename(from: MetricsNames(self.configuration), to: MetricsNames(configuration))
         self.bundle = bundle
         self.configuration = configuration
         self.plan = plan
-        forgetHealth()
-        forgetHops()
     }
 
-    /// The new generation serves, or has been given up.
-    func reloadIsOver() {
+    // MARK: the outcome
+
+    /// Every worker of the present generation serves: it takes over.
+    func generationIsReady() {
+        let isReload = previous != nil
+        if isReload { takeOver() }
+        log.notice("ready", metadata: ["generation": "\(generation)", "workers": "\(slots)"])
+        ServiceManager.notify("READY=1")
+        let old = workers.filter { $0.generation < generation && $0.state != .draining }
+        if !old.isEmpty { drain(old) }
+        generationServes()
+        sockets.close(except: plan)
         previous = nil
-        guard wantsReload else { return }
-        wantsReload = false
-        reload()
+        changes.asked = bundle
+        endReload(.done("generation \(generation) serves"))
+    }
+
+    /// What the old generation has used becomes the new one's.
+    private func takeOver() {
+        accessLog = nextAccessLog.take()
+        if let keys = changes.ticketKeys, !tickets.replace(decoding: keys) { log.error("the ticket keys are no keys") }
+        changes.ticketKeys = nil
+        retiredPage.rename(from: changes.retiredNames, to: MetricsNames(configuration))
+        changes.retiredNames = MetricsNames(configuration)
+        forgetHealth()
+        forgetHops()
+        sockets.setModes(plan)
+        restartHelpers()
     }
 
     /// The new generation cannot serve: the old one goes on.
     func abandonGeneration() {
         guard let old = previous else { return }
-        log.error("the new configuration cannot be served, the present one stays")
-        nextAuditLog = nil
-        recordRefusedReload("it cannot be served")
+        let reason = changes.workerFailure ?? "its workers do not serve"
+        log.error("the new configuration cannot be served, the present one stays: \(reason)")
+        retiredPage.add(.reloadsRefused)
+        dropPrepared()
+        recordRefusedReload("it cannot be served: \(reason)")
         let failed = workers.filter { $0.generation == generation }
         // Those that serve already have clients.
         drain(failed.filter { $0.state == .serving })
@@ -126,15 +163,41 @@ extension Master {
             ChildProcess.end(worker.process)
         }
         namesDue = nil
+        endHelpers(of: generation)
         use(old.bundle, old.configuration, old.plan, old.folders)
-        do { accessLog = try Self.openAccessLog(configuration, beside: file) } catch { log.error("\(error)") }
+        addresses = old.addresses
+        previous = nil
         // Workers that live still carry the old generation's number; those that follow carry the next.
         generation = workers.filter { $0.state != .draining }.map(\.generation).max() ?? generation
         sockets.close(except: plan)
-        restartHelpers()
+        shareOut(since: old.sockets)
+        for slot in 0..<slots where !workers.contains(where: { $0.slot == slot && $0.state != .draining }) {
+            if !respawns.contains(where: { $0.slot == slot }) { respawns.append((slot, Self.now)) }
+        }
+        startHelpers()
         ServiceManager.notify("READY=1")
-        reloadIsOver()
+        endReload(.refused("the new configuration cannot be served: \(reason)"))
     }
+
+    /// The kernel gives clients to sockets that were opened for workers that never came, too: those that live take them.
+    private func shareOut(since counts: [ListenEntry: Int]) {
+        for worker in workers where worker.generation == generation && worker.state != .draining {
+            for socket in sockets.descriptors(plan, slot: worker.slot, of: slots, beyond: counts) {
+                var writer = WireWriter()
+                writer.put(socket.index)
+                worker.tell(.listener, writer.bytes, copyOf: socket.raw)
+            }
+            worker.flush(poller)
+        }
+    }
+
+    // MARK: what workers are started with
+
+    /// Where the access log of a worker that is started now goes.
+    var accessLogNow: Int32? { previous == nil ? accessLog?.raw : nextAccessLog?.raw }
+
+    /// The ticket keys of a worker that is started now.
+    var ticketKeysNow: [UInt8] { changes.ticketKeys ?? tickets.encoded() }
 }
 
 /// The configuration before the last reload, until the new one serves.
@@ -143,4 +206,7 @@ struct Previous {
     let configuration: Configuration
     let plan: ListenPlan
     let folders: OpenFolders
+    var addresses: [AddressUpdate]
+    /// How many sockets each address had.
+    let sockets: [ListenEntry: Int]
 }

@@ -50,8 +50,8 @@ extension Master {
         worker.tell(.orders, orders.encoded())
         worker.tell(.configuration, bundle.encoded())
         worker.tell(.metrics, copyOf: worker.pageDescriptor.raw)
-        worker.tell(.ticketKeys, tickets.encoded())
-        if let raw = accessLog?.raw { worker.tell(.accessLog, copyOf: raw) }
+        worker.tell(.ticketKeys, ticketKeysNow)
+        if let raw = accessLogNow { worker.tell(.accessLog, copyOf: raw) }
         for socket in sockets.descriptors(plan, slot: slot, of: configuration.workerCount) {
             var writer = WireWriter()
             writer.put(socket.index)
@@ -65,6 +65,7 @@ extension Master {
         for update in addresses { worker.tell(.addresses, update.encoded()) }
         for update in health { worker.tell(.health, update.encoded()) }
         worker.tell(.start)
+        joinReplacement(worker)
         worker.flush(poller)
         for helper in helpers where helper.readsPages { helper.add(worker) }
         return worker
@@ -92,8 +93,11 @@ extension Master {
                 switch ControlKind(rawValue: message.kind) {
                 case .ready: workerIsReady(worker)
                 case .failed:
+                    changes.workerFailure = String(decoding: message.payload, as: UTF8.self)
                     log.error("worker \(worker.slot): \(String(decoding: message.payload, as: UTF8.self))")
                 case .sandbox: note(try Sandbox.Report(decoding: message.payload), of: "workers")
+                case .replacementReady, .replacementRefused, .replacementDone:
+                    try readReplacement(message.kind, message.payload, from: worker)
                 case .refusal:
                     let (refusal, count) = try HopRefusal.decode(message.payload)
                     record(refusal, count: count)
@@ -115,14 +119,10 @@ extension Master {
             "worker \(worker.slot) serves",
             metadata: ["pid": "\(worker.process)", "generation": "\(worker.generation)"]
         )
-        guard worker.generation == generation, count == slots else { return }
-        log.notice("ready", metadata: ["generation": "\(generation)", "workers": "\(count)"])
-        ServiceManager.notify("READY=1")
-        let old = workers.filter { $0.generation < generation && $0.state != .draining }
-        if !old.isEmpty { drain(old) }
-        generationServes()
-        sockets.close(except: plan)
-        reloadIsOver()
+        // A worker that takes another's place is no new generation.
+        guard worker.generation == generation, count == slots, servedGeneration != generation else { return }
+        servedGeneration = generation
+        generationIsReady()
     }
 
     /// Collects children that have ended.
@@ -132,6 +132,8 @@ extension Master {
                 ended(workers.remove(at: index), status)
             } else if let index = helpers.firstIndex(where: { $0.process == process }) {
                 helperEnded(helpers.remove(at: index), status)
+            } else if let load = changes.load, load.process == process {
+                load.status = status
             }
         }
     }
@@ -140,7 +142,8 @@ extension Master {
         // What it last said may still wait in the channel.
         readWorker(worker)
         if let token = worker.token { handlers.remove(token) }
-        retiredPage.absorb(worker.page, named: worker.names, as: MetricsNames(configuration))
+        retiredPage.absorb(worker.page, named: worker.names, as: changes.retiredNames)
+        leaveReplacement(worker)
         for helper in helpers where helper.readsPages { helper.remove(worker) }
         let isExpected = worker.state == .draining || isStopping
         let how = status < 0 ? "signal \(-status)" : "status \(status)"

@@ -12,6 +12,10 @@ final class Master {
         case signals
         case worker(WorkerProcess)
         case helper(HelperProcess)
+        case loader(LoadTask)
+        case files
+        case controlListener
+        case control(ControlClient)
     }
 
     /// Why a master cannot begin.
@@ -42,6 +46,10 @@ final class Master {
     var helpers: [HelperProcess] = []
     let tickets: TicketKeys
     var accessLog: FileDescriptor?
+    /// That of a configuration which does not serve yet.
+    var nextAccessLog: FileDescriptor?
+    /// Whether it has been said that logs cannot be opened again.
+    var logsFailed = false
     /// The last addresses of every server that has a name.
     var addresses: [AddressUpdate] = []
     /// What checks have found out about servers.
@@ -64,6 +72,14 @@ final class Master {
     var previous: Previous?
     /// Whether another reload was asked for meanwhile.
     var wantsReload = false
+    /// What is under way, and who waits for it.
+    var changes: ChangeState
+    /// Who may ask for something.
+    var control = ControlState()
+    /// Files that are replaced when they change.
+    var watch = WatchState()
+    /// What they looked like right before they were read last, by path.
+    var seen: [String: FileSignature]
     /// Helpers to start again, and when.
     var lateHelpers: [(kind: HelperProcess.Kind, at: UInt64)] = []
     private let signals: SignalDescriptor
@@ -71,6 +87,8 @@ final class Master {
     var namesDue: UInt64?
     /// Slots to fill again, and when, in monotonic milliseconds.
     var respawns: [(slot: Int, at: UInt64)] = []
+    /// The last generation of which all workers have served.
+    var servedGeneration = 0
     private var nextRotation: UInt64
     let descriptorLimit: Int
     /// What was last said about the sandboxes of each kind of child.
@@ -87,6 +105,9 @@ final class Master {
         configuration = try bundle.configuration()
         let level = Logger.Level(rawValue: configuration.log.level) ?? .info
         log = Logger(label: "everyhop") { _ in StandardErrorLog(process: "master", level: level) }
+        changes = ChangeState(configuration)
+        changes.asked = bundle
+        seen = report.seen
         plan = ListenPlan(configuration)
         folders = try OpenFolders(bundle, configuration)
         tickets =
@@ -117,6 +138,8 @@ final class Master {
             for slot in 0..<slots { try startWorker(slot: slot) }
         }
         startHelpers()
+        startControl()
+        watchFiles()
         while !(isStopping && workers.isEmpty) {
             let count = try poller.wait(milliseconds: timeout())
             for index in 0..<count { try handle(poller.event(at: index).token) }
@@ -141,6 +164,7 @@ final class Master {
         if keepsReports { next = min(next, report.nextLook) }
         for worker in workers { if let drainedBy = worker.drainedBy { next = min(next, drainedBy) } }
         if let namesDue { next = min(next, namesDue) }
+        next = min(next, nextTending)
         let now = Self.now
         return next <= now ? 0 : Int32(clamping: min(next - now, 60_000))
     }
@@ -151,6 +175,10 @@ final class Master {
             while let signal = signals.next() { take(MasterSignal(rawValue: signal)) }
         case .worker(let worker): readWorker(worker)
         case .helper(let helper): readHelper(helper)
+        case .loader(let task): readLoader(task)
+        case .files: filesMayHaveChanged()
+        case .controlListener: acceptControl()
+        case .control(let client): readControl(client)
         case nil: break
         }
     }
@@ -175,6 +203,7 @@ final class Master {
             namesAreKnown()
         }
         lookForReport(now)
+        tendChanges(now)
         let due = respawns.filter { $0.at <= now }
         respawns.removeAll { $0.at <= now }
         for respawn in due where !isStopping {
@@ -227,27 +256,6 @@ final class Master {
             worker.state = .draining
             worker.tell(.drain, order.encoded())
             worker.drainedBy = Self.now + max(order.requests, order.sessions) + 1000
-        }
-    }
-
-    private func reopenLogs() {
-        do {
-            accessLog = try Self.openAccessLog(configuration, beside: file)
-            if let raw = accessLog?.raw { for worker in workers { worker.tell(.accessLog, copyOf: raw) } }
-            log.notice("access log reopened")
-            try auditLog?.reopen()
-        } catch { log.error("the logs cannot be reopened, the old ones stay: \(error)") }
-    }
-
-    /// - Parameter file: the configuration's path, which a relative path of the log begins at.
-    static func openAccessLog(_ configuration: Configuration, beside file: String) throws -> FileDescriptor? {
-        switch configuration.log.access {
-        case .off: return nil
-        case .stdout: return try File.withoutWaiting(1)
-        case .file(let path):
-            do { return try File.openForAppending(Loader.resolved(path, beside: file)) } catch {
-                throw Failure.system("the access log \(path) cannot be opened: \(error.message)")
-            }
         }
     }
 }

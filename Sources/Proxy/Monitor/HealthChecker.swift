@@ -14,7 +14,7 @@ final class HealthChecker {
         let names: (upstream: String, server: String)
         let settings: Upstream.Health
         let endpoint: Endpoint
-        let context: ClientContext?
+        var context: ClientContext?
         let needsHTTP2: Bool
         let request: [UInt8]
         var addresses: [SocketAddress]
@@ -32,21 +32,9 @@ final class HealthChecker {
 
     init(_ setup: borrowing HelperSetup) throws {
         let configuration = setup.configuration
-        let checked = configuration.upstreams.filter { $0.health != nil }
-        let store = try CertificateStore(
-            setup.bundle,
-            configuration,
-            only: Set(checked.compactMap { $0.clientCertificate?.value })
-        )
+        let contexts = try Self.contexts(setup.bundle, configuration)
         for (index, upstream) in configuration.upstreams.enumerated() {
             guard let health = upstream.health else { continue }
-            let contexts = try Snapshot.context(
-                for: upstream,
-                setup.bundle,
-                store,
-                configuration,
-                version: upstream.version
-            )
             for (number, server) in upstream.servers.enumerated() {
                 let update = setup.updates.last { $0.upstream == index && $0.server == number }
                 let names = (upstream.name, server.value.description)
@@ -57,7 +45,7 @@ final class HealthChecker {
                     names: names,
                     settings: health,
                     endpoint: server.value,
-                    context: contexts[number],
+                    context: contexts[index][number],
                     needsHTTP2: upstream.version == .http2,
                     request: Self.request(health, upstream, server.value),
                     addresses: Snapshot.addresses(of: server.value, update),
@@ -65,6 +53,28 @@ final class HealthChecker {
                 )
                 checks.append(check)
             }
+        }
+    }
+
+    /// The trust of every server that is checked, by upstream.
+    private static func contexts(_ bundle: Bundle, _ configuration: Configuration) throws -> [[ClientContext?]] {
+        let checked = configuration.upstreams.filter { $0.health != nil }
+        let store = try CertificateStore(
+            bundle,
+            configuration,
+            only: Set(checked.compactMap { $0.clientCertificate?.value })
+        )
+        return try configuration.upstreams.map { upstream in
+            guard upstream.health != nil else { return [] }
+            return try Snapshot.context(for: upstream, bundle, store, configuration, version: upstream.version)
+        }
+    }
+
+    /// Verifies servers by another trust from the next check on.
+    func use(_ bundle: Bundle, _ configuration: Configuration) throws {
+        let contexts = try Self.contexts(bundle, configuration)
+        for index in checks.indices {
+            checks[index].context = contexts[checks[index].upstream][checks[index].server]
         }
     }
 

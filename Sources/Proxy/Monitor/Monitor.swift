@@ -23,7 +23,7 @@ final class Monitor {
     }
 
     private let poller: Poller
-    let configuration: Configuration
+    private(set) var configuration: Configuration
     /// Which monitor this is; another one may have other hops.
     let identity = String(UInt64.random(in: 0...UInt64.max), radix: 36)
     private let checker: HealthChecker
@@ -199,6 +199,11 @@ final class Monitor {
                 serving.remove(process)
             case .ready: serving.insert(try reader.int())
             case .drain: isStopping = true
+            case .replacement:
+                // One that cannot use it ends, and another one begins with it.
+                let bundle = try Bundle(decoding: try ReplacementMessage(decoding: message.payload).content)
+                configuration = try bundle.configuration()
+                try checker.use(bundle, configuration)
             case .addresses: checker.apply(try AddressUpdate(decoding: message.payload))
             case .hop: apply(try HopUpdate(decoding: message.payload))
             case .auditReport:

@@ -12,7 +12,7 @@ struct ProbeTask: ~Copyable {
     static let mostLooks = 20
 
     private let interval: UInt64
-    private let bundle: Bundle
+    private var bundle: Bundle
     private var channel: ControlChannel
     private var pages: [(process: Int, page: MetricsPage)]
     /// What was seen last of servers that count looks.
@@ -93,6 +93,8 @@ struct ProbeTask: ~Copyable {
             case .pageGone:
                 let process = try reader.int()
                 pages.removeAll { $0.process == process }
+            case .replacement:
+                bundle = try Bundle(decoding: try ReplacementMessage(decoding: message.payload).content)
             default: break
             }
         }

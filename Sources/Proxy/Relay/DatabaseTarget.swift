@@ -13,11 +13,11 @@ final class DatabaseTarget {
     }
 
     let index: Int
-    let settings: Config.Database
-    let context: ClientContext
+    private(set) var settings: Config.Database
+    private(set) var context: ClientContext
     /// What clients in plain encrypt their MySQL password with.
     let passwordKey: PasswordKey?
-    let doors: [Door]
+    private(set) var doors: [Door]
     private(set) var addresses: [SocketAddress]
     private var nextAddress = 0
     /// Sessions now.
@@ -37,6 +37,13 @@ final class DatabaseTarget {
         self.passwordKey = passwordKey
         self.doors = doors
         self.addresses = addresses
+    }
+
+    /// Uses other certificates and trust for the sessions that follow.
+    func use(_ trust: TrustMaterial.Database) {
+        settings = trust.settings
+        if let other = trust.context { context = other }
+        doors = zip(doors, trust.tables).map { Door(negotiation: $0.negotiation, table: $1) }
     }
 
     /// Whether this worker may carry no more sessions.

@@ -234,6 +234,13 @@ final class HTTP2UpstreamConnection {
         }
     }
 
+    /// Ends as soon as nothing is under way any more.
+    func finish(_ worker: Worker) {
+        guard !isClosed else { return }
+        stopSharing(worker)
+        touch(worker)
+    }
+
     /// What has begun goes on, and nothing else is begun.
     private func stopSharing(_ worker: Worker) {
         isGoingAway = true

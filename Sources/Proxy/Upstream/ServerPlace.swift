@@ -7,4 +7,6 @@ struct ServerPlace {
     /// The server's place in its upstream.
     let endpoint: Int
     let address: SocketAddress
+    /// Under which of the pool's trusts, counted, the connection was begun.
+    let trust: Int
 }

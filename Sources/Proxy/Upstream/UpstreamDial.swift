@@ -132,6 +132,10 @@ final class UpstreamDial {
     }
 
     private func stand(_ worker: Worker) {
+        guard worker.pools[place.pool].isCurrent(place) else {
+            startOver(worker)
+            return
+        }
         phase = .done
         deadline.clear()
         worker.pools[place.pool].stands(self)
@@ -140,6 +144,15 @@ final class UpstreamDial {
         } else {
             worker.beginHTTP1(after: self)
         }
+    }
+
+    /// The trust was replaced meanwhile: whoever waits looks for a connection again.
+    private func startOver(_ worker: Worker) {
+        let waiting = exchanges
+        exchanges = []
+        for _ in waiting { worker.pools[place.pool].exchangeEnded(at: place.endpoint, worker) }
+        end(worker)
+        for token in waiting { worker.exchange(token)?.seekOther(place.endpoint, worker) }
     }
 
     func fail(_ reason: UpstreamFailure, _ worker: Worker) {

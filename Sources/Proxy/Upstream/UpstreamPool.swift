@@ -7,8 +7,8 @@ import Telemetry
 
 /// The servers of one upstream as this worker sees them: connections, who waits for one, and which server is next.
 ///
-/// A pool belongs to one generation of the configuration, as its TLS context with the saved sessions does: changed trust
-/// never meets a connection or session that was made under the old.
+/// A pool belongs to one generation of the configuration. Where its trust is replaced, connections that were made under
+/// the old finish what they carry, and saved sessions go with their context: neither meets the new.
 final class UpstreamPool {
     /// Whom to ask: a server, by its resolved addresses.
     private struct Server {
@@ -43,10 +43,9 @@ final class UpstreamPool {
 
     let index: Int
     let settings: Config.Upstream
-    /// By server; nil when it is spoken to in plain, which the configuration allows on this host only.
-    private let contexts: [ClientContext?]
-    /// The same trust with HTTP/1.1 alone on offer.
-    private let http1Contexts: [ClientContext?]
+    private var trust: UpstreamTrust
+    /// Counts the trusts that this pool has had.
+    private(set) var trustNumber = 0
     /// Where the metrics of the first server are counted.
     private let metricsSlot: Int
     /// What keeps clients at their server; nil when nothing does.
@@ -59,16 +58,14 @@ final class UpstreamPool {
     init(
         index: Int,
         settings: Config.Upstream,
-        contexts: [ClientContext?],
-        http1Contexts: [ClientContext?],
+        trust: UpstreamTrust,
         addresses: [[SocketAddress]],
         metricsSlot: Int,
         sticky: StickyTokens?
     ) {
         self.index = index
         self.settings = settings
-        self.contexts = contexts
-        self.http1Contexts = http1Contexts
+        self.trust = trust
         self.metricsSlot = metricsSlot
         self.sticky = sticky
         servers = addresses.map { Server(addresses: $0) }
@@ -81,8 +78,22 @@ final class UpstreamPool {
     ///
     /// - Parameter needsHTTP1: whether HTTP/2 is not to be offered.
     func context(of server: Int, needsHTTP1: Bool) -> ClientContext? {
-        needsHTTP1 ? http1Contexts[server] : contexts[server]
+        needsHTTP1 ? trust.http1Contexts[server] : trust.contexts[server]
     }
+
+    /// Verifies servers by another trust from now on; connections made under the old one end with what they carry.
+    func use(_ trust: UpstreamTrust, _ worker: Worker) {
+        self.trust = trust
+        trustNumber += 1
+        for server in servers.indices {
+            for token in servers[server].idle { worker.upstream(token)?.close(worker) }
+            for token in servers[server].shared { worker.http2Upstream(token)?.finish(worker) }
+            servers[server].dial = nil
+        }
+    }
+
+    /// Whether a connection was begun under the trust that holds now.
+    func isCurrent(_ place: ServerPlace) -> Bool { place.trust == trustNumber }
 
     /// New addresses of a server's name; connections that stand are kept.
     func setAddresses(_ addresses: [SocketAddress], of server: Int) {
@@ -164,7 +175,8 @@ final class UpstreamPool {
     func rest(_ connection: Token, at server: Int, _ worker: Worker) {
         ended(server, worker)
         servers[server].idle.append(connection)
-        if servers[server].idle.count > settings.maximumIdle || worker.isDraining {
+        let isOutdated = worker.upstream(connection).map { !isCurrent($0.place) } ?? false
+        if servers[server].idle.count > settings.maximumIdle || worker.isDraining || isOutdated {
             worker.upstream(connection)?.close(worker)
             return
         }
@@ -323,7 +335,7 @@ final class UpstreamPool {
             let attempt = try Socket.connect(to: address)
             let dial = try worker.dial(
                 attempt.takeDescriptor(),
-                ServerPlace(pool: index, endpoint: server, address: address),
+                ServerPlace(pool: index, endpoint: server, address: address, trust: trustNumber),
                 needsHTTP1: exchange.needsHTTP1 || settings.version == .http11,
                 for: exchange.token
             )

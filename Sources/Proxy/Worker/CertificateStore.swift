@@ -14,6 +14,16 @@ struct CertificateStore {
     static func clientAuthoritiesName(_ path: String) -> String { "clients.\(path)" }
     static func stickyName(_ upstream: String) -> String { "upstream.\(upstream).sticky" }
     static let ticketKeysName = "tickets"
+
+    /// Whether a file of a bundle is a certificate with its chain.
+    static func isChain(_ name: String) -> Bool { name.hasPrefix("certificate.") && name.hasSuffix(".chain") }
+
+    /// Whether a file of a bundle can be replaced in living workers; the configuration's digest is no part of it.
+    static func isReplaceable(_ name: String) -> Bool {
+        name.hasPrefix("certificate.") || name.hasPrefix("clients.") || name == ticketKeysName || name == digestName
+            || ((name.hasPrefix("upstream.") || name.hasPrefix("database.")) && name.hasSuffix(".ca"))
+    }
+
     /// SHA-256 of the configuration file, in hexadecimal digits.
     static let digestName = "configuration.sha256"
 

@@ -55,7 +55,19 @@ extension Snapshot {
         if case .unix = binding.address { settings.isUnixSocket = true }
         settings.passwordKeyPEM = key?.publicPEM
         if database.kind == .tds { settings.detours = detours(from: binding, configuration) }
-        guard settings.hasCertificate else { return DatabaseTarget.Door(negotiation: settings, table: nil) }
+        let table = try table(of: binding, of: database, store, configuration, tickets)
+        return DatabaseTarget.Door(negotiation: settings, table: table)
+    }
+
+    /// What a binding of a database shows to clients; nil where they speak plain.
+    static func table(
+        of binding: DatabaseBinding,
+        of database: Config.Database,
+        _ store: CertificateStore,
+        _ configuration: Configuration,
+        _ tickets: TicketKeys
+    ) throws -> ServerNameTable? {
+        guard !binding.certificates.isEmpty else { return nil }
         let policy = TLSPolicy(configuration.tls.policy)
         let table = try ServerNameTable(policy: policy)
         let context = try ServerContext(
@@ -66,7 +78,7 @@ extension Snapshot {
             tag: 0
         )
         table.add(context, host: nil)
-        return DatabaseTarget.Door(negotiation: settings, table: table)
+        return table
     }
 
     /// RFC 7301 names: of TDS 8.0, and of PostgreSQL since version 17.

@@ -13,7 +13,7 @@ struct Route: Equatable {
 
 /// One configuration as a worker uses it: bindings by address and name, pools, trust.
 ///
-/// It never changes; a new configuration is a new generation of workers.
+/// A new configuration is a new generation of workers; only certificates and trust are replaced (`Replacement`).
 final class Snapshot {
     enum Decision {
         case upstream(Route)
@@ -42,17 +42,20 @@ final class Snapshot {
         let binding: Config.Binding
     }
 
-    let configuration: Configuration
+    private(set) var configuration: Configuration
     let plan: ListenPlan
-    let bindings: [BindingRecord]
+    private(set) var bindings: [BindingRecord]
     /// By address, the closest first.
-    private let places: [ListenEntry: [Int]]
-    private let tables: [ListenEntry: ServerNameTable]
-    private let tickets: TicketKeys
-    /// By upstream, then by server: each server has a name of its own to verify.
-    private let contexts: [[ClientContext?]]
-    /// The same with HTTP/1.1 alone on offer.
-    private let http1Contexts: [[ClientContext?]]
+    let places: [ListenEntry: [Int]]
+    private var tables: [ListenEntry: ServerNameTable]
+    let tickets: TicketKeys
+    /// By upstream.
+    private(set) var trust: [UpstreamTrust]
+    /// What certificates and trust are made of, to see what of it changes.
+    private(set) var ingredients: TrustIngredients
+    /// How often they have been replaced, and when the rules for clients of each binding were last.
+    private(set) var replacements = 0
+    private var rulesSince: [Int]
     private let addresses: [[[SocketAddress]]]
     /// By site; nil for the many that have nothing to decide.
     let routeTables: [RouteTable?]
@@ -77,11 +80,10 @@ final class Snapshot {
         self.configuration = configuration
         self.tickets = tickets
         plan = ListenPlan(configuration)
-        var bindings: [BindingRecord] = []
-        for (index, site) in configuration.sites.enumerated() {
-            for binding in site.bindings { bindings.append(BindingRecord(site: index, binding: binding)) }
-        }
+        let bindings = Self.records(configuration)
         self.bindings = bindings
+        rulesSince = bindings.map { _ in 0 }
+        ingredients = TrustIngredients(configuration, bundle)
         trustedProxies = AddressList(configuration.server.trustedProxies)
         var rates = 0
         routeTables = configuration.sites.map { RouteTable($0, rates: &rates) }
@@ -95,11 +97,7 @@ final class Snapshot {
         let store = try CertificateStore(bundle, configuration)
         places = Self.bindings(of: plan, among: bindings)
         tables = try Self.tables(places, bindings, bundle, store, configuration, tickets)
-        http1Contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, store, configuration) }
-        contexts = try zip(configuration.upstreams, http1Contexts).map { upstream, http1 in
-            guard upstream.version != .http11 else { return http1 }
-            return try Self.context(for: upstream, bundle, store, configuration, version: upstream.version)
-        }
+        trust = try configuration.upstreams.map { try UpstreamTrust($0, bundle, store, configuration) }
         stickySecrets = configuration.upstreams.map { bundle.resources[CertificateStore.stickyName($0.name)] }
         databases = try Self.databases(bundle, store, configuration, tickets, updates)
         addresses = configuration.upstreams.enumerated().map { index, upstream in
@@ -127,13 +125,30 @@ final class Snapshot {
             return UpstreamPool(
                 index: index,
                 settings: settings,
-                contexts: contexts[index],
-                http1Contexts: http1Contexts[index],
+                trust: trust[index],
                 addresses: addresses[index],
                 metricsSlot: metricsSlot,
                 sticky: stickyTokens(index)
             )
         }
+    }
+
+    /// Uses other certificates and trust; `Worker` tells pools and connections.
+    func use(_ material: TrustMaterial) {
+        replacements += 1
+        configuration = material.configuration
+        bindings = material.bindings
+        tables = material.tables
+        ingredients = material.ingredients
+        for (index, other) in material.trust.enumerated() { if let other { trust[index] = other } }
+        for (index, other) in material.databases.enumerated() { databases[index].use(other) }
+        for tag in material.bindingsWithOtherRules { rulesSince[tag] = replacements }
+    }
+
+    /// Whether a client was met by rules that do not hold any more.
+    func isOutdated(_ client: ClientIdentity) -> Bool {
+        guard let tag = client.facts?.bindingTag, rulesSince.indices.contains(tag) else { return false }
+        return rulesSince[tag] > client.replacements
     }
 
     /// Whether what this client says about earlier hops is believed.

@@ -69,6 +69,11 @@ extension Worker {
 
     /// A client's handshake is complete: what it agreed on by ALPN serves it (RFC 7301).
     func beginSession(after handshake: ClientHandshake) {
+        if snapshot.isOutdated(handshake.identity) {
+            log.client(handshake.identity.peer, "the rules for clients' certificates have changed meanwhile")
+            handshake.close(self)
+            return
+        }
         guard let transport = handshake.takeTransport() else { return }
         guard handshake.identity.facts?.alpn == "h2" else {
             beginHTTP1(handshake.token, handshake.identity, transport)

@@ -43,6 +43,8 @@ final class Worker {
     /// The current date as HTTP writes it.
     private(set) var date = DateCache()
     let pools: [UpstreamPool]
+    /// Certificates and trust that are to be used when all workers are ready for them.
+    var prepared: (number: Int, material: TrustMaterial)?
     private(set) var isDraining = false
     /// The largest head of a request or response, in bytes.
     let headLimit: Int
@@ -249,6 +251,11 @@ final class Worker {
         if refusals.note(refusal, now: now) { tell(refusal, count: 1) }
     }
 
+    /// Tells the master how far a replacement is.
+    func tell(_ kind: ControlKind, _ message: ReplacementMessage) {
+        try? control.send(kind: kind.rawValue, message.encoded())
+    }
+
     private func tell(_ refusal: HopRefusal, count: Int) {
         // Master and worker end together: what cannot be told has nobody to hear it.
         try? control.send(kind: ControlKind.refusal.rawValue, refusal.encoded(count: count))
@@ -398,6 +405,10 @@ final class Worker {
                 }
             case .health: apply(try? HealthUpdate(decoding: message.payload))
             case .folderGone: folderGone(message.payload)
+            case .replacement: prepare(message.payload)
+            case .replacementUse: usePrepared(message.payload)
+            case .replacementDrop: prepared = nil
+            case .listener: add(message.takeDescriptor(), message.payload)
             case .ticketKeys: snapshot.replaceTicketKeys(message.payload, self)
             case .addresses:
                 guard let update = try? AddressUpdate(decoding: message.payload) else { continue }
