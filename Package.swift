@@ -37,7 +37,7 @@ let package = Package(
         ),
         .target(name: "Bytes", swiftSettings: pure),
         // Layer 1: pure machines, and the operating system.
-        .target(name: "Config", dependencies: ["CTOML"], swiftSettings: pure),
+        .target(name: "Config", dependencies: ["Bytes", "CTOML"], swiftSettings: pure),
         .target(name: "HTTP", dependencies: ["Bytes"], swiftSettings: pure),
         .target(name: "Database", dependencies: ["Bytes"], swiftSettings: pure),
         .target(name: "Platform", dependencies: ["Bytes", "CLinux"], swiftSettings: base),

@@ -23,6 +23,7 @@ struct Target {
         return checkRequest(input, &random) ?? checkResponse(input, &random) ?? checkChunks(input, &random)
             ?? NegotiationTarget.check(input, &random, relayed: &relayed)
             ?? ClientTarget.check(input, asked: &asked) ?? http2.check(input, &random)
+            ?? ProxyHeaderTarget.check(input, &random)
     }
 
     /// Pieces agree with the whole, and what is sent on reads as exactly the request that was accepted.

@@ -155,6 +155,33 @@ public enum Socket {
         return count < 0 && (errno == EAGAIN || errno == EINTR) ? .nothing : .end
     }
 
+    /// Looks at what waits, up to `most` bytes, and leaves it there: nil when nothing does, empty at the end of the stream.
+    public static func peek(_ descriptor: borrowing FileDescriptor, most: Int) throws(Errno) -> [UInt8]? {
+        try receive(descriptor, most: most, flags: CInt(MSG_PEEK))
+    }
+
+    /// Takes up to `most` bytes: nil when none wait, empty at the end of the stream.
+    public static func take(_ descriptor: borrowing FileDescriptor, most: Int) throws(Errno) -> [UInt8]? {
+        try receive(descriptor, most: most, flags: 0)
+    }
+
+    private static func receive(
+        _ descriptor: borrowing FileDescriptor,
+        most: Int,
+        flags: CInt
+    ) throws(Errno) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: most)
+        while true {
+            let count = bytes.withUnsafeMutableBytes { recv(descriptor.raw, $0.baseAddress, most, flags) }
+            if count >= 0 { return Array(bytes.prefix(count)) }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN: return nil
+            case let code: throw Errno(code, in: "recv")
+            }
+        }
+    }
+
     /// Says that nothing more is written; the other direction stays open.
     public static func shutdownWriting(_ descriptor: borrowing FileDescriptor) {
         _ = shutdown(descriptor.raw, CInt(SHUT_WR))

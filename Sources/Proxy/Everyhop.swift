@@ -9,8 +9,7 @@ struct Everyhop: ParsableCommand {
         version: Version.text,
         subcommands: [
             RunCommand.self, ReloadCommand.self, CheckCommand.self, DemoCommand.self, CertificateCommand.self,
-            PinCommand.self,
-            AuditCommand.self, DatabaseCommand.self, DocumentRootCommand.self,
+            PinCommand.self, HealthCommand.self, AuditCommand.self, DatabaseCommand.self, DocumentRootCommand.self,
             LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
             ProberCommand.self, ResolverCommand.self, WatcherCommand.self, DemoApplicationCommand.self,
             SandboxProbeCommand.self,

@@ -4,6 +4,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case clientConnections
     /// Clients connected now.
     case clientConnectionsActive
+    /// Connections of load balancers that did not begin with a good PROXY header.
+    case proxyHeadersRefused
     /// TLS handshakes completed with clients.
     case handshakes
     /// TLS handshakes with clients that failed.
@@ -105,6 +107,8 @@ public enum Counter: Int, CaseIterable, Sendable {
         switch self {
         case .clientConnections: ("everyhop_client_connections_total", "", "Clients accepted.")
         case .clientConnectionsActive: ("everyhop_client_connections", "", "Clients connected now.")
+        case .proxyHeadersRefused:
+            ("everyhop_proxy_headers_refused_total", "", "Connections without the PROXY header that is due.")
         case .handshakes: ("everyhop_client_handshakes_total", "", "TLS handshakes completed with clients.")
         case .handshakeFailures:
             ("everyhop_client_handshake_failures_total", "", "TLS handshakes with clients that failed.")

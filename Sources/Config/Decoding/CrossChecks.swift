@@ -11,6 +11,7 @@ struct CrossChecks {
         checks.references()
         checks.bindings()
         checks.list += configuration.sites.flatMap { RouteChecks($0).run() }
+        checks.list += ProxyChecks(configuration.sites).run()
         checks.databaseBindings()
         checks.cookies()
         checks.admin()

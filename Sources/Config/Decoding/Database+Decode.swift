@@ -11,6 +11,7 @@ extension Database {
         serverName = Upstream.serverName(table)
         trust = table.table("trust", label: "trust").map { Upstream.Trust($0) }
         clientCertificate = table.string("client_certificate")
+        sendProxy = table.word("send_proxy", ProxyProtocol.self)
         if let mode = table.node("tds"), let kind, kind != .tds {
             table.complain(at: mode.position, "tds has a meaning for protocol = \"tds\" only", fix: "drop it")
         }
@@ -136,6 +137,7 @@ extension DatabaseBinding {
         let mode = table.string("mode")
         certificates = table.certificates("certificate") ?? []
         loginOnly = table.boolean("login_only") ?? false
+        acceptProxy = Self.acceptProxy(table)
         table.finish()
         guard let address = Self.address(table, ip, port, path, mode) else { return nil }
         self.address = address

@@ -183,26 +183,14 @@ extension Redirection {
 extension AccessRules {
     /// Reads `allow` and `deny`.
     init(_ table: TableReader) {
-        allow = Self.networks("allow", table)
-        deny = Self.networks("deny", table)
+        allow = table.networks("allow") ?? []
+        deny = table.networks("deny") ?? []
         if let node = table.node("allow"), case .array(let list) = node.value, list.isEmpty {
             table.complain(
                 at: node.position,
                 "allow names nobody",
                 fix: "drop it to serve everybody, or use deny = [\"0.0.0.0/0\", \"::/0\"] to serve nobody"
             )
-        }
-    }
-
-    private static func networks(_ key: String, _ table: TableReader) -> [Network] {
-        (table.strings(key) ?? []).compactMap { text in
-            if let network = Network(text.value) { return network }
-            table.complain(
-                at: text.position,
-                "\"\(text.value)\" is no address and no network",
-                fix: "write it like \"10.0.0.7\", \"10.0.0.0/8\" or \"2001:db8::/32\""
-            )
-            return nil
         }
     }
 }

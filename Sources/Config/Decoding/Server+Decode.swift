@@ -28,17 +28,7 @@ extension Server {
         resolve = table.duration("resolve") ?? resolve
         watch = table.boolean("watch") ?? watch
         maximumConnections = table.integer("maximum_connections", in: 1...10_000_000)
-        for text in table.strings("trusted_proxies") ?? [] {
-            if let network = Network(text.value) {
-                trustedProxies.append(network)
-            } else {
-                table.complain(
-                    at: text.position,
-                    "\"\(text.value)\" is no address and no network",
-                    fix: "write it like \"10.0.0.7\" or \"10.0.0.0/8\""
-                )
-            }
-        }
+        trustedProxies = table.networks("trusted_proxies") ?? []
         if let inner = table.table("timeouts", label: "[server.timeouts]") { timeouts = Timeouts(inner) }
         if let inner = table.table("limits", label: "[server.limits]") { limits = Limits(inner) }
         table.finish()

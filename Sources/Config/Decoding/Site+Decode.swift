@@ -61,6 +61,8 @@ extension Site {
         upstream = table.string("upstream")
         folder = FileRoot(table)
         redirects = (table.strings("redirect") ?? []).compactMap { Self.redirect($0, table) }
+        let acceptProxy = table.networks("accept_proxy") ?? []
+        self.acceptProxy = acceptProxy
         let tables = table.tables("binding", label: "[[site.binding]]")
         if tables.isEmpty {
             table.complain(
@@ -69,7 +71,7 @@ extension Site {
                 fix: "add a [[site.binding]] below it"
             )
         }
-        bindings = tables.compactMap { Binding($0) }
+        bindings = tables.compactMap { Binding($0, acceptProxy: acceptProxy) }
         upgrades = Self.upgrades(table)
         var rewriting = Rewriting()
         rewriting.read(table)
@@ -128,7 +130,8 @@ extension Site {
 }
 
 extension Binding {
-    init?(_ table: TableReader) {
+    /// - Parameter acceptProxy: what the site says for all of its bindings.
+    init?(_ table: TableReader, acceptProxy: [Network]) {
         position = table.position
         if let type = table.string("type"), type.value != "https" {
             table.complain(
@@ -154,6 +157,7 @@ extension Binding {
         table.require("certificate", fix: "name a [certificate.NAME]")
         protocols = Self.protocols(table)
         clients = ClientCertificates(table)
+        self.acceptProxy = table.networks("accept_proxy") ?? acceptProxy
         table.finish()
         var address = BindingAddress.any
         if let ip, ip.value != "*" {

@@ -10,6 +10,7 @@ extension Upstream {
         trust = table.table("trust", label: "trust").map { Trust($0) }
         clientCertificate = table.string("client_certificate")
         version = table.word("protocol", HTTPVersion.self) ?? .http11
+        sendProxy = Self.sendProxy(table, version)
         balance = table.word("balance", Balance.self) ?? .leastConnections
         hash = Self.hash(table, balance)
         sticky = table.table("sticky", label: "sticky").map { Sticky($0) }

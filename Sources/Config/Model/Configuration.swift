@@ -146,6 +146,8 @@ public struct Site: Sendable {
     public let folder: FileRoot?
     /// Plain addresses that answer with a redirect to https.
     public let redirects: [Located<ListenAddress>]
+    /// Who passes clients' connections on to `redirects` and says so in a PROXY header.
+    public let acceptProxy: [Network]
     /// What clients reach it by.
     public let bindings: [Binding]
     /// Protocols that a connection may change to, in small letters.
@@ -210,6 +212,8 @@ public struct Binding: Sendable {
     public let protocols: [HTTPVersion]
     /// The certificates that clients show; nil when none is asked for.
     public let clients: ClientCertificates?
+    /// Who passes clients' connections on and says so in a PROXY header.
+    public let acceptProxy: [Network]
     /// Where it is defined.
     public let position: Position
 }
@@ -309,6 +313,8 @@ public struct Upstream: Sendable {
     public let plaintext: Bool
     /// The certificate shown to servers that ask.
     public let clientCertificate: Located<String>?
+    /// How servers are told whose connection they get; nil for not at all.
+    public let sendProxy: ProxyProtocol?
     /// Which server an exchange goes to.
     public let balance: Balance
     /// What decides, when `balance` is `hash`.

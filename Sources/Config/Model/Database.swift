@@ -63,6 +63,8 @@ public struct Database: Sendable {
     public let trust: Upstream.Trust?
     /// The certificate shown to a server that asks.
     public let clientCertificate: Located<String>?
+    /// How the server is told whose session it gets; nil for not at all.
+    public let sendProxy: ProxyProtocol?
     /// When TLS begins; of SQL Server only.
     public let tds: TDSMode
     /// The oldest version of TLS; nil for what the policy says.
@@ -99,6 +101,8 @@ public struct DatabaseBinding: Sendable {
     public let certificates: [Located<String>]
     /// TDS: whether a client may have its login encrypted and nothing else; on this host only.
     public let loginOnly: Bool
+    /// Who passes applications' connections on and says so in a PROXY header.
+    public let acceptProxy: [Network]
     /// Where it is defined.
     public let position: Position
 

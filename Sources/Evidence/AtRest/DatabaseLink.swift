@@ -99,6 +99,11 @@ public final class DatabaseLink: SQLSession {
         try Self.wait(poller, until: end)
         try Socket.connectResult(descriptor)
         Socket.keepAlive(descriptor)
+        let announcement = Announcement(access.database.sendProxy)
+        if let header = announcement.bytes(to: address, from: Socket.localAddress(descriptor)) {
+            // A fresh socket takes it as a whole.
+            _ = try Socket.write(descriptor, header.span)
+        }
         let kind = Self.kind(of: access.database)
         let opened = try Self.open(kind, descriptor, poller, until: end)
         var tls = try TLSConnection(

@@ -50,7 +50,11 @@ public struct AppHopAudit {
             return look
         }
         do {
-            _ = try ProbeConnection.first(of: server.addresses, milliseconds: Self.patience)
+            _ = try ProbeConnection.first(
+                of: server.addresses,
+                milliseconds: Self.patience,
+                announcing: server.announcement
+            )
             look.findings.append(.holds(.appReachable, "\(server.place) answers"))
             look.findings.append(.holds(.appPlaintext, "plain, but it never leaves this host: \(places)"))
         } catch {
@@ -68,7 +72,10 @@ public struct AppHopAudit {
         let ports = server.addresses.map { ($0, true) } + alsoPlain.map { ($0, false) }
         for (address, isPortOfTLS) in ports {
             let connection: ProbeConnection
-            do { connection = try ProbeConnection(to: address, milliseconds: Self.patience) } catch {
+            let announcing = isPortOfTLS ? server.announcement : .none
+            do {
+                connection = try ProbeConnection(to: address, milliseconds: Self.patience, announcing: announcing)
+            } catch {
                 evidence.append(Fact("plain to \(address)", "\(error)"))
                 // A port that a firewall keeps silent about is closed to this host, too.
                 let isClosed = (error as? ProbeFailure).map { $0.isRefusal || $0 == .late } ?? false

@@ -26,6 +26,8 @@ public struct ClientHopAudit {
         public var plain: [SocketAddress]
         /// Keys of the certificates that the configuration gives the binding, as pins; empty when they are not known.
         public var pins: [String]
+        /// What is expected at the beginning of a connection, at its addresses and at the plain ones.
+        public var announcement: Announcement
 
         /// A binding.
         public init(
@@ -38,7 +40,8 @@ public struct ClientHopAudit {
             allowsUnapproved: Bool,
             authorities: [UInt8]?,
             plain: [SocketAddress],
-            pins: [String] = []
+            pins: [String] = [],
+            announcement: Announcement = .none
         ) {
             self.site = site
             self.place = place
@@ -50,6 +53,7 @@ public struct ClientHopAudit {
             self.authorities = authorities
             self.plain = plain
             self.pins = pins
+            self.announcement = announcement
         }
     }
 
@@ -73,7 +77,12 @@ public struct ClientHopAudit {
         var facts: [Fact] = []
         var findings: [Finding] = []
         do {
-            let probe = HelloProbe(subject.addresses, serverName: name, milliseconds: Self.patience)
+            let probe = HelloProbe(
+                subject.addresses,
+                serverName: name,
+                milliseconds: Self.patience,
+                announcing: subject.announcement
+            )
             let outcomes = try probe.outcomes()
             findings.append(.holds(.clientReachable, "\(subject.place) answers"))
             findings += versions(outcomes)
@@ -150,7 +159,11 @@ public struct ClientHopAudit {
     }
 
     private func look() throws -> ([CertificateFacts], TLSFacts?) {
-        let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
+        let connection = try ProbeConnection.first(
+            of: subject.addresses,
+            milliseconds: Self.patience,
+            announcing: subject.announcement
+        )
         let context = try ClientContext.inspecting(
             name: name,
             policy: .legacy,
@@ -233,7 +246,11 @@ public struct ClientHopAudit {
             let trust = ClientContext.Trust(authoritiesPEM: authorities, pins: [])
             let verified = name ?? leaf.names.first { !$0.hasPrefix("*") } ?? leaf.addresses.first
             let context = try ClientContext(trust: trust, name: verified, policy: .nist80052r2, alpn: [])
-            _ = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience).secure(context)
+            _ = try ProbeConnection.first(
+                of: subject.addresses,
+                milliseconds: Self.patience,
+                announcing: subject.announcement
+            ).secure(context)
             return .holds(.clientCertificate, "the chain verifies, for \(names)", evidence)
         } catch TLSError.verification(let failure) {
             return .fallsShort(
@@ -281,7 +298,11 @@ public struct ClientHopAudit {
                 policy: .legacy,
                 alpn: ["http/1.1"]
             )
-            let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
+            let connection = try ProbeConnection.first(
+                of: subject.addresses,
+                milliseconds: Self.patience,
+                announcing: subject.announcement
+            )
             _ = try connection.secure(context)
             guard case .response(let response) = try ProbeRequest(host: hostField).ask(connection) else {
                 return .notChecked(.clientTransportSecurity, "the binding gave no answer in HTTP")
@@ -320,7 +341,11 @@ public struct ClientHopAudit {
 
     private func plaintext() -> Finding {
         do {
-            let connection = try ProbeConnection.first(of: subject.addresses, milliseconds: Self.patience)
+            let connection = try ProbeConnection.first(
+                of: subject.addresses,
+                milliseconds: Self.patience,
+                announcing: subject.announcement
+            )
             let answer = try ProbeRequest(host: hostField).ask(connection)
             return PlainAnswer(answer, isPortOfTLS: true).finding(
                 .clientPlaintext,
@@ -333,9 +358,13 @@ public struct ClientHopAudit {
     private func redirect(_ address: SocketAddress) -> Finding {
         do {
             let connection: ProbeConnection
-            do { connection = try ProbeConnection(to: address, milliseconds: Self.patience) } catch let failure
-                as ProbeFailure where failure.isRefusal
-            {
+            do {
+                connection = try ProbeConnection(
+                    to: address,
+                    milliseconds: Self.patience,
+                    announcing: subject.announcement
+                )
+            } catch let failure as ProbeFailure where failure.isRefusal {
                 let evidence = [Fact("answer", "\(failure)")]
                 return .holds(.clientRedirect, "nothing listens in plain at \(address)", evidence)
             }

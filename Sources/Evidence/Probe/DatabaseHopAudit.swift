@@ -13,13 +13,22 @@ public struct DatabaseHopAudit {
         public var isLocal: Bool
         /// Whether the application's side has a certificate.
         public var hasCertificate: Bool
+        /// What is expected at the beginning of a connection.
+        public var announcement: Announcement
 
         /// A binding of a database.
-        public init(place: String, addresses: [SocketAddress], isLocal: Bool, hasCertificate: Bool) {
+        public init(
+            place: String,
+            addresses: [SocketAddress],
+            isLocal: Bool,
+            hasCertificate: Bool,
+            announcement: Announcement = .none
+        ) {
             self.place = place
             self.addresses = addresses
             self.isLocal = isLocal
             self.hasCertificate = hasCertificate
+            self.announcement = announcement
         }
     }
 
@@ -87,7 +96,11 @@ public struct DatabaseHopAudit {
     private func door(_ door: Door) -> Finding {
         let answers: Fact
         do {
-            _ = try ProbeConnection.first(of: door.addresses, milliseconds: Self.patience)
+            _ = try ProbeConnection.first(
+                of: door.addresses,
+                milliseconds: Self.patience,
+                announcing: door.announcement
+            )
             answers = Fact("connection", "taken")
         } catch { return .notChecked(.databaseBinding, "nothing answers at \(door.place): \(error)") }
         if door.hasCertificate {
@@ -105,7 +118,11 @@ public struct DatabaseHopAudit {
     private func plaintext() -> Finding {
         let evidence = [Fact("asked as", "user \(asking.user), database \(asking.catalog)")]
         do {
-            let connection = try ProbeConnection.first(of: server.addresses, milliseconds: Self.patience)
+            let connection = try ProbeConnection.first(
+                of: server.addresses,
+                milliseconds: Self.patience,
+                announcing: server.announcement
+            )
             switch try ask(connection) {
             case .accepts(let said):
                 return .fallsShort(
@@ -150,7 +167,11 @@ public struct DatabaseHopAudit {
         guard let context = server.context else {
             return .notChecked(.databasePlaintext, "\(refusal), but nothing says how to ask over TLS", evidence)
         }
-        let connection = try ProbeConnection.first(of: server.addresses, milliseconds: Self.patience)
+        let connection = try ProbeConnection.first(
+            of: server.addresses,
+            milliseconds: Self.patience,
+            announcing: server.announcement
+        )
         _ = try connection.secure(context, form: try connection.open(kind))
         switch try ask(connection) {
         case .accepts(let said):

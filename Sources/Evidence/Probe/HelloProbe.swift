@@ -30,6 +30,7 @@ public struct HelloProbe {
     private let addresses: [SocketAddress]
     private let serverName: String?
     private let milliseconds: UInt64
+    private let announcement: Announcement
     /// Says what comes before TLS, if anything does.
     private let prepare: (ProbeConnection) throws -> Void
 
@@ -38,16 +39,19 @@ public struct HelloProbe {
     /// - Parameters:
     ///   - serverName: sent as SNI; nil for none.
     ///   - milliseconds: how long one question may take.
+    ///   - announcing: what the server expects first.
     ///   - prepare: says what comes before TLS.
     public init(
         _ addresses: [SocketAddress],
         serverName: String?,
         milliseconds: UInt64,
+        announcing: Announcement = .none,
         prepare: @escaping (ProbeConnection) throws -> Void = { _ in }
     ) {
         self.addresses = addresses
         self.serverName = serverName
         self.milliseconds = milliseconds
+        announcement = announcing
         self.prepare = prepare
     }
 
@@ -88,7 +92,11 @@ public struct HelloProbe {
     }
 
     private func ask(_ hello: ClientHello) throws -> HelloAnswer {
-        let connection = try ProbeConnection.first(of: addresses, milliseconds: milliseconds)
+        let connection = try ProbeConnection.first(
+            of: addresses,
+            milliseconds: milliseconds,
+            announcing: announcement
+        )
         try prepare(connection)
         // A server that hangs up or resets in the middle has answered, too.
         do { try connection.send(hello.bytes) } catch is Errno { return .closed }

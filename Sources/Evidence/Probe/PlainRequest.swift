@@ -23,20 +23,24 @@ public enum ProbedAnswer: Sendable {
     case unreadable(String)
 }
 
-/// One GET of `/`, in HTTP/1.1.
+/// One GET, in HTTP/1.1.
 public struct ProbeRequest {
     private static let longestHead = 65_536
     private let host: String
+    private let path: String
 
     /// A request for this host.
-    public init(host: String) { self.host = host }
+    public init(host: String, path: String = "/") {
+        self.host = host
+        self.path = path
+    }
 
     /// Asks, and reads the head of the answer.
     ///
     /// - Throws: `ProbeFailure` when no answer comes in time.
     public func ask(_ connection: ProbeConnection) throws -> ProbedAnswer {
         let text =
-            "GET / HTTP/1.1\r\nHost: \(host)\r\nUser-Agent: everyhop-audit\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+            "GET \(path) HTTP/1.1\r\nHost: \(host)\r\nUser-Agent: everyhop-audit\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         do { try connection.send(Array(text.utf8)) } catch is Errno { return .refusal("the connection was reset") }
         var parser = ResponseParser(limit: Self.longestHead)
         var head = ResponseHead()

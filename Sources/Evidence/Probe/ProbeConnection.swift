@@ -45,9 +45,11 @@ public final class ProbeConnection {
 
     /// Connects.
     ///
-    /// - Parameter milliseconds: how long everything on this connection may take.
+    /// - Parameters:
+    ///   - milliseconds: how long everything on this connection may take.
+    ///   - announcing: what the server expects first.
     /// - Throws: `ProbeFailure` when it is refused or takes too long.
-    public init(to address: SocketAddress, milliseconds: UInt64) throws {
+    public init(to address: SocketAddress, milliseconds: UInt64, announcing: Announcement = .none) throws {
         end = Clock.monotonicMicroseconds() / 1000 + milliseconds
         poller = try Poller(batch: 1)
         let attempt = try Self.explained(address) { () throws(Errno) in try Socket.connect(to: address) }
@@ -57,13 +59,20 @@ public final class ProbeConnection {
         do { try Socket.connectResult(descriptor) } catch {
             throw ProbeFailure(address, error)
         }
+        if let header = announcing.bytes(to: address, from: Socket.localAddress(descriptor)) { try send(header) }
     }
 
     /// Connects to the first address that lets it.
-    public static func first(of addresses: [SocketAddress], milliseconds: UInt64) throws -> ProbeConnection {
+    public static func first(
+        of addresses: [SocketAddress],
+        milliseconds: UInt64,
+        announcing: Announcement = .none
+    ) throws -> ProbeConnection {
         var last: any Error = ProbeFailure("no address")
         for address in addresses {
-            do { return try ProbeConnection(to: address, milliseconds: milliseconds) } catch { last = error }
+            do {
+                return try ProbeConnection(to: address, milliseconds: milliseconds, announcing: announcing)
+            } catch { last = error }
         }
         throw last
     }

@@ -16,6 +16,8 @@ public struct TrustedServer {
     public var verifiesAuthority: Bool
     /// The pins that are trusted, as they are written.
     public var pins: [String]
+    /// What it expects at the beginning of a connection.
+    public var announcement: Announcement
 
     /// A server.
     public init(
@@ -24,7 +26,8 @@ public struct TrustedServer {
         name: String?,
         context: ClientContext?,
         verifiesAuthority: Bool,
-        pins: [String]
+        pins: [String],
+        announcement: Announcement = .none
     ) {
         self.addresses = addresses
         self.place = place
@@ -32,6 +35,7 @@ public struct TrustedServer {
         self.context = context
         self.verifiesAuthority = verifiesAuthority
         self.pins = pins
+        self.announcement = announcement
     }
 }
 
@@ -76,7 +80,11 @@ struct ServerChecks {
         var look = Look()
         let connection: ProbeConnection
         do {
-            connection = try ProbeConnection.first(of: server.addresses, milliseconds: 5000)
+            connection = try ProbeConnection.first(
+                of: server.addresses,
+                milliseconds: 5000,
+                announcing: server.announcement
+            )
             look.findings.append(.holds(reachable, "\(server.place) answers"))
         } catch {
             look.isReachable = false
@@ -174,7 +182,11 @@ struct ServerChecks {
     /// What a server shows that is not trusted, for the eye.
     private func chain(_ server: TrustedServer, _ opening: ServerOpening.Kind?, _ look: inout Look) -> [Fact] {
         do {
-            let connection = try ProbeConnection.first(of: server.addresses, milliseconds: 5000)
+            let connection = try ProbeConnection.first(
+                of: server.addresses,
+                milliseconds: 5000,
+                announcing: server.announcement
+            )
             let form = try opening.map { try connection.open($0) } ?? .direct
             let context = try ClientContext.inspecting(
                 name: server.name,

@@ -74,8 +74,6 @@ final class ClientHandshake {
     func close(_ worker: Worker) {
         guard transport.take() != nil else { return }
         deadline.clear()
-        worker.metrics.add(.clientConnectionsActive, -1)
-        worker.remove(token)
-        worker.clientClosed()
+        worker.drop(token)
     }
 }

@@ -5,7 +5,7 @@ import TLS
 /// Who a client is and how it is connected: the same for every exchange on its connection.
 final class ClientIdentity {
     let entry: ListenEntry
-    let peer: SocketAddress
+    let origin: ClientOrigin
     /// The peer's address without a port, as logs and forwarded fields have it.
     let host: [UInt8]
     /// The bindings of the address that it came to, the closest first.
@@ -22,15 +22,19 @@ final class ClientIdentity {
     private(set) var certificateFields: [UInt8] = []
     private(set) var handshakeMicroseconds: UInt64 = 0
 
-    init(entry: ListenEntry, peer: SocketAddress, acceptedAt: UInt64, _ snapshot: Snapshot) {
+    init(entry: ListenEntry, origin: ClientOrigin, acceptedAt: UInt64, _ snapshot: Snapshot) {
         self.entry = entry
-        self.peer = peer
+        self.origin = origin
+        let peer = origin.peer
         host = Array(peer.host.utf8)
         bindings = snapshot.bindings(at: entry)
         replacements = snapshot.replacements
         isTrusted = snapshot.trusts(peer)
         self.acceptedAt = acceptedAt
     }
+
+    /// The client's address and port.
+    var peer: SocketAddress { origin.peer }
 
     /// The handshake is complete.
     func secured(_ facts: TLSFacts?, microseconds: UInt64) {

@@ -36,6 +36,9 @@ struct PinCommand: ParsableCommand {
     @Option(help: "The name to send (SNI); the host by default.")
     var serverName: String?
 
+    @Option(help: "Begin with a PROXY header, for servers that expect one: v1 or v2.")
+    var sendProxy: String?
+
     @Option(help: "Seconds to wait at most.")
     var timeout = 10
 
@@ -52,16 +55,15 @@ struct PinCommand: ParsableCommand {
             let kinds = ServerOpening.Kind.allCases.map(\.rawValue).joined(separator: ", ")
             throw ValidationError("protocol \(kind) is not known; use https, \(kinds)")
         }
+        if let sendProxy, ProxyProtocol(rawValue: sendProxy) == nil {
+            throw ValidationError("version \(sendProxy) of the PROXY protocol is not known; use v1 or v2")
+        }
     }
 
     private func fetch() throws -> [CertificateFacts] {
-        guard let colon = server.lastIndex(of: ":"), let port = UInt16(server[server.index(after: colon)...]), port > 0
-        else {
-            throw ValidationError("\(server) has no port; write it like app.internal:443")
-        }
-        var host = String(server[..<colon])
-        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-        let addresses = try SocketAddress(ip: host, port: port).map { [$0] } ?? NameResolution.resolve(host, port: port)
+        let place = try HostAndPort(server)
+        let host = place.host
+        let addresses = try place.addresses()
         var last: (any Error)?
         for address in addresses {
             do { return try certificates(of: address, name: serverName ?? host) } catch { last = error }
@@ -72,7 +74,11 @@ struct PinCommand: ParsableCommand {
     /// Dials, says what its protocol wants said, and shakes hands; nobody logs in.
     private func certificates(of address: SocketAddress, name: String) throws -> [CertificateFacts] {
         let opening = ServerOpening.Kind(rawValue: kind)
-        let connection = try ProbeConnection(to: address, milliseconds: UInt64(clamping: timeout) * 1000)
+        let connection = try ProbeConnection(
+            to: address,
+            milliseconds: UInt64(clamping: timeout) * 1000,
+            announcing: Announcement(sendProxy.flatMap(ProxyProtocol.init))
+        )
         let form = try opening.map { try connection.open($0) } ?? .direct
         let context = try ClientContext.inspecting(
             name: name,

@@ -1,5 +1,6 @@
 import Bytes
 import Config
+import Evidence
 import Platform
 import TLS
 
@@ -15,6 +16,7 @@ final class HealthChecker {
         let settings: Upstream.Health
         let endpoint: Endpoint
         var context: ClientContext?
+        let announcement: Announcement
         let needsHTTP2: Bool
         let request: [UInt8]
         var addresses: [SocketAddress]
@@ -46,6 +48,7 @@ final class HealthChecker {
                     settings: health,
                     endpoint: server.value,
                     context: contexts[index][number],
+                    announcement: Announcement(upstream.sendProxy),
                     needsHTTP2: upstream.version == .http2,
                     request: Self.request(health, upstream, server.value),
                     addresses: Snapshot.addresses(of: server.value, update),
@@ -148,12 +151,15 @@ final class HealthChecker {
 
     private func begin(_ index: Int, _ token: Token, _ poller: Poller, _ buffers: BufferPool) throws(Errno) {
         let addresses = checks[index].addresses
-        let attempt = try Socket.connect(to: addresses[checks[index].nextAddress % addresses.count])
+        let address = addresses[checks[index].nextAddress % addresses.count]
+        let attempt = try Socket.connect(to: address)
         let descriptor = attempt.takeDescriptor()
         try poller.add(descriptor, token, .write)
         checks[index].probe = HealthProbe(
             checks[index].settings,
             context: checks[index].context,
+            address: address,
+            announcing: checks[index].announcement,
             endpoint: checks[index].server,
             needsHTTP2: checks[index].needsHTTP2,
             request: checks[index].request,

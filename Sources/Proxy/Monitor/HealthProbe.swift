@@ -1,5 +1,6 @@
 import Bytes
 import Config
+import Evidence
 import HTTP
 import HTTP2
 import Platform
@@ -26,6 +27,8 @@ final class HealthProbe {
 
     private let settings: Upstream.Health
     private let context: ClientContext?
+    private let address: SocketAddress
+    private let announcement: Announcement
     private let endpoint: Int
     /// Whether HTTP/1.1 will not do.
     private let needsHTTP2: Bool
@@ -42,6 +45,8 @@ final class HealthProbe {
     init(
         _ settings: Upstream.Health,
         context: ClientContext?,
+        address: SocketAddress,
+        announcing: Announcement,
         endpoint: Int,
         needsHTTP2: Bool,
         request: [UInt8],
@@ -50,6 +55,8 @@ final class HealthProbe {
     ) {
         self.settings = settings
         self.context = context
+        self.address = address
+        announcement = announcing
         self.endpoint = endpoint
         self.needsHTTP2 = needsHTTP2
         self.request = request
@@ -74,6 +81,9 @@ final class HealthProbe {
     private func advance() throws -> Outcome {
         if phase == .connecting {
             try Socket.connectResult(transport.descriptor)
+            try transport.announce(
+                announcement.bytes(to: address, from: Socket.localAddress(transport.descriptor)) ?? []
+            )
             if let context {
                 transport.start(
                     try TLSConnection(connecting: context, endpoint: endpoint, descriptor: transport.descriptor.raw)

@@ -1,6 +1,8 @@
 import Bytes
 import Config
 import Database
+import Evidence
+import HTTP
 import Platform
 import TLS
 import Telemetry
@@ -44,8 +46,19 @@ extension DatabaseSession {
             unreachable(error, worker)
             return
         }
+        do throws(TransportError) { try announce(server) } catch {
+            broke(.server, error, worker)
+            return
+        }
         negotiation.dialled()
         phase = .negotiating
+    }
+
+    /// Tells the server whose session it gets, where it is to know.
+    private func announce(_ server: End) throws(TransportError) {
+        guard let version = target.settings.sendProxy?.version else { return }
+        let header = origin.header(Socket.localAddress(client.transport.descriptor))
+        try server.transport.announce(header.bytes(version, tls: clientFacts.map { ProxiedTLS($0) }))
     }
 
     /// Goes on with the handshake of a side.

@@ -45,7 +45,7 @@ final class DatabaseSession {
 
     let target: DatabaseTarget
     let door: DatabaseTarget.Door
-    let peer: SocketAddress
+    let origin: ClientOrigin
     let client: End
     var server: End?
     var negotiation: Negotiation
@@ -74,15 +74,18 @@ final class DatabaseSession {
     /// Why it ended before its time, for the log.
     var failure: String?
 
-    init(_ target: DatabaseTarget, door: Int, peer: SocketAddress, client: End, now: UInt64) {
+    init(_ target: DatabaseTarget, door: Int, origin: ClientOrigin, client: End, now: UInt64) {
         self.target = target
         self.door = target.doors[door]
-        self.peer = peer
+        self.origin = origin
         self.client = client
         negotiation = target.negotiation(at: door)
         peeks = target.doors[door].table != nil && target.settings.kind != .mysql
         acceptedAt = now
     }
+
+    /// The application's address and port.
+    var peer: SocketAddress { origin.peer }
 
     func start(_ worker: Worker) {
         setDeadline(target.settings.timeouts.connect, worker)

@@ -75,6 +75,13 @@ struct Transport: ~Copyable {
     /// How connecting has ended.
     borrowing func checkConnected() throws(Errno) { try Socket.connectResult(descriptor) }
 
+    /// Writes what the connection has to begin with, ahead of TLS.
+    mutating func announce(_ header: [UInt8]) throws(TransportError) {
+        outbound.append(header.span)
+        // The buffer of a fresh socket takes it as a whole.
+        guard try flush() else { throw .tls(.closed) }
+    }
+
     /// Puts TLS on a socket that has just been connected.
     mutating func start(_ connection: consuming TLSConnection) { tls = consume connection }
 

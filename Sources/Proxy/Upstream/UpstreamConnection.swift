@@ -25,6 +25,8 @@ final class UpstreamConnection {
 
     let token: Token
     let place: ServerPlace
+    /// The client's connection that the server was told of; nobody else is served.
+    let announced: Token?
     var transport: Transport
     private(set) var phase = Phase.idle
     private var exchange: Token?
@@ -49,9 +51,10 @@ final class UpstreamConnection {
     private var endsWriting = false
     var isTouched = false
 
-    init(token: Token, place: ServerPlace, transport: consuming Transport, headLimit: Int) {
+    init(token: Token, place: ServerPlace, announced: Token?, transport: consuming Transport, headLimit: Int) {
         self.token = token
         self.place = place
+        self.announced = announced
         self.transport = consume transport
         parser = ResponseParser(limit: headLimit)
     }

@@ -23,6 +23,8 @@ final class UpstreamDial {
     let place: ServerPlace
     /// Only HTTP/1.1 is offered.
     let needsHTTP1: Bool
+    /// Whose the connection is, where the server is to know.
+    let announcement: ClientAnnouncement?
     /// On whose behalf, in the order they came; all of them get the connection if it can be shared.
     private(set) var exchanges: [Token]
     private(set) var phase = Phase.connecting
@@ -30,10 +32,18 @@ final class UpstreamDial {
     private var deadline = Deadline()
     private var waitsForTurn = false
 
-    init(token: Token, place: ServerPlace, transport: consuming Transport, needsHTTP1: Bool, for exchange: Token) {
+    init(
+        token: Token,
+        place: ServerPlace,
+        transport: consuming Transport,
+        needsHTTP1: Bool,
+        announcing announcement: ClientAnnouncement?,
+        for exchange: Token
+    ) {
         self.token = token
         self.place = place
         self.needsHTTP1 = needsHTTP1
+        self.announcement = announcement
         self.transport = consume transport
         exchanges = [exchange]
     }
@@ -87,6 +97,12 @@ final class UpstreamDial {
             try checkConnected()
         } catch {
             fail(.connect(error), worker)
+            return
+        }
+        do throws(TransportError) {
+            if let announcement { try transport?.announce(announcement.header) }
+        } catch {
+            fail(.broken(error), worker)
             return
         }
         guard let context = worker.pools[place.pool].context(of: place.endpoint, needsHTTP1: needsHTTP1) else {

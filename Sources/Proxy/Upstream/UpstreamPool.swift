@@ -114,7 +114,7 @@ final class UpstreamPool {
         case .full(let server): return wait(exchange, for: server, worker)
         case .server(let server):
             if let lease = share(server, exchange, worker) { return lease }
-            if !exchange.wantsFreshConnection, let connection = takeIdle(server, worker) {
+            if !exchange.wantsFreshConnection, let connection = takeIdle(server, for: exchange, worker) {
                 began(server, worker)
                 worker.metrics.add(.poolReuses)
                 return .ready(connection)
@@ -133,6 +133,7 @@ final class UpstreamPool {
             worker.metrics.add(.overflows, upstream: index)
             worker.exchange(exchange)?.serverFailed(.busy, repeatable: false, worker)
         }
+        if settings.sendProxy != nil { dropOrphans(worker) }
         // Whoever was called and went away instead has left a connection to the next; and an ejection may have ended.
         for _ in 0..<min(waiting.count, Self.calledAtOnce) { serveWaiting(worker) }
         for server in servers.indices {
@@ -288,7 +289,11 @@ final class UpstreamPool {
 
     // MARK: connections
 
-    private func takeIdle(_ server: Int, _ worker: Worker) -> UpstreamConnection? {
+    private func takeIdle(_ server: Int, for exchange: Exchange, _ worker: Worker) -> UpstreamConnection? {
+        guard settings.sendProxy == nil else {
+            let own = servers[server].idle.lastIndex { worker.upstream($0)?.announced == exchange.client?.connection }
+            return own.flatMap { worker.upstream(servers[server].idle.remove(at: $0)) }
+        }
         while let token = servers[server].idle.popLast() {
             if let connection = worker.upstream(token), connection.phase == .idle { return connection }
         }
@@ -322,6 +327,16 @@ final class UpstreamPool {
         }
     }
 
+    /// Connections that were announced for clients that have gone.
+    private func dropOrphans(_ worker: Worker) {
+        for token in servers.flatMap(\.idle) {
+            guard let connection = worker.upstream(token), let client = connection.announced,
+                !worker.isConnected(client)
+            else { continue }
+            connection.close(worker)
+        }
+    }
+
     private func closeIdle(of server: Int, _ worker: Worker) {
         guard let oldest = servers[server].idle.first else { return }
         worker.upstream(oldest)?.close(worker)
@@ -337,6 +352,7 @@ final class UpstreamPool {
                 attempt.takeDescriptor(),
                 ServerPlace(pool: index, endpoint: server, address: address, trust: trustNumber),
                 needsHTTP1: exchange.needsHTTP1 || settings.version == .http11,
+                announcing: announcement(for: exchange, worker),
                 for: exchange.token
             )
             connections += 1

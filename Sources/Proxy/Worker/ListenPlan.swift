@@ -21,6 +21,8 @@ struct ListenPlan {
     private(set) var entries: [ListenEntry] = []
     /// Which database's binding an address belongs to.
     private(set) var databases: [SocketAddress: DatabasePlace] = [:]
+    /// Who passes clients' connections on to an address, each with a PROXY header.
+    private(set) var balancers: [SocketAddress: [Network]] = [:]
     /// The modes of the files of unix sockets.
     private(set) var modes: [SocketAddress: Int] = [:]
 
@@ -33,16 +35,16 @@ struct ListenPlan {
     init(_ configuration: Configuration) {
         for site in configuration.sites {
             for binding in site.bindings {
-                for address in Self.addresses(binding.listen) { add(address, .https) }
+                for address in Self.addresses(binding.listen) { add(address, .https, binding.acceptProxy) }
             }
             for redirect in site.redirects {
-                for address in Self.addresses(redirect.value) { add(address, .redirect) }
+                for address in Self.addresses(redirect.value) { add(address, .redirect, site.acceptProxy) }
             }
         }
         for (index, database) in configuration.databases.enumerated() {
             for (number, binding) in database.bindings.enumerated() {
                 for address in addresses(binding.address) {
-                    add(address, .database)
+                    add(address, .database, binding.acceptProxy)
                     databases[address] = DatabasePlace(database: index, binding: number)
                 }
             }
@@ -66,7 +68,9 @@ struct ListenPlan {
         }
     }
 
-    private mutating func add(_ address: SocketAddress, _ kind: ListenEntry.Kind) {
+    private mutating func add(_ address: SocketAddress, _ kind: ListenEntry.Kind, _ balancers: [Network]) {
+        // One address's bindings say the same.
+        if !balancers.isEmpty { self.balancers[address] = balancers }
         let entry = ListenEntry(address: address, kind: kind)
         if !entries.contains(entry) { entries.append(entry) }
     }

@@ -69,6 +69,8 @@ final class Snapshot {
     /// Whether any request has a limit of time for all of it.
     let hasTotals: Bool
     private let trustedProxies: AddressList
+    /// By listening address: who passes clients' connections on.
+    private let balancers: [SocketAddress: AddressList]
     /// By upstream: what sticky cookies are made with, where a file says.
     private let stickySecrets: [[UInt8]?]
     let databases: [DatabaseTarget]
@@ -85,6 +87,7 @@ final class Snapshot {
         rulesSince = bindings.map { _ in 0 }
         ingredients = TrustIngredients(configuration, bundle)
         trustedProxies = AddressList(configuration.server.trustedProxies)
+        balancers = plan.balancers.mapValues { AddressList($0) }
         var rates = 0
         routeTables = configuration.sites.map { RouteTable($0, rates: &rates) }
         folders = configuration.folders.map { ServedFolder($0, of: configuration) }
@@ -155,6 +158,12 @@ final class Snapshot {
     func trusts(_ peer: SocketAddress) -> Bool {
         guard !trustedProxies.isEmpty, let address = AddressBits(peer) else { return false }
         return trustedProxies.contains(address)
+    }
+
+    /// Whether a connection has to begin with a PROXY header; from anybody else, none is ever read.
+    func announces(_ peer: SocketAddress, at address: SocketAddress) -> Bool {
+        guard let list = balancers[address], let bits = AddressBits(peer) else { return false }
+        return list.contains(bits)
     }
 
     /// Whose request it is; nil when a trusted proxy says what cannot be read.

@@ -38,33 +38,67 @@ extension Worker {
         let peer = accepted.peer
         let descriptor = accepted.takeDescriptor()
         if case .unix = peer {} else { Socket.setNoDelay(descriptor) }
-        if entry.kind == .database {
-            beginSession(descriptor, peer, entry)
-            return
-        }
         let token = handlers.reserve()
-        let tls: TLSConnection?
-        do {
+        do throws(Errno) {
             try poller.add(descriptor, token, .read)
-            tls =
-                entry.kind == .https
-                ? try TLSConnection(accepting: snapshot.table(for: entry), descriptor: descriptor.raw) : nil
         } catch {
             handlers.remove(token)
             log.acceptFailed(error)
             return
         }
-        let identity = ClientIdentity(entry: entry, peer: peer, acceptedAt: nowMicroseconds, snapshot)
-        let isEncrypted = tls != nil
-        let transport = Transport(token: token, descriptor: descriptor, tls: tls, pool: buffers, interest: .read)
         countClient()
-        if isEncrypted {
-            let handshake = ClientHandshake(token: token, identity: identity, transport: transport)
-            handlers.fill(token, .handshake(handshake))
-            handshake.start(self)
-        } else {
-            beginHTTP1(token, identity, transport)
+        guard snapshot.announces(peer, at: entry.address) else {
+            begin(token, descriptor, ClientOrigin(peer: peer), entry)
+            return
         }
+        let arrival = ClientArrival(token: token, entry: entry, balancer: peer, descriptor: descriptor)
+        handlers.fill(token, .arrival(arrival))
+        arrival.start(self)
+    }
+
+    /// It is known whose the connection is: it begins with what its address serves.
+    func begin(_ token: Token, _ descriptor: consuming FileDescriptor, _ origin: ClientOrigin, _ entry: ListenEntry) {
+        switch entry.kind {
+        case .https: beginHandshake(token, descriptor, origin, entry)
+        case .redirect:
+            let transport = Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .read)
+            beginHTTP1(token, identity(origin, entry), transport)
+        case .database: beginSession(token, descriptor, origin, entry)
+        }
+    }
+
+    /// A client that is registered, and has no session that would do so, goes.
+    func drop(_ token: Token) {
+        metrics.add(.clientConnectionsActive, -1)
+        remove(token)
+        clientClosed()
+    }
+
+    private func identity(_ origin: ClientOrigin, _ entry: ListenEntry) -> ClientIdentity {
+        ClientIdentity(entry: entry, origin: origin, acceptedAt: nowMicroseconds, snapshot)
+    }
+
+    private func beginHandshake(
+        _ token: Token,
+        _ descriptor: consuming FileDescriptor,
+        _ origin: ClientOrigin,
+        _ entry: ListenEntry
+    ) {
+        let tls: TLSConnection
+        do throws(TLSError) {
+            tls = try TLSConnection(accepting: snapshot.table(for: entry), descriptor: descriptor.raw)
+        } catch {
+            log.acceptFailed(error)
+            drop(token)
+            return
+        }
+        let handshake = ClientHandshake(
+            token: token,
+            identity: identity(origin, entry),
+            transport: Transport(token: token, descriptor: descriptor, tls: tls, pool: buffers, interest: .read)
+        )
+        handlers.fill(token, .handshake(handshake))
+        handshake.start(self)
     }
 
     /// A client's handshake is complete: what it agreed on by ALPN serves it (RFC 7301).
@@ -91,9 +125,7 @@ extension Worker {
             connection.start(self)
         } catch {
             log.client(handshake.identity.peer, "\(error)")
-            metrics.add(.clientConnectionsActive, -1)
-            remove(handshake.token)
-            clientClosed()
+            drop(handshake.token)
         }
     }
 
@@ -109,20 +141,16 @@ extension Worker {
     }
 
     private func beginSession(
+        _ token: Token,
         _ descriptor: consuming FileDescriptor,
-        _ peer: SocketAddress,
+        _ origin: ClientOrigin,
         _ entry: ListenEntry
     ) {
-        guard let place = snapshot.plan.databases[entry.address] else { return }
-        if entry.address.path == nil { Socket.keepAlive(descriptor) }
-        let token = handlers.reserve()
-        do throws(Errno) {
-            try poller.add(descriptor, token, .read)
-        } catch {
-            handlers.remove(token)
-            log.acceptFailed(error)
+        guard let place = snapshot.plan.databases[entry.address] else {
+            drop(token)
             return
         }
+        if entry.address.path == nil { Socket.keepAlive(descriptor) }
         let target = snapshot.databases[place.database]
         let transport = Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .read)
         target.sessions += 1
@@ -130,14 +158,13 @@ extension Worker {
         let session = DatabaseSession(
             target,
             door: place.binding,
-            peer: peer,
+            origin: origin,
             client: DatabaseSession.End(token: token, transport: transport),
             now: nowMicroseconds
         )
         handlers.fill(token, .database(session, .client))
         metrics.add(.sessions, database: target.index)
         metrics.add(.active, database: target.index)
-        countClient()
         session.start(self)
     }
 

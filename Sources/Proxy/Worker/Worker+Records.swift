@@ -20,6 +20,7 @@ extension Worker {
             let host = client.host
             line.field("client", host.span)
             line.field("client_port", UInt64(client.peer.port))
+            if let balancer = client.origin.balancer { line.field("passed_on_by", balancer.host) }
             if let site = exchange.site { line.field("site", snapshot.configuration.sites[site].name) }
             Self.request(exchange.request, showsQuery: showsQuery, &line)
             line.field("status", UInt64(exchange.status))

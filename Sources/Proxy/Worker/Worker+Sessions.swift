@@ -36,6 +36,7 @@ extension Worker {
             line.field("protocol", session.target.settings.kind.rawValue)
             line.field("client", session.peer.host)
             line.field("client_port", UInt64(session.peer.port))
+            if let balancer = session.origin.balancer { line.field("passed_on_by", balancer.host) }
             if let user = session.negotiation.user { line.field("user", user) }
             line.field("established", session.times.established > 0)
             line.field("bytes_in", session.bytes.toServer)

@@ -29,6 +29,9 @@ extension Worker {
         return connection
     }
 
+    /// Whether a client's connection still stands.
+    func isConnected(_ client: Token) -> Bool { handlers[client] != nil }
+
     func http2Upstream(_ token: Token) -> HTTP2UpstreamConnection? {
         guard case .http2Upstream(let connection) = handlers[token] else { return nil }
         return connection
@@ -47,7 +50,7 @@ extension Worker {
         case .http2Upstream(let connection):
             guard let stream = connection.session.stream(place.stream) else { return nil }
             return .http2(connection, stream)
-        case .handshake, .client, .http2, .database, .listener, .control, nil: return nil
+        case .arrival, .handshake, .client, .http2, .database, .listener, .control, nil: return nil
         }
     }
 
@@ -56,6 +59,7 @@ extension Worker {
         _ descriptor: consuming FileDescriptor,
         _ place: ServerPlace,
         needsHTTP1: Bool,
+        announcing announcement: ClientAnnouncement?,
         for exchange: Token
     ) throws(Errno) -> UpstreamDial {
         let token = handlers.reserve()
@@ -70,6 +74,7 @@ extension Worker {
             place: place,
             transport: Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .write),
             needsHTTP1: needsHTTP1,
+            announcing: announcement,
             for: exchange
         )
         handlers.fill(token, .dial(dial))
@@ -84,6 +89,7 @@ extension Worker {
         let connection = UpstreamConnection(
             token: dial.token,
             place: dial.place,
+            announced: dial.announcement?.client,
             transport: transport,
             headLimit: headLimit
         )

@@ -16,6 +16,7 @@ final class Worker {
     enum Handler {
         case control
         case listener(Listener)
+        case arrival(ClientArrival)
         case handshake(ClientHandshake)
         case client(ClientConnection)
         case http2(HTTP2ClientConnection)
@@ -151,6 +152,7 @@ final class Worker {
 
     private func dispatch(_ token: Token, _ readiness: Readiness) throws(Errno) {
         switch handlers[token] {
+        case .arrival(let arrival): arrival.ready(self)
         case .handshake(let handshake): handshake.ready(self)
         case .client(let connection): connection.ready(readiness, self)
         case .http2(let connection): connection.ready(readiness, self)
@@ -175,7 +177,7 @@ final class Worker {
             case .upstream(let connection): connection.read(self)
             case .http2Upstream(let connection): connection.read(self)
             case .database(let session, let side): session.read(side, self)
-            case .handshake, .dial, .listener, .control, nil: break
+            case .arrival, .handshake, .dial, .listener, .control, nil: break
             }
         }
     }
@@ -187,7 +189,7 @@ final class Worker {
         case .handshake(let handshake): handshake.takeTurn(self)
         case .dial(let dial): dial.takeTurn(self)
         case .http2(let connection): connection.takeTurn(self)
-        case .client, .upstream, .http2Upstream, .database, .listener, .control, nil: break
+        case .arrival, .client, .upstream, .http2Upstream, .database, .listener, .control, nil: break
         }
     }
 
@@ -200,6 +202,7 @@ final class Worker {
 
     private func timedOut(_ token: Token) {
         switch handlers[token] {
+        case .arrival(let arrival): arrival.timedOut(self)
         case .handshake(let handshake): handshake.timedOut(self)
         case .client(let connection): connection.timedOut(self)
         case .http2(let connection): connection.timedOut(self)
@@ -223,7 +226,7 @@ final class Worker {
                 case .upstream(let connection): connection.settle(self)
                 case .http2Upstream(let connection): connection.settle(self)
                 case .database(let session, _): session.settle(self)
-                case .handshake, .dial, .listener, .control, nil: break
+                case .arrival, .handshake, .dial, .listener, .control, nil: break
                 }
             } else {
                 exchanges[seekers.removeFirst()]?.seekAgain(self)
@@ -279,7 +282,7 @@ final class Worker {
             guard !session.isTouched else { return }
             session.isTouched = true
             settleLater(token)
-        case .handshake, .dial, .listener, .control, nil: return
+        case .arrival, .handshake, .dial, .listener, .control, nil: return
         }
     }
 
@@ -313,7 +316,7 @@ final class Worker {
         case .http2(let connection):
             guard let stream = connection.session.stream(place.stream) else { return nil }
             return .http2(connection, stream)
-        case .handshake, .dial, .upstream, .http2Upstream, .database, .listener, .control, nil: return nil
+        case .arrival, .handshake, .dial, .upstream, .http2Upstream, .database, .listener, .control, nil: return nil
         }
     }
 
@@ -440,7 +443,7 @@ final class Worker {
             case .client(let connection): connection.drain(self)
             case .http2(let connection): connection.drain(self)
             case .database(let session, .client): session.drain(self)
-            case .handshake, .dial, .database, .upstream, .http2Upstream, .listener, .control, nil: break
+            case .arrival, .handshake, .dial, .database, .upstream, .http2Upstream, .listener, .control, nil: break
             }
         }
     }
@@ -457,6 +460,7 @@ final class Worker {
         guard isDraining, now >= drainUntil else { return }
         for token in handlers.tokens {
             switch handlers[token] {
+            case .arrival(let arrival): arrival.close(self)
             case .handshake(let handshake): handshake.close(self)
             case .client(let connection): if !connection.isTunnel { connection.close(self) }
             case .http2(let connection): if !connection.hasTunnel(self) { connection.close(self) }

@@ -119,14 +119,21 @@ struct Routed {
     }
 
     /// Waits for a line of the metrics.
-    func waitForMetric(_ line: String) throws {
+    func waitForMetric(_ line: String) throws { try Self.waitForMetric(line, admin) }
+
+    static func waitForMetric(_ line: String, _ admin: UInt16) throws {
+        try waitForMetrics("\(line) in the metrics", admin) { $0.contains("\n\(line)\n") }
+    }
+
+    /// Waits until the metrics are as they should be.
+    static func waitForMetrics(_ what: String, _ admin: UInt16, _ condition: (String) -> Bool) throws {
         var text = ""
-        try waitUntil("\(line) in the metrics:\n\(text)") {
+        try waitUntil("\(what):\n\(text)") {
             // The monitor opens its address after the workers serve.
             guard let connection = try? Connection(to: admin, nil) else { return false }
             try connection.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             text = connection.receiveAll()
-            return text.contains("\n\(line)\n")
+            return condition(text)
         }
     }
 }

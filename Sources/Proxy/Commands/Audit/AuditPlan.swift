@@ -1,6 +1,7 @@
 import Config
 import Database
 import Evidence
+import HTTP
 import Platform
 import TLS
 
@@ -58,11 +59,18 @@ struct AuditPlan {
                         allowsUnapproved: configuration.tls.policy == .modern,
                         authorities: authorities,
                         plain: plain.flatMap { $0.dialled.prefix(1) },
-                        pins: binding.certificates.compactMap { pin(ofCertificate: $0.value) }
+                        pins: binding.certificates.compactMap { pin(ofCertificate: $0.value) },
+                        announcement: Self.announcement(binding, of: site)
                     )
                 )
             }
         }
+    }
+
+    /// Whoever dials an address of this host comes from that very address.
+    private static func announcement(_ binding: Config.Binding, of site: Site) -> Announcement {
+        let places = [(binding.listen, binding.acceptProxy)] + site.redirects.map { ($0.value, site.acceptProxy) }
+        return Announcement(.v2, at: places.flatMap { $0.0.dialled(from: $0.1) })
     }
 
     /// The key of a certificate that bindings show.
@@ -95,7 +103,8 @@ struct AuditPlan {
                     name: upstream.serverName ?? server.value.hostName,
                     context: context,
                     verifiesAuthority: upstream.trust?.ca != nil,
-                    pins: Self.pins(upstream.trust)
+                    pins: Self.pins(upstream.trust),
+                    announcement: Announcement(upstream.sendProxy)
                 )
                 let plain = addresses.flatMap { plainAddresses(beside: $0) }
                 hops.append(AppHopAudit(upstream: upstream.name, server: trusted, alsoPlain: plain))
@@ -122,7 +131,8 @@ struct AuditPlan {
                 name: database.serverName ?? database.server.value.hostName,
                 context: try Snapshot.context(for: database, bundle, store, configuration),
                 verifiesAuthority: database.trust?.ca != nil,
-                pins: Self.pins(database.trust)
+                pins: Self.pins(database.trust),
+                announcement: Announcement(database.sendProxy)
             )
             return DatabaseHopAudit(
                 name: database.name,
@@ -294,6 +304,14 @@ extension ListenAddress {
     }
 }
 
+extension ListenAddress {
+    /// Where this host reaches it and is taken for a load balancer.
+    fileprivate func dialled(from networks: [Network]) -> [SocketAddress] {
+        let list = AddressList(networks)
+        return dialled.filter { AddressBits($0).map { list.contains($0) } ?? false }
+    }
+}
+
 extension DatabaseHopAudit.Door {
     fileprivate init(_ binding: DatabaseBinding) {
         let addresses: [SocketAddress] =
@@ -301,11 +319,14 @@ extension DatabaseHopAudit.Door {
             case .tcp(let listen): listen.dialled
             case .unix(let path, _): [.unix(path: path)]
             }
+        var balanced: [SocketAddress] = []
+        if case .tcp(let listen) = binding.address { balanced = listen.dialled(from: binding.acceptProxy) }
         self.init(
             place: binding.place,
             addresses: addresses,
             isLocal: binding.isLocal,
-            hasCertificate: !binding.certificates.isEmpty
+            hasCertificate: !binding.certificates.isEmpty,
+            announcement: Announcement(.v2, at: balanced)
         )
     }
 }
