@@ -16,6 +16,8 @@ final class HelperProcess {
         case resolver
         /// Looks after the folders that are served.
         case watcher
+        /// Asks authorities about certificates.
+        case stapler
     }
 
     let kind: Kind
@@ -35,7 +37,7 @@ final class HelperProcess {
     var readsPages: Bool {
         switch kind {
         case .monitor, .prober: true
-        case .resolver, .watcher: false
+        case .resolver, .watcher, .stapler: false
         }
     }
 
@@ -78,6 +80,9 @@ extension Master {
         if configuration.server.admin != nil, configuration.audit.probeInterval != nil { start(.prober) }
         if !ResolverTask.names(in: configuration).isEmpty { start(.resolver) }
         if !configuration.folders.isEmpty { start(.watcher) }
+        let subjects = StaplerTask.subjects(bundle, configuration)
+        expectStaples(subjects)
+        if !subjects.isEmpty { start(.stapler) }
     }
 
     /// After a reload: the old ones end, new ones know the new configuration.
@@ -135,8 +140,11 @@ extension Master {
                 // Names and addresses only: it has no use for keys.
                 helper.tell(.configuration, Bundle(file: bundle.file, tree: bundle.tree, resources: [:]).encoded())
             case .watcher: helper.tell(.configuration, forWatching(bundle).encoded())
+            case .stapler: helper.tell(.configuration, forStapling(bundle).encoded())
             }
             helper.tell(.start)
+            if kind == .stapler || kind == .monitor { tellOfStaples(helper) }
+            if kind == .monitor { tellOfExpiry(helper) }
             helper.flush(poller)
         } catch { log.error("the \(kind.rawValue) cannot be started: \(error)") }
     }
@@ -162,6 +170,7 @@ extension Master {
                     var reader = WireReader(message.payload)
                     record(.adminAccess, ["page": "hop map", "count": "\(try reader.int())"])
                 case .hop: spread(try HopUpdate(decoding: message.payload))
+                case .staple: spread(try StapleUpdate(decoding: message.payload))
                 case .failed: log.error("\(helper.kind.rawValue): \(String(decoding: message.payload, as: UTF8.self))")
                 default: break
                 }

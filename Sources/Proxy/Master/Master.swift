@@ -48,6 +48,9 @@ final class Master {
     var health: [HealthUpdate] = []
     /// What was last seen of every hop.
     var hops: [HopUpdate] = []
+    /// What authorities have said of certificates, by fingerprint.
+    var staples: [String: StapleUpdate] = [:]
+    var expiry = ExpiryWatch()
     /// The newest audit report that the monitor was told of, and when to look for a newer one.
     var report = (state: ReportState.notKept, nextLook: UInt64(0))
     /// Counts of workers that are gone.
@@ -109,6 +112,7 @@ final class Master {
             "everyhop \(Version.text) starts",
             metadata: [
                 "workers": "\(slots)", "addresses": "\(plan.entries.map { "\($0.address)" }.joined(separator: " "))",
+                "cryptography": "\(FIPS.module)",
             ]
         )
         if hasUnknownNames {
@@ -139,6 +143,7 @@ final class Master {
         for respawn in respawns { next = min(next, respawn.at) }
         for helper in lateHelpers { next = min(next, helper.at) }
         if keepsReports { next = min(next, report.nextLook) }
+        next = min(next, expiry.nextLook)
         for worker in workers { if let drainedBy = worker.drainedBy { next = min(next, drainedBy) } }
         if let namesDue { next = min(next, namesDue) }
         let now = Self.now
@@ -175,6 +180,7 @@ final class Master {
             namesAreKnown()
         }
         lookForReport(now)
+        lookAtExpiry(now)
         let due = respawns.filter { $0.at <= now }
         respawns.removeAll { $0.at <= now }
         for respawn in due where !isStopping {

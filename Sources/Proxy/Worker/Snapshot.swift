@@ -49,6 +49,8 @@ final class Snapshot {
     private let places: [ListenEntry: [Int]]
     private let tables: [ListenEntry: ServerNameTable]
     private let tickets: TicketKeys
+    /// What authorities say of certificates.
+    let staples = Staples()
     /// By upstream, then by server: each server has a name of its own to verify.
     private let contexts: [[ClientContext?]]
     /// The same with HTTP/1.1 alone on offer.
@@ -92,7 +94,7 @@ final class Snapshot {
         limits = planner.limits
         ownLines = configuration.sites.map(\.rewriting.ownLines)
         hasTotals = limits.contains { $0.timeouts.total != nil }
-        let store = try CertificateStore(bundle, configuration)
+        let store = try CertificateStore(bundle, configuration, staples: staples)
         places = Self.bindings(of: plan, among: bindings)
         tables = try Self.tables(places, bindings, bundle, store, configuration, tickets)
         http1Contexts = try configuration.upstreams.map { try Self.context(for: $0, bundle, store, configuration) }
@@ -231,6 +233,9 @@ final class Snapshot {
         if !tickets.replace(decoding: bytes) { worker.log.unexpectedMessage(ControlKind.ticketKeys.rawValue) }
         for pool in worker.pools { pool.sticky = stickyTokens(pool.index) }
     }
+
+    /// What an authority says of a certificate, from now on.
+    func apply(_ update: StapleUpdate) { staples[update.fingerprint] = update.staple }
 
     /// An upstream's sticky cookies; nil when it has none.
     private func stickyTokens(_ index: Int) -> StickyTokens? {

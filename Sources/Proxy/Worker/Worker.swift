@@ -399,6 +399,7 @@ final class Worker {
             case .health: apply(try? HealthUpdate(decoding: message.payload))
             case .folderGone: folderGone(message.payload)
             case .ticketKeys: snapshot.replaceTicketKeys(message.payload, self)
+            case .staple: if let update = try? StapleUpdate(decoding: message.payload) { snapshot.apply(update) }
             case .addresses:
                 guard let update = try? AddressUpdate(decoding: message.payload) else { continue }
                 if pools.indices.contains(update.upstream) {
