@@ -93,7 +93,7 @@ let package = Package(
         ),
         .testTarget(
             name: "ProxyTests",
-            dependencies: ["Bytes", "Config", "Evidence", "HTTP", "Platform", "Proxy"],
+            dependencies: ["Bytes", "Config", "Evidence", "HTTP", "Platform", "Proxy", "TLS"],
             swiftSettings: base
         ),
         .target(

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/kdf.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/provider.h>
@@ -136,6 +137,123 @@ static inline PKCS12 *everyhop_read_pfx(BIO *bio, OSSL_LIB_CTX *library) {
         return NULL;
     }
     return file;
+}
+
+/// Looks a certificate up in the lists of its issuer that a store has: X509_V_OK, or what is wrong.
+static inline int everyhop_revocation(X509_STORE *store, X509 *certificate) {
+    X509_STORE_CTX *context = X509_STORE_CTX_new();
+    STACK_OF(X509_CRL) *lists = NULL;
+    int verdict = X509_V_ERR_UNABLE_TO_GET_CRL;
+    if (context && X509_STORE_CTX_init(context, store, certificate, NULL) == 1) {
+        lists = X509_STORE_CTX_get1_crls(context, X509_get_issuer_name(certificate));
+    }
+    for (int index = 0; index < sk_X509_CRL_num(lists); index++) {
+        X509_CRL *list = sk_X509_CRL_value(lists, index);
+        X509_REVOKED *entry = NULL;
+        if (X509_CRL_get0_by_cert(list, &entry, certificate) == 1) {
+            verdict = X509_V_ERR_CERT_REVOKED;
+            break;
+        }
+        const ASN1_TIME *next = X509_CRL_get0_nextUpdate(list);
+        if (!next || X509_cmp_current_time(next) > 0) {
+            verdict = X509_V_OK;
+        } else if (verdict != X509_V_OK) {
+            verdict = X509_V_ERR_CRL_HAS_EXPIRED;
+        }
+    }
+    sk_X509_CRL_pop_free(lists, X509_CRL_free);
+    X509_STORE_CTX_free(context);
+    return verdict;
+}
+
+/// What to ask a responder about a certificate: the length of the request, which the caller frees, or 0.
+static inline int everyhop_ocsp_request(X509 *certificate, X509 *issuer, unsigned char **target) {
+    OCSP_REQUEST *request = OCSP_REQUEST_new();
+    // SHA-1 names the issuer here and proves nothing; RFC 5019 knows no other.
+    OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), certificate, issuer);
+    int length = 0;
+    if (request && id && OCSP_request_add0_id(request, id)) {
+        id = NULL;
+        length = i2d_OCSP_REQUEST(request, target);
+    }
+    OCSP_CERTID_free(id);
+    OCSP_REQUEST_free(request);
+    return length;
+}
+
+/// Whether an answer is signed by the issuer, or by somebody whom the issuer lets sign answers.
+static inline int everyhop_ocsp_is_signed(OCSP_BASICRESP *answer, X509 *issuer) {
+    X509_STORE *store = X509_STORE_new();
+    STACK_OF(X509) *others = sk_X509_new_null();
+    int ok = store && others && X509_STORE_add_cert(store, issuer) == 1 && sk_X509_push(others, issuer) > 0 &&
+             X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1 &&
+             OCSP_basic_verify(answer, others, store, OCSP_NOEXPLICIT) == 1;
+    sk_X509_free(others);
+    X509_STORE_free(store);
+    return ok;
+}
+
+/// What an answer says of a certificate: V_OCSP_CERTSTATUS_*, or -1 when it is about others.
+static inline int everyhop_ocsp_status(OCSP_BASICRESP *answer, X509 *certificate, X509 *issuer,
+                                       ASN1_GENERALIZEDTIME **from, ASN1_GENERALIZEDTIME **until) {
+    int status = -1;
+    const EVP_MD *digests[] = {EVP_sha1(), EVP_sha256()};
+    for (int index = 0; index < 2 && status < 0; index++) {
+        OCSP_CERTID *id = OCSP_cert_to_id(digests[index], certificate, issuer);
+        if (id && OCSP_resp_find_status(answer, id, &status, NULL, NULL, from, until) != 1) status = -1;
+        OCSP_CERTID_free(id);
+    }
+    return status;
+}
+
+/// The addresses that a certificate names for questions about it; `visit` copies one.
+static inline void everyhop_ocsp_addresses(X509 *certificate, void *owner,
+                                           void (*visit)(void *owner, const char *address)) {
+    STACK_OF(OPENSSL_STRING) *list = X509_get1_ocsp(certificate);
+    for (int index = 0; index < sk_OPENSSL_STRING_num(list); index++) {
+        visit(owner, sk_OPENSSL_STRING_value(list, index));
+    }
+    X509_email_free(list);
+}
+
+/// Whether a certificate says that servers staple (RFC 7633): feature 5, status_request.
+static inline int everyhop_must_staple(const X509 *certificate) {
+    TLS_FEATURE *features = X509_get_ext_d2i(certificate, NID_tlsfeature, NULL, NULL);
+    int found = 0;
+    for (int index = 0; index < sk_ASN1_INTEGER_num(features); index++) {
+        if (ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, index)) == 5) found = 1;
+    }
+    TLS_FEATURE_free(features);
+    return found;
+}
+
+/// The name and version of a provider that is loaded; 1 when `target` holds them.
+static inline int everyhop_provider_name(const char *provider, char *target, size_t length) {
+    OSSL_PROVIDER *loaded = OSSL_PROVIDER_try_load(NULL, provider, 1);
+    const char *name = NULL, *version = NULL;
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_ptr(OSSL_PROV_PARAM_NAME, (char **)&name, 0),
+        OSSL_PARAM_construct_utf8_ptr(OSSL_PROV_PARAM_VERSION, (char **)&version, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    int ok = loaded && OSSL_PROVIDER_get_params(loaded, parameters) == 1 && name && version;
+    if (ok) BIO_snprintf(target, length, "%s %s", name, version);
+    OSSL_PROVIDER_unload(loaded);
+    return ok;
+}
+
+static inline void everyhop_ctx_set_status_callback(SSL_CTX *context, int (*callback)(SSL *, void *), void *owner) {
+    SSL_CTX_set_tlsext_status_cb(context, callback);
+    SSL_CTX_set_tlsext_status_arg(context, owner);
+}
+
+/// Has this handshake carry an answer; 1 when it will.
+static inline int everyhop_staple(SSL *ssl, const void *answer, size_t length) {
+    void *copy = OPENSSL_memdup(answer, length);
+    if (!copy) return 0;
+    if (SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)length) == 1) return 1;
+    OPENSSL_free(copy);
+    return 0;
 }
 
 /// A session ticket key as the callback below uses it.

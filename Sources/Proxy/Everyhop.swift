@@ -11,8 +11,8 @@ struct Everyhop: ParsableCommand {
             RunCommand.self, ReloadCommand.self, CheckCommand.self, DemoCommand.self, CertificateCommand.self,
             PinCommand.self, HealthCommand.self, AuditCommand.self, DatabaseCommand.self, DocumentRootCommand.self,
             LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
-            ProberCommand.self, ResolverCommand.self, WatcherCommand.self, DemoApplicationCommand.self,
-            SandboxProbeCommand.self,
+            ProberCommand.self, ResolverCommand.self, WatcherCommand.self, StaplerCommand.self,
+            DemoApplicationCommand.self, SandboxProbeCommand.self,
         ]
     )
 

@@ -10,6 +10,8 @@ public enum CertificateError: Error, Equatable, Sendable, CustomStringConvertibl
     case keyMismatch
     /// The PKCS#12 file is damaged, or the password is wrong.
     case badPFX
+    /// No revocation list in the file.
+    case noRevocationList
     /// A name that is neither a DNS name nor an IP address.
     case invalidName(String)
     /// The library refused.
@@ -22,6 +24,7 @@ public enum CertificateError: Error, Equatable, Sendable, CustomStringConvertibl
         case .noKey: "no PEM private key in it (a key with a password cannot be used)"
         case .keyMismatch: "the private key does not belong to the certificate"
         case .badPFX: "not a PKCS#12 file, or the password is wrong"
+        case .noRevocationList: "no PEM revocation list in it"
         case .invalidName(let name): "\"\(name)\" is neither a DNS name nor an IP address"
         case .library(let text): text
         }
@@ -190,14 +193,14 @@ final class X509Certificate {
         String(decoding: bytes.map { (0x21...0x7E).contains($0) ? $0 : 0x3F }, as: UTF8.self)
     }
 
-    private static func text(_ name: OpaquePointer?) -> String {
+    static func text(_ name: OpaquePointer?) -> String {
         guard let name, let bio = BIO_new(BIO_s_mem()) else { return "" }
         defer { BIO_free(bio) }
         everyhop_print_name(bio, name)
         return String(decoding: PEMWriter.bytes(of: bio), as: UTF8.self)
     }
 
-    private static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64 {
+    static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64 {
         var days: CInt = 0
         var seconds: CInt = 0
         guard let epoch = ASN1_TIME_set(nil, 0) else { return 0 }
@@ -206,7 +209,7 @@ final class X509Certificate {
         return Int64(days) * 86_400 + Int64(seconds)
     }
 
-    private static func hexadecimal(_ bytes: [UInt8]) -> String {
+    static func hexadecimal(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []
         for byte in bytes {

@@ -13,14 +13,18 @@ public final class ClientContext {
         public var authoritiesPEM: [UInt8]?
         /// Keys of which the server's leaf certificate must bear one; empty when only authorities count.
         public var pins: [PublicKeyPin]
+        /// Where certificates of the authorities are looked up; nil for nowhere.
+        public var revocation: Revocation?
 
         /// - Parameters:
         ///   - authoritiesPEM: nil when pins alone decide. Then the certificate's dates, names and issuer do not
         ///     matter: the key does.
         ///   - pins: with authorities, both must hold.
-        public init(authoritiesPEM: [UInt8]?, pins: [PublicKeyPin]) {
+        ///   - revocation: where certificates of the authorities are looked up; nil for nowhere.
+        public init(authoritiesPEM: [UInt8]?, pins: [PublicKeyPin], revocation: Revocation? = nil) {
             self.authoritiesPEM = authoritiesPEM
             self.pins = pins
+            self.revocation = revocation
         }
     }
 
@@ -36,8 +40,8 @@ public final class ClientContext {
     let serverName: String?
     private let verifiesAuthority: Bool
     private var sessions: [Int: [OpaquePointer]] = [:]
-    /// The groups offered, as the library numbers and as it names them; the first is the one a key is sent for.
-    private var groups = [(NID_X25519, "X25519"), (NID_X9_62_prime256v1, "P-256"), (NID_secp384r1, "P-384")]
+    /// The groups offered besides post-quantum ones; the first is the one a key is sent for.
+    private var groups = TLSPolicy.groups
     /// What the callback found during the handshake that runs now.
     var failure: VerificationFailure?
 
@@ -107,7 +111,10 @@ public final class ClientContext {
         serverName = name.flatMap { AddressText.isAddress($0) ? nil : $0 }
         verifiesAuthority = trust?.authoritiesPEM != nil
         if let identity { try identity.install(in: handle.raw) }
-        if let authorities = trust?.authoritiesPEM { try Self.add(authorities, to: handle.raw) }
+        if let authorities = trust?.authoritiesPEM {
+            try Self.add(authorities, to: handle.raw)
+            try trust?.revocation?.install(in: handle.raw)
+        }
         if !alpn.isEmpty {
             let list = alpn.flatMap { [UInt8(truncatingIfNeeded: $0.utf8.count)] + Array($0.utf8) }
             guard SSL_CTX_set_alpn_protos(handle.raw, list, CUnsignedInt(clamping: list.count)) == 0 else {
@@ -200,6 +207,7 @@ public final class ClientContext {
         let verdict = SSL_get_verify_result(ssl)
         guard verdict == X509_V_OK else { throw .other(String(cString: X509_verify_cert_error_string(verdict))) }
         guard X509_cmp_current_time(X509_get0_notAfter(leaf)) > 0 else { throw .expired }
+        if trust?.revocation != nil { try Revocation.recheck(leaf, of: ssl) }
     }
 
     /// Puts the group that a trusted server chose first from now on.
@@ -209,13 +217,14 @@ public final class ClientContext {
     func rememberGroup(of ssl: OpaquePointer) {
         guard trust != nil, SSL_version(ssl) == TLS1_3_VERSION else { return }
         let chosen = everyhop_group(ssl)
-        guard chosen != groups[0].0, let place = groups.firstIndex(where: { $0.0 == chosen }) else { return }
+        guard chosen != groups[0].number, let place = groups.firstIndex(where: { $0.number == chosen }) else { return }
         groups.swapAt(0, place)
         // The old order stays if the library should refuse: it works as well, only slower.
-        if !TLSPolicy.setGroups(groups.map { $0.1 }, in: handle.raw) { ERR_clear_error() }
+        if !TLSPolicy.setGroups(groups.map { $0.name }, in: handle.raw) { ERR_clear_error() }
     }
 
     private func reason(_ code: CInt, _ leaf: OpaquePointer) -> VerificationFailure {
+        if let failure = VerificationFailure(revocation: code) { return failure }
         switch code {
         case X509_V_ERR_CERT_HAS_EXPIRED: return .expired
         case X509_V_ERR_CERT_NOT_YET_VALID: return .notYetValid

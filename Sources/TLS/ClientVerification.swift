@@ -9,21 +9,31 @@ public struct ClientVerification: Sendable {
     let pins: [PublicKeyPin]
     /// Whether a client without a certificate is refused.
     let isRequired: Bool
+    /// Where certificates of the authorities are looked up; nil for nowhere.
+    let revocation: Revocation?
 
     /// - Parameters:
     ///   - authoritiesPEM: nil when pins alone decide. Then the certificate's dates and issuer do not matter: the key
     ///     does.
     ///   - pins: with authorities, both must hold.
     ///   - isRequired: whether a client without a certificate is refused.
-    public init(authoritiesPEM: [UInt8]?, pins: [PublicKeyPin], isRequired: Bool) {
+    ///   - revocation: where certificates of the authorities are looked up; nil for nowhere.
+    public init(
+        authoritiesPEM: [UInt8]?,
+        pins: [PublicKeyPin],
+        isRequired: Bool,
+        revocation: Revocation? = nil
+    ) {
         self.authoritiesPEM = authoritiesPEM
         self.pins = pins
         self.isRequired = isRequired
+        self.revocation = revocation
     }
 
     /// What makes sessions under other rules sessions of another kind.
     var fingerprint: [UInt8] {
         [isRequired ? 1 : 2, authoritiesPEM == nil ? 0 : 1] + pins.flatMap(\.digest) + (authoritiesPEM ?? [])
+            + (revocation?.fingerprint ?? [])
     }
 
     private var mode: CInt { SSL_VERIFY_PEER | (isRequired ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0) }
@@ -43,6 +53,7 @@ public struct ClientVerification: Sendable {
                 guard added else { throw .fromQueue("an authority") }
             }
         } catch { throw .library("the authorities of clients: \(error)") }
+        try revocation?.install(in: context)
     }
 
     /// Asks one connection's client for a certificate: choosing a context does not change that.
@@ -77,6 +88,7 @@ public struct ClientVerification: Sendable {
         let verdict = SSL_get_verify_result(ssl)
         guard verdict == X509_V_OK else { throw .other(String(cString: X509_verify_cert_error_string(verdict))) }
         if authoritiesPEM != nil, X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0 { throw .expired }
+        if revocation != nil { try Revocation.recheck(leaf, of: ssl) }
         if let failure = checkPin(of: leaf) { throw failure }
         X509_up_ref(leaf)
         do throws(CertificateError) {
@@ -91,7 +103,8 @@ public struct ClientVerification: Sendable {
     }
 
     private static func reason(_ code: CInt) -> VerificationFailure {
-        switch code {
+        if let failure = VerificationFailure(revocation: code) { return failure }
+        return switch code {
         case X509_V_ERR_CERT_HAS_EXPIRED: .expired
         case X509_V_ERR_CERT_NOT_YET_VALID: .notYetValid
         case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,

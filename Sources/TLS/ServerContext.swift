@@ -12,6 +12,9 @@ public final class ServerContext {
     /// What the callback found during the handshake step that runs now.
     var failure: VerificationFailure?
     private let alpn: [[UInt8]]
+    private let staples: Staples
+    /// The leaf of each identity as the library knows it, and its fingerprint.
+    private let leaves: [(raw: OpaquePointer, fingerprint: String)]
 
     /// - Parameters:
     ///   - identities: one for each kind of key, so that old clients get RSA and others ECDSA.
@@ -19,6 +22,7 @@ public final class ServerContext {
     ///     negotiation.
     ///   - tag: the binding's number.
     ///   - clients: how clients are verified; nil when none is asked for a certificate.
+    ///   - staples: what is shown with the certificates to clients that ask.
     /// - Throws: when the library refuses a certificate or a setting.
     public init(
         identities: [ServerIdentity],
@@ -26,7 +30,8 @@ public final class ServerContext {
         alpn: [String],
         tickets: TicketKeys,
         tag: Int,
-        clients: ClientVerification? = nil
+        clients: ClientVerification? = nil,
+        staples: Staples = Staples()
     ) throws(TLSError) {
         handle = try ContextHandle(isServer: true, policy)
         self.tickets = tickets
@@ -34,6 +39,8 @@ public final class ServerContext {
         self.policy = policy
         self.clients = clients
         self.alpn = alpn.map { Array($0.utf8) }
+        self.staples = staples
+        leaves = identities.map { ($0.chain[0].raw, $0.facts.fingerprint) }
         for identity in identities { try identity.install(in: handle.raw) }
         try setSessionContext(identities)
         if let clients {
@@ -48,6 +55,14 @@ public final class ServerContext {
             )
         }
         Self.setTickets(handle.raw)
+        everyhop_ctx_set_status_callback(
+            handle.raw,
+            { ssl, owner in
+                guard let ssl, let owner else { return SSL_TLSEXT_ERR_NOACK }
+                return Unmanaged<ServerContext>.fromOpaque(owner)._withUnsafeGuaranteedRef { $0.staple(to: ssl) }
+            },
+            Unmanaged.passUnretained(self).toOpaque()
+        )
         SSL_CTX_set_ex_data(handle.raw, ExtraData.contextOwner, Unmanaged.passUnretained(self).toOpaque())
         SSL_CTX_set_alpn_select_cb(
             handle.raw,
@@ -75,6 +90,15 @@ public final class ServerContext {
     private func verify(_ store: OpaquePointer) -> CInt {
         failure = clients?.verify(store)
         return failure == nil ? 1 : 0
+    }
+
+    /// Shows a client that asks what the authority says of the very certificate that was chosen for it.
+    private func staple(to ssl: OpaquePointer) -> CInt {
+        guard let chosen = SSL_get_certificate(ssl), let leaf = leaves.first(where: { $0.raw == chosen }),
+            let staple = staples.current(leaf.fingerprint),
+            everyhop_staple(ssl, staple.response, staple.response.count) == 1
+        else { return SSL_TLSEXT_ERR_NOACK }
+        return SSL_TLSEXT_ERR_OK
     }
 
     static func setTickets(_ context: OpaquePointer) {

@@ -45,8 +45,9 @@ public final class SigningKey {
     /// The public half, as PEM.
     public let publicPEM: [UInt8]
 
-    /// Makes an Ed25519 key.
+    /// Makes an Ed25519 key; under FIPS, where OpenSSL 3.0 does not have that, an ECDSA one.
     public static func make() throws(CertificateError) -> SigningKey {
+        if FIPS.isOn { return try SigningKey(CertificateMaker.makeKey(.ecdsa)) }
         guard let context = EVP_PKEY_CTX_new_from_name(nil, "ED25519", nil) else { throw .fromQueue("making a key") }
         defer { EVP_PKEY_CTX_free(context) }
         var raw: OpaquePointer?

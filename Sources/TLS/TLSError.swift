@@ -15,6 +15,10 @@ public enum VerificationFailure: Error, Equatable, Sendable, CustomStringConvert
     case pinMismatch(seen: String)
     /// The server showed no certificate.
     case noCertificate
+    /// Its authority has revoked the certificate.
+    case revoked
+    /// Whether the certificate is revoked cannot be told, and why.
+    case revocationUnknown(String)
     /// Another verdict of X509_verify_cert(3).
     case other(String)
 
@@ -28,6 +32,8 @@ public enum VerificationFailure: Error, Equatable, Sendable, CustomStringConvert
         case .unknownAuthority: "certificate is not signed by a trusted authority"
         case .pinMismatch(let seen): "pin mismatch: the server's key is \(seen)"
         case .noCertificate: "no certificate"
+        case .revoked: "certificate is revoked"
+        case .revocationUnknown(let reason): "certificate may be revoked: \(reason)"
         case .other(let text): text
         }
     }

@@ -11,6 +11,7 @@ public enum TLSPolicy: Sendable {
     case legacy
 
     func apply(to context: OpaquePointer, isServer: Bool) throws(TLSError) {
+        if self == .legacy, FIPS.isOn { throw .library("nothing obsolete is spoken under FIPS") }
         everyhop_ctx_set_options(context, isServer ? 1 : 0)
         everyhop_ctx_set_mode(
             context,
@@ -31,17 +32,31 @@ public enum TLSPolicy: Sendable {
         }
         guard SSL_CTX_set_ciphersuites(context, suites) == 1 else { throw .libraryFailure("TLS 1.3 suites") }
         guard SSL_CTX_set_cipher_list(context, oldSuites) == 1 else { throw .libraryFailure("TLS 1.2 suites") }
-        guard Self.setGroups(["X25519", "P-256", "P-384"], in: context) else { throw .libraryFailure("groups") }
+        guard Self.setGroups(Self.groups.map { $0.name }, in: context) else { throw .libraryFailure("groups") }
     }
 }
 
 extension TLSPolicy {
-    /// Offers these groups, the preferred one first; before them the post-quantum one, if the library knows it.
+    /// The groups that everybody knows, the preferred one first, as the library numbers and as it names them.
+    ///
+    /// X25519 is not among those that NIST approves (SP 800-56A r3), so the FIPS provider does not have it.
+    static var groups: [(number: CInt, name: String)] {
+        let approved = [(NID_X9_62_prime256v1, "P-256"), (NID_secp384r1, "P-384")]
+        return FIPS.isOn ? approved : [(NID_X25519, "X25519")] + approved
+    }
+
+    /// Offers these groups, the preferred one first; before them the post-quantum ones, if the library knows them.
+    ///
+    /// From 3.5 on, a star marks a group that a key is sent for. There is one for a hybrid and one for a classical group:
+    /// a server that knows the latter only need not ask for a second hello.
     static func setGroups(_ names: [String], in context: OpaquePointer) -> Bool {
-        let list = names.joined(separator: ":")
-        if everyhop_ctx_set_groups(context, "X25519MLKEM768:" + list) == 1 { return true }
-        ERR_clear_error()
-        return everyhop_ctx_set_groups(context, list) == 1
+        let starred = names.prefix(1).map { "*" + $0 } + names.dropFirst()
+        let hybrids = FIPS.isOn ? ["*SecP256r1MLKEM768"] : ["*X25519MLKEM768", "SecP256r1MLKEM768"]
+        for list in [hybrids + starred, hybrids.prefix(1) + starred, names] {
+            if everyhop_ctx_set_groups(context, list.joined(separator: ":")) == 1 { return true }
+            ERR_clear_error()
+        }
+        return false
     }
 
     private var oldestVersion: CInt {
@@ -66,7 +81,7 @@ extension TLSPolicy {
     /// AES-128 first: faster than AES-256, and as strong as the rest of the handshake.
     private var suites: String {
         let approved = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
-        return self == .modern ? approved + ":TLS_CHACHA20_POLY1305_SHA256" : approved
+        return self == .modern && !FIPS.isOn ? approved + ":TLS_CHACHA20_POLY1305_SHA256" : approved
     }
 
     /// Puts a connection under this policy that was made from a context with another one: SSL_set_SSL_CTX(3) takes

@@ -15,6 +15,7 @@ struct CrossChecks {
         checks.databaseBindings()
         checks.cookies()
         checks.admin()
+        checks.fips()
         return checks.list
     }
 
@@ -74,6 +75,30 @@ struct CrossChecks {
         }
         if let certificate = configuration.audit.clientCertificate {
             check(certificate, in: certificates, kind: "certificate")
+        }
+    }
+
+    /// What needs cryptography that is not approved.
+    private mutating func fips() {
+        guard configuration.tls.demandsFIPS else { return }
+        for certificate in configuration.certificates {
+            guard case .pfx(let file, _) = certificate.source else { continue }
+            list.append(
+                Diagnostic(
+                    at: file.position,
+                    "a PKCS#12 file is opened with algorithms that FIPS does not allow",
+                    fix: "make PEM of it with `everyhop cert import-pfx`, and name chain and key"
+                )
+            )
+        }
+        for database in configuration.databases where database.legacy {
+            list.append(
+                Diagnostic(
+                    at: database.position,
+                    "legacy: TLS of that age is not allowed under fips",
+                    fix: "renew the server, or put an everyhop beside it"
+                )
+            )
         }
     }
 

@@ -212,11 +212,12 @@ extension RateLimit {
 }
 
 extension Binding.ClientCertificates {
-    /// Reads `client_ca`, `client_pins` and `client_certificate`; nil without any of them.
+    /// Reads `client_ca`, `client_crl`, `client_pins` and `client_certificate`; nil without any of them.
     init?(_ table: TableReader) {
         let ca = table.path("client_ca")
         let pins = table.strings("client_pins")
         let demand = table.word("client_certificate", Demand.self)
+        revocation = RevocationLists(table, "client_crl", check: "client_crl_check", authorities: "client_ca")
         guard ca != nil || pins?.isEmpty == false else {
             if let node = table.node("client_certificate") ?? table.node("client_pins"), table.node("client_ca") == nil
             {

@@ -97,6 +97,10 @@ extension TLSSettings {
             ticketRotation = inner.duration("rotate") ?? ticketRotation
             inner.finish()
         }
+        ocsp = table.word("ocsp", OCSP.self) ?? ocsp
+        fips = table.boolean("fips").flatMap { value in
+            table.node("fips").map { Located(value: value, position: $0.position) }
+        }
         table.finish()
     }
 }

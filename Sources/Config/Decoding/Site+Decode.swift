@@ -13,6 +13,7 @@ extension Certificate {
         let pfx = table.path("pfx")
         let password = table.path("password_file")
         let names = table.strings("self_signed")
+        ocspFile = table.path("ocsp_file")
         table.finish()
         let kinds = [chain != nil || key != nil, pfx != nil, names != nil].filter { $0 }.count
         guard kinds == 1 else {

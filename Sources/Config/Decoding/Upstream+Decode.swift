@@ -87,6 +87,7 @@ extension Upstream.Trust {
             }
         }
         self.pins = pins
+        revocation = RevocationLists(table, "crl", check: "crl_check", authorities: "ca")
         if ca == nil, table.node("pins") == nil || table.strings("pins")?.isEmpty == true {
             table.complain(
                 at: table.position,

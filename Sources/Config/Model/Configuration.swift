@@ -112,6 +112,21 @@ public struct TLSSettings: Sendable {
     public internal(set) var ticketKeys: Located<String>?
     /// How often the master makes a new ticket key, in milliseconds.
     public internal(set) var ticketRotation: UInt64 = 12 * 3_600_000
+    /// Whether authorities are asked about certificates, so that their answers can be stapled.
+    public internal(set) var ocsp = OCSP.auto
+    /// Whether OpenSSL's FIPS provider is demanded, where it was written.
+    public internal(set) var fips: Located<Bool>?
+
+    /// Whether authorities are asked about certificates.
+    public enum OCSP: String, Sendable, CaseIterable {
+        /// Those whose certificates say where.
+        case auto
+        /// None.
+        case off
+    }
+
+    /// Whether nothing but approved cryptography is used.
+    public var demandsFIPS: Bool { fips?.value == true }
 }
 
 /// The table `[certificate.NAME]`.
@@ -132,6 +147,8 @@ public struct Certificate: Sendable {
     public let position: Position
     /// Where certificate and key come from.
     public let source: Source
+    /// A file of the authority's answer about it, in DER, which something else keeps fresh.
+    public let ocspFile: Located<String>?
 }
 
 /// `[[site]]`: a web application, as in IIS.
@@ -252,6 +269,8 @@ public struct Upstream: Sendable {
         public let ca: Located<String>?
         /// Keys, one of which the server must bear.
         public let pins: [Pin]
+        /// Where certificates of the authorities are looked up; nil for nowhere.
+        public let revocation: RevocationLists?
     }
 
     /// Which server an exchange goes to.

@@ -130,10 +130,13 @@ extension Binding {
         public let pins: [Pin]
         /// Whether a client without one is served.
         public let demand: Demand
+        /// Where certificates of the authorities are looked up; nil for nowhere.
+        public let revocation: RevocationLists?
 
         /// Whether a client that was verified by one would be by the other: nobody is told apart by them.
         public func isEqual(_ other: Self) -> Bool {
             ca?.value == other.ca?.value && pins == other.pins && demand == other.demand
+                && revocation == other.revocation
         }
     }
 }

@@ -1,4 +1,5 @@
 internal import Platform
+internal import TLS
 
 /// Looks at everyhop itself on this host: what its workers may do, who reads its keys, what its logs tell.
 public struct ProcessAudit {
@@ -71,7 +72,7 @@ public struct ProcessAudit {
             kind: .process,
             name: "everyhop",
             place: master.map { "process \($0.identifier)" } ?? "not running",
-            facts: [],
+            facts: [Fact("cryptography", FIPS.module)],
             findings: findings
         )
     }

@@ -23,6 +23,8 @@ public struct Glance: Codable, Sendable, Equatable {
     public let key: String?
     /// When the certificate expires, in seconds since 1970; nil when none was shown.
     public let notAfter: Int64?
+    /// When the certificate's time began, in seconds since 1970; nil when none was shown.
+    public let notBefore: Int64?
     /// When it was looked at, in seconds since 1970.
     public let seen: Int64
     /// Why it is not looked at again for now; nil when it is.
@@ -46,6 +48,7 @@ public struct Glance: Codable, Sendable, Equatable {
         self.pin = pin
         key = leaf?.pin.description
         notAfter = leaf?.notAfter
+        notBefore = leaf?.notBefore
         seen = Lifetime.now
     }
 

@@ -39,7 +39,7 @@ private enum Child {
     static func help(
         holdsKeys: Bool,
         keeping kept: Set<Capability> = [],
-        _ plan: (Configuration) -> Sandbox.Plan,
+        _ plan: (Configuration, Bundle) -> Sandbox.Plan,
         _ work: (consuming HelperSetup) throws -> Void
     ) throws {
         let setup = try HelperSetup(from: begin(holdsKeys: holdsKeys), keeping: kept, plan: plan) { _ in }
@@ -75,7 +75,7 @@ struct MonitorCommand: ParsableCommand {
         // It may hold the key that servers ask clients for.
         let channel = Child.begin(holdsKeys: true)
         var listener: AdminListener?
-        let setup = try HelperSetup(from: channel, plan: Sandbox.Plan.monitor) { configuration in
+        let setup = try HelperSetup(from: channel, plan: { settings, _ in .monitor(settings) }) { configuration in
             guard let address = configuration.server.admin?.value.socketAddress else { return }
             listener = AdminListener(try Socket.listen(on: address, sharePort: false))
         }
@@ -90,7 +90,7 @@ struct ProberCommand: ParsableCommand {
 
     func run() throws {
         // It may hold the key that servers ask clients for.
-        try Child.help(holdsKeys: true, Sandbox.Plan.prober) { try ProbeTask.run($0) }
+        try Child.help(holdsKeys: true, { settings, _ in .prober(settings) }, ProbeTask.run)
     }
 }
 
@@ -98,7 +98,15 @@ struct ResolverCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "resolver", shouldDisplay: false)
 
     func run() throws {
-        try Child.help(holdsKeys: false, Sandbox.Plan.resolver) { try ResolverTask.run($0) }
+        try Child.help(holdsKeys: false, { settings, _ in .resolver(settings) }, ResolverTask.run)
+    }
+}
+
+struct StaplerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "stapler", shouldDisplay: false)
+
+    func run() throws {
+        try Child.help(holdsKeys: false, Sandbox.Plan.stapler, StaplerTask.run)
     }
 }
 
@@ -106,6 +114,11 @@ struct WatcherCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "watcher", shouldDisplay: false)
 
     func run() throws {
-        try Child.help(holdsKeys: false, keeping: [.readEveryFile], Sandbox.Plan.watcher) { try FolderWatch.run($0) }
+        try Child.help(
+            holdsKeys: false,
+            keeping: [.readEveryFile],
+            { settings, _ in .watcher(settings) },
+            FolderWatch.run
+        )
     }
 }

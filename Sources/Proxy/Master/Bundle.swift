@@ -1,4 +1,5 @@
 import Config
+import TLS
 
 /// A configuration with every file it names: all that a worker needs, so that a worker opens no file.
 ///
@@ -42,11 +43,14 @@ struct Bundle {
     }
 
     /// Decodes the configuration again; the loader has found it good.
-    func configuration() throws(WireReader.Malformed) -> Configuration {
+    ///
+    /// Every process begins with this: where approved cryptography is demanded, it uses nothing else from here on.
+    func configuration() throws -> Configuration {
         let document: TOMLDocument
         do { document = try TOMLDocument(decoding: tree) } catch { throw WireReader.Malformed() }
         let decoded = Configuration.decode(document)
         guard decoded.isUsable else { throw WireReader.Malformed() }
+        if decoded.configuration.tls.demandsFIPS { try FIPS.demand() }
         return decoded.configuration
     }
 }

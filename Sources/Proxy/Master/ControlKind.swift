@@ -76,6 +76,14 @@ enum ControlKind: UInt8 {
     case replacementRefused
     /// They are used: the number.
     case replacementDone
+
+    // Stapler to master, and from there to workers, the monitor and later staplers.
+    /// What an authority says of a certificate: a `StapleUpdate`, also before the start.
+    case staple = 70
+
+    // Master to monitor.
+    /// Until when certificates and lists are good: a count, and as many of `ExpiringItem`.
+    case expiry = 71
 }
 
 /// Who a worker is and what it may hold.

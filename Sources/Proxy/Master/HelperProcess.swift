@@ -16,6 +16,8 @@ final class HelperProcess {
         case resolver
         /// Looks after the folders that are served.
         case watcher
+        /// Asks authorities about certificates.
+        case stapler
     }
 
     let kind: Kind
@@ -44,7 +46,7 @@ final class HelperProcess {
     var readsPages: Bool {
         switch kind {
         case .monitor, .prober: true
-        case .resolver, .watcher: false
+        case .resolver, .watcher, .stapler: false
         }
     }
 
@@ -85,6 +87,7 @@ final class HelperProcess {
 extension Master {
     /// Starts what the configuration asks for and is not there yet.
     func startHelpers() {
+        expectStaples(StaplerTask.subjects(bundle, configuration))
         for kind in neededHelpers {
             guard !helpers.contains(where: { $0.kind == kind && $0.generation == generation }),
                 !lateHelpers.contains(where: { $0.kind == kind })
@@ -102,6 +105,7 @@ extension Master {
         if configuration.server.admin != nil, configuration.audit.probeInterval != nil { kinds.append(.prober) }
         if !ResolverTask.names(in: configuration).isEmpty { kinds.append(.resolver) }
         if !configuration.folders.isEmpty { kinds.append(.watcher) }
+        if !StaplerTask.subjects(bundle, configuration).isEmpty { kinds.append(.stapler) }
         return kinds
     }
 
@@ -114,13 +118,15 @@ extension Master {
 
     /// Ends the helpers of a generation.
     func endHelpers(of generation: Int) {
-        for helper in helpers where helper.generation == generation {
-            helper.end()
-            // The admin address has to be free before the next monitor asks for it.
-            _ = ChildProcess.wait(for: helper.process)
-            if let token = helper.token { handlers.remove(token) }
-        }
-        helpers.removeAll { $0.generation == generation }
+        for helper in helpers where helper.generation == generation { end(helper) }
+    }
+
+    func end(_ helper: HelperProcess) {
+        helper.end()
+        // The admin address has to be free before the next monitor asks for it.
+        _ = ChildProcess.wait(for: helper.process)
+        if let token = helper.token { handlers.remove(token) }
+        helpers.removeAll { $0 === helper }
     }
 
     func start(_ kind: HelperProcess.Kind) {
@@ -167,8 +173,11 @@ extension Master {
                 // Names and addresses only: it has no use for keys.
                 helper.tell(.configuration, Bundle(file: bundle.file, tree: bundle.tree, resources: [:]).encoded())
             case .watcher: helper.tell(.configuration, forWatching(bundle).encoded())
+            case .stapler: helper.tell(.configuration, forStapling(bundle).encoded())
             }
             helper.tell(.start)
+            if kind == .stapler || kind == .monitor { tellOfStaples(helper) }
+            if kind == .monitor { tellOfExpiry(helper) }
             helper.flush(poller)
         } catch { log.error("the \(kind.rawValue) cannot be started: \(error)") }
     }
@@ -188,6 +197,7 @@ extension Master {
                     var reader = WireReader(message.payload)
                     record(.adminAccess, ["page": "hop map", "count": "\(try reader.int())"])
                 case .hop: spread(try HopUpdate(decoding: message.payload))
+                case .staple: spread(try StapleUpdate(decoding: message.payload))
                 case .failed: log.error("\(helper.kind.rawValue): \(String(decoding: message.payload, as: UTF8.self))")
                 default: break
                 }

@@ -31,7 +31,7 @@ struct HelperSetup: ~Copyable {
     init(
         from channel: consuming ControlChannel,
         keeping kept: Set<Capability> = [],
-        plan: (Configuration) -> Sandbox.Plan,
+        plan: (Configuration, Bundle) -> Sandbox.Plan,
         prepare: (Configuration) throws -> Void
     ) throws {
         var channel = channel
@@ -76,7 +76,7 @@ struct HelperSetup: ~Copyable {
         try prepare(configuration)
         var report = try Sandbox.giveUp(becoming: orders.user, keeping: kept)
         TLSLibrary.prepare()
-        Sandbox.confine(plan(configuration), &report)
+        Sandbox.confine(plan(configuration, bundle), &report)
         try channel.send(kind: ControlKind.sandbox.rawValue, report.encoded())
         self.configuration = configuration
         self.bundle = bundle

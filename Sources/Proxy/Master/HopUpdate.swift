@@ -28,6 +28,8 @@ struct HopUpdate {
     var verdict: Verdict
     /// What was found, for the log.
     var statement: String
+    /// The key that was shown and how long its certificate lasts, in seconds since 1970; nil when none was shown.
+    var life: (key: String, notBefore: Int64?, notAfter: Int64)?
     /// A `Glance` as JSON, which the master need not read.
     var glance: [UInt8]
 
@@ -35,6 +37,7 @@ struct HopUpdate {
         key = HopKey(kind: glance.report.kind, name: glance.report.name, place: glance.report.place)
         verdict = glance.report.verdict
         statement = glance.statement
+        if let key = glance.key, let notAfter = glance.notAfter { life = (key, glance.notBefore, notAfter) }
         self.glance = try glance.json()
     }
 
@@ -45,6 +48,9 @@ struct HopUpdate {
         writer.put(key.place)
         writer.put(verdict.rawValue)
         writer.put(statement)
+        writer.put(life?.key ?? "")
+        writer.put(Int(life?.notBefore ?? Int64.min))
+        writer.put(Int(life?.notAfter ?? 0))
         writer.put(glance)
         return writer.bytes
     }
@@ -56,6 +62,11 @@ struct HopUpdate {
         guard let verdict = Verdict(rawValue: try reader.text()) else { throw WireReader.Malformed() }
         self.verdict = verdict
         statement = try reader.text()
+        let shown = try reader.text()
+        let notBefore = Int64(try reader.int())
+        // Times that can be reckoned with, whatever is said.
+        let notAfter = min(max(Int64(try reader.int()), -1 << 40), 1 << 40)
+        if !shown.isEmpty { life = (shown, notBefore == .min ? nil : min(max(notBefore, -1 << 40), 1 << 40), notAfter) }
         glance = try reader.block()
     }
 }

@@ -108,11 +108,14 @@ struct Loader {
         let decoded = Configuration.decode(document)
         diagnostics = decoded.diagnostics
         let configuration = decoded.configuration
+        demandFIPS(configuration)
         readCertificates(configuration)
+        readStaples(configuration)
         readAuthorities(configuration)
         readTicketKeys(configuration)
         readStickySecrets(configuration)
         readRouting(configuration)
+        readRevocation(configuration)
         checkCredentials(configuration)
         checkClientsTrust(configuration)
         checkFolders(configuration)
@@ -346,7 +349,7 @@ struct Loader {
         case .keyMismatch: "name the key that the certificate was made with"
         case .noKey: "name a PEM private key without a password"
         case .noCertificate: "name a PEM file, the server's certificate first"
-        case .badPFX, .invalidName, .library: ""
+        case .badPFX, .noRevocationList, .invalidName, .library: ""
         }
     }
 

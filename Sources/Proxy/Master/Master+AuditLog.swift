@@ -64,7 +64,11 @@ extension Master {
         var facts = ["configuration": file, "sha256": digest, "workers": "\(slots)", "process": "\(Host.process)"]
         let isStart = previous == nil
         changeAuditLog()
-        if isStart { facts["program"] = "everyhop \(Version.text)" }
+        if isStart {
+            facts["program"] = "everyhop \(Version.text)"
+            facts["cryptography"] = FIPS.module
+        }
+        expiry.nextLook = 0
         record(isStart ? .start : .reload, facts)
         recordTrust()
     }

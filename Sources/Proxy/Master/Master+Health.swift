@@ -8,6 +8,7 @@ extension Master {
         var names: Set<String> = []
         for upstream in configuration.upstreams where upstream.health != nil {
             names.insert(CertificateStore.authoritiesName(upstream.name))
+            for file in upstream.trust?.revocation?.files ?? [] { names.insert(CertificateStore.listsName(file.value)) }
             guard let certificate = upstream.clientCertificate?.value else { continue }
             names.insert(CertificateStore.chainName(certificate))
             names.insert(CertificateStore.keyName(certificate))

@@ -12,6 +12,7 @@ extension Master {
         names.formUnion(configuration.upstreams.map { CertificateStore.authoritiesName($0.name) })
         names.formUnion(configuration.databases.map { CertificateStore.databaseAuthoritiesName($0.name) })
         names.formUnion(configuration.clientIdentities.map { CertificateStore.keyName($0) })
+        names.formUnion(configuration.revocationLists.flatMap { $0.files.map { CertificateStore.listsName($0.value) } })
         let resources = bundle.resources.filter { names.contains($0.key) }
         return Bundle(file: bundle.file, tree: bundle.tree, resources: resources)
     }
@@ -26,6 +27,7 @@ extension Master {
             helper.tell(.hop, update.encoded())
             helper.flush(poller)
         }
+        warnOfExpiry()
         guard update.verdict != before?.verdict else { return }
         let metadata: Logger.Metadata = [
             "hop": "\(update.key.kind.rawValue)", "name": "\(update.key.name)", "place": "\(update.key.place)",

@@ -105,10 +105,12 @@ extension Master {
             switch helper.kind {
             case .monitor: helper.tell(.replacement, ReplacementMessage(0, forChecks(bundle).encoded()).encoded())
             case .prober: helper.tell(.replacement, ReplacementMessage(0, forProbes(bundle).encoded()).encoded())
-            case .resolver, .watcher: continue
+            case .resolver, .watcher, .stapler: continue
             }
             helper.flush(poller)
         }
+        restartStapler()
+        expiry.nextLook = 0
         retiredPage.add(.replacements)
         tellWhatChanged(since: before)
         replacementServes(isReload: replacement.isAsked)

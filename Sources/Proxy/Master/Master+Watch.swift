@@ -101,6 +101,7 @@ extension Configuration {
             case .selfSigned: paths += ["\(certificate.name).self-signed.pem", "\(certificate.name).self-signed.key"]
             }
         }
+        paths += certificates.compactMap { $0.ocspFile?.value } + revocationLists.flatMap { $0.files.map(\.value) }
         paths += upstreams.compactMap { $0.trust?.ca?.value } + databases.compactMap { $0.trust?.ca?.value }
         paths += sites.flatMap(\.bindings).compactMap { $0.clients?.ca?.value }
         if let keys = tls.ticketKeys?.value { paths.append(keys) }

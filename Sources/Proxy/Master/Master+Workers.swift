@@ -64,6 +64,7 @@ extension Master {
         }
         for update in addresses { worker.tell(.addresses, update.encoded()) }
         for update in health { worker.tell(.health, update.encoded()) }
+        for update in staples.values { worker.tell(.staple, update.encoded()) }
         worker.tell(.start)
         joinReplacement(worker)
         worker.flush(poller)

@@ -56,6 +56,9 @@ final class Master {
     var health: [HealthUpdate] = []
     /// What was last seen of every hop.
     var hops: [HopUpdate] = []
+    /// What authorities have said of certificates, by fingerprint.
+    var staples: [String: StapleUpdate] = [:]
+    var expiry = ExpiryWatch()
     /// The newest audit report that the monitor was told of, and when to look for a newer one.
     var report = (state: ReportState.notKept, nextLook: UInt64(0))
     /// Counts of workers that are gone.
@@ -130,6 +133,7 @@ final class Master {
             "everyhop \(Version.text) starts",
             metadata: [
                 "workers": "\(slots)", "addresses": "\(plan.entries.map { "\($0.address)" }.joined(separator: " "))",
+                "cryptography": "\(FIPS.module)",
             ]
         )
         if hasUnknownNames {
@@ -162,6 +166,7 @@ final class Master {
         for respawn in respawns { next = min(next, respawn.at) }
         for helper in lateHelpers { next = min(next, helper.at) }
         if keepsReports { next = min(next, report.nextLook) }
+        next = min(next, expiry.nextLook)
         for worker in workers { if let drainedBy = worker.drainedBy { next = min(next, drainedBy) } }
         if let namesDue { next = min(next, namesDue) }
         next = min(next, nextTending)
@@ -204,6 +209,7 @@ final class Master {
         }
         lookForReport(now)
         tendChanges(now)
+        lookAtExpiry(now)
         let due = respawns.filter { $0.at <= now }
         respawns.removeAll { $0.at <= now }
         for respawn in due where !isStopping {

@@ -33,6 +33,10 @@ final class Monitor {
     /// What was last seen of each hop.
     var glances: [HopKey: Glance] = [:]
     private(set) var audit: HopMap.Audit
+    /// What authorities say of certificates, by fingerprint.
+    private var staples: [String: StapleUpdate] = [:]
+    /// Until when certificates and lists are good.
+    private var expiring: [ExpiringItem] = []
     private(set) var rates = RateWindow()
     private var isStopping = false
     private var handlers = Slab<Handler>()
@@ -206,6 +210,12 @@ final class Monitor {
                 try checker.use(bundle, configuration)
             case .addresses: checker.apply(try AddressUpdate(decoding: message.payload))
             case .hop: apply(try HopUpdate(decoding: message.payload))
+            case .staple:
+                let update = try StapleUpdate(decoding: message.payload)
+                staples[update.fingerprint] = update
+            case .expiry:
+                expiring = []
+                for _ in 0..<(try reader.count()) { expiring.append(try ExpiringItem(from: &reader)) }
             case .auditReport:
                 let descriptor = message.takeDescriptor()
                 audit = HopMap.Audit(message.payload, descriptor)
@@ -237,12 +247,14 @@ final class Monitor {
     }
 
     private func metrics() -> String {
-        PrometheusText.write(
+        let now = Int64(Clock.unixMicroseconds() / 1_000_000)
+        return PrometheusText.write(
             pages.map(\.page),
             upstreams: configuration.upstreams.map(\.name),
             servers: serverLabels(),
             databases: configuration.databases.map { .init(name: $0.name, isLegacy: $0.legacy) }
         ) + HopMetrics.write(configuration.hopKeys.map { ($0, glances[$0]) }, audit)
+            + StapleMetrics.write(Array(staples.values), now: now) + ExpiryMetrics.write(expiring, now: now)
     }
 
     // MARK: what is known of servers

@@ -34,6 +34,15 @@ extension Sandbox.Plan {
         return plan
     }
 
+    /// Dials responders, whose names it looks up.
+    static func stapler(_ configuration: Configuration, _ bundle: Bundle) -> Sandbox.Plan {
+        var plan = Sandbox.Plan(needs: .network)
+        let responders = StaplerTask.responders(bundle, configuration)
+        plan.ports = Array(Set(responders.map(\.port)))
+        if responders.contains(where: { !$0.isNumeric }) { plan.lookNamesUp() }
+        return plan
+    }
+
     /// Looks at paths, with the master's rights to get there and no others.
     static func watcher(_ configuration: Configuration) -> Sandbox.Plan {
         var plan = Sandbox.Plan(needs: .files)

@@ -6,12 +6,16 @@ import TLS
 /// The loader has turned every source (PEM, PKCS#12, self-signed) into PEM under these names.
 struct CertificateStore {
     private let identities: [String: ServerIdentity]
+    /// What authorities say of them.
+    let staples: Staples
 
     static func chainName(_ certificate: String) -> String { "certificate.\(certificate).chain" }
     static func keyName(_ certificate: String) -> String { "certificate.\(certificate).key" }
     static func authoritiesName(_ upstream: String) -> String { "upstream.\(upstream).ca" }
     static func databaseAuthoritiesName(_ database: String) -> String { "database.\(database).ca" }
     static func clientAuthoritiesName(_ path: String) -> String { "clients.\(path)" }
+    static func listsName(_ path: String) -> String { "revoked.\(path)" }
+    static func stapleName(_ certificate: String) -> String { "certificate.\(certificate).ocsp" }
     static func stickyName(_ upstream: String) -> String { "upstream.\(upstream).sticky" }
     static let ticketKeysName = "tickets"
 
@@ -20,15 +24,23 @@ struct CertificateStore {
 
     /// Whether a file of a bundle can be replaced in living workers; the configuration's digest is no part of it.
     static func isReplaceable(_ name: String) -> Bool {
-        name.hasPrefix("certificate.") || name.hasPrefix("clients.") || name == ticketKeysName || name == digestName
+        name.hasPrefix("certificate.") || name.hasPrefix("clients.") || name.hasPrefix("revoked.") || name == ticketKeysName || name == digestName
             || ((name.hasPrefix("upstream.") || name.hasPrefix("database.")) && name.hasSuffix(".ca"))
     }
 
     /// SHA-256 of the configuration file, in hexadecimal digits.
     static let digestName = "configuration.sha256"
 
-    /// - Parameter only: the names of those that are needed; nil for all.
-    init(_ bundle: Bundle, _ configuration: Configuration, only: Set<String>? = nil) throws(CertificateError) {
+    /// - Parameters:
+    ///   - only: the names of those that are needed; nil for all.
+    ///   - staples: what authorities say of them, now and later.
+    init(
+        _ bundle: Bundle,
+        _ configuration: Configuration,
+        only: Set<String>? = nil,
+        staples: Staples = Staples()
+    ) throws(CertificateError) {
+        self.staples = staples
         var identities: [String: ServerIdentity] = [:]
         for certificate in configuration.certificates where only?.contains(certificate.name) ?? true {
             identities[certificate.name] = try ServerIdentity(

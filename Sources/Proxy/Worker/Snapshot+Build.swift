@@ -34,7 +34,8 @@ extension Snapshot {
                 alpn: record.binding.protocols.flatMap { $0.names },
                 tickets: tickets,
                 tag: tag,
-                clients: record.binding.clients.map { ClientVerification($0, bundle) }
+                clients: record.binding.clients.map { ClientVerification($0, bundle) },
+                staples: store.staples
             )
         }
         var tables: [ListenEntry: ServerNameTable] = [:]
@@ -62,7 +63,11 @@ extension Snapshot {
         let identity = upstream.clientCertificate.flatMap { store[$0.value] }
         return try upstream.servers.map { server in
             try ClientContext(
-                trust: ClientContext.Trust(authoritiesPEM: authorities, pins: pins),
+                trust: ClientContext.Trust(
+                    authoritiesPEM: authorities,
+                    pins: pins,
+                    revocation: Revocation(trust.revocation, bundle)
+                ),
                 name: upstream.serverName ?? server.value.hostName,
                 identity: identity,
                 policy: TLSPolicy(configuration.tls.policy),
@@ -103,7 +108,8 @@ extension ClientVerification {
             // Authorities that are missing are none that is good, not no need of one.
             authoritiesPEM: clients.ca.map { bundle.resources[CertificateStore.clientAuthoritiesName($0.value)] ?? [] },
             pins: clients.pins.compactMap { PublicKeyPin(digest: $0.digest) },
-            isRequired: clients.demand == .require
+            isRequired: clients.demand == .require,
+            revocation: Revocation(clients.revocation, bundle)
         )
     }
 }

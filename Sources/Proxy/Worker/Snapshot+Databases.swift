@@ -75,7 +75,8 @@ extension Snapshot {
             policy: policy,
             alpn: alpn(of: database.kind),
             tickets: tickets,
-            tag: 0
+            tag: 0,
+            staples: store.staples
         )
         table.add(context, host: nil)
         return table
@@ -105,7 +106,8 @@ extension Snapshot {
         return try ClientContext(
             trust: ClientContext.Trust(
                 authoritiesPEM: bundle.resources[CertificateStore.databaseAuthoritiesName(database.name)],
-                pins: database.trust?.pins.compactMap { PublicKeyPin(digest: $0.digest) } ?? []
+                pins: database.trust?.pins.compactMap { PublicKeyPin(digest: $0.digest) } ?? [],
+                revocation: Revocation(database.trust?.revocation, bundle)
             ),
             name: database.serverName ?? database.server.value.hostName,
             identity: database.clientCertificate.flatMap { store[$0.value] },

@@ -49,6 +49,8 @@ final class Snapshot {
     let places: [ListenEntry: [Int]]
     private var tables: [ListenEntry: ServerNameTable]
     let tickets: TicketKeys
+    /// What authorities say of certificates.
+    let staples = Staples()
     /// By upstream.
     private(set) var trust: [UpstreamTrust]
     /// What certificates and trust are made of, to see what of it changes.
@@ -97,7 +99,7 @@ final class Snapshot {
         limits = planner.limits
         ownLines = configuration.sites.map(\.rewriting.ownLines)
         hasTotals = limits.contains { $0.timeouts.total != nil }
-        let store = try CertificateStore(bundle, configuration)
+        let store = try CertificateStore(bundle, configuration, staples: staples)
         places = Self.bindings(of: plan, among: bindings)
         tables = try Self.tables(places, bindings, bundle, store, configuration, tickets)
         trust = try configuration.upstreams.map { try UpstreamTrust($0, bundle, store, configuration) }
@@ -255,6 +257,9 @@ final class Snapshot {
         if !tickets.replace(decoding: bytes) { worker.log.unexpectedMessage(ControlKind.ticketKeys.rawValue) }
         for pool in worker.pools { pool.sticky = stickyTokens(pool.index) }
     }
+
+    /// What an authority says of a certificate, from now on.
+    func apply(_ update: StapleUpdate) { staples[update.fingerprint] = update.staple }
 
     /// An upstream's sticky cookies; nil when it has none.
     private func stickyTokens(_ index: Int) -> StickyTokens? {

@@ -27,10 +27,17 @@ struct TrustIngredients {
     let clients: [String]
 
     init(_ configuration: Configuration, _ bundle: Bundle) {
+        func put(_ lists: RevocationLists?, to writer: inout WireWriter) {
+            writer.put(lists?.check.rawValue ?? "")
+            for file in lists?.files ?? [] {
+                writer.put(bundle.resources[CertificateStore.listsName(file.value)] ?? [])
+            }
+        }
         func digest(_ trust: Upstream.Trust?, _ authorities: String, _ certificate: String?) -> String {
             var writer = WireWriter()
             for pin in trust?.pins ?? [] { writer.put(pin.digest) }
             writer.put(bundle.resources[authorities] ?? [])
+            put(trust?.revocation, to: &writer)
             if let certificate {
                 writer.put(bundle.resources[CertificateStore.chainName(certificate)] ?? [])
                 writer.put(bundle.resources[CertificateStore.keyName(certificate)] ?? [])
@@ -49,6 +56,7 @@ struct TrustIngredients {
             if let path = binding.clients?.ca?.value {
                 writer.put(bundle.resources[CertificateStore.clientAuthoritiesName(path)] ?? [])
             }
+            put(binding.clients?.revocation, to: &writer)
             writer.put(binding.clients == nil ? 0 : 1)
             return SHA256.hexadecimal(writer.bytes)
         }
@@ -97,7 +105,7 @@ extension Snapshot {
         guard records.count == bindings.count, next.upstreams.count == trust.count,
             next.databases.map(\.bindings.count) == databases.map(\.doors.count)
         else { throw TrustMaterial.OtherShape() }
-        let store = try CertificateStore(bundle, next)
+        let store = try CertificateStore(bundle, next, staples: staples)
         let ingredients = TrustIngredients(next, bundle)
         let before = self.ingredients
         let trust = try next.upstreams.enumerated().map { index, upstream in

@@ -413,6 +413,7 @@ final class Worker {
             case .replacementDrop: prepared = nil
             case .listener: add(message.takeDescriptor(), message.payload)
             case .ticketKeys: snapshot.replaceTicketKeys(message.payload, self)
+            case .staple: if let update = try? StapleUpdate(decoding: message.payload) { snapshot.apply(update) }
             case .addresses:
                 guard let update = try? AddressUpdate(decoding: message.payload) else { continue }
                 if pools.indices.contains(update.upstream) {

@@ -40,6 +40,7 @@ struct WorkerSetup: ~Copyable {
         var sockets: [(index: Int, raw: CInt)] = []
         var folders: [(index: Int, raw: CInt)] = []
         var updates: [AddressUpdate] = []
+        var staples: [StapleUpdate] = []
         collecting: while true {
             var message = try channel.receiveWaiting()
             switch ControlKind(rawValue: message.kind) {
@@ -52,6 +53,7 @@ struct WorkerSetup: ~Copyable {
             case .ticketKeys: keys = message.payload
             case .health: health.append(try HealthUpdate(decoding: message.payload))
             case .addresses: updates.append(try AddressUpdate(decoding: message.payload))
+            case .staple: staples.append(try StapleUpdate(decoding: message.payload))
             case .listener:
                 var reader = WireReader(message.payload)
                 let index = try reader.int()
@@ -77,6 +79,7 @@ struct WorkerSetup: ~Copyable {
         Sandbox.confine(.worker(snapshot.configuration, folders: readable), &report)
         for (above, folder) in zip(readable, folders) where above != folder.raw { _ = FileDescriptor(owning: above) }
         try channel.send(kind: ControlKind.sandbox.rawValue, report.encoded())
+        for update in staples { snapshot.apply(update) }
         for folder in folders {
             let descriptor = FileDescriptor(owning: folder.raw)
             if snapshot.folders.indices.contains(folder.index) { snapshot.folders[folder.index].open(descriptor) }

@@ -1,0 +1,69 @@
+import Foundation
+import Platform
+import Support
+import TLS
+import Testing
+
+@Suite("Certificates that come to their end") struct ExpiryTests {
+    @Test func `each is told once, whatever is reloaded, and in metrics`() throws {
+        SignalDescriptor.ignoreBrokenPipes()
+        let folder = try TemporaryFolder()
+        let trust = try TestTrust()
+        try trust.write(to: folder)
+        let portal = try CertificateMaker.issue(names: ["localhost"], by: trust.authority, validFrom: -380, days: 390)
+        try folder.write("portal.pem", portal.certificatePEM + trust.authority.certificatePEM)
+        try folder.write("portal.key", portal.keyPEM)
+        let server = try CertificateMaker.issue(
+            names: ["app.internal"],
+            by: trust.authority,
+            validFrom: -380,
+            days: 385
+        )
+        let app = try AppServer("app", certificate: server)
+        let port = try freePort()
+        let admin = try freePort()
+        let everyhop = try EveryhopProcess(
+            folder,
+            port: port,
+            configuration: try trust.configuration(
+                port: port,
+                upstream: app.port,
+                server: "admin = \"127.0.0.1:\(admin)\"",
+                trust: "{ ca = \"authority.pem\" }"
+            )
+        )
+        try everyhop.waitForLog("certificate expires in 9 days")
+        // Seen by a probe.
+        try everyhop.waitForLog("certificate expires in 4 days")
+        #expect(everyhop.log.contains("127.0.0.1:\(app.port)"))
+        func metrics() throws -> String {
+            try Shell.run(["curl", "-s", "-m", "20", "http://127.0.0.1:\(admin)/metrics"]).text
+        }
+        let end = try CertificateFacts.read(pem: portal.certificatePEM)[0].notAfter
+        try waitUntil("metrics") { try metrics().contains("everyhop_certificate_not_after_seconds") }
+        let text = try metrics()
+        #expect(
+            text.contains(
+                "\neveryhop_certificate_not_after_seconds{role=\"certificate\",certificate=\"portal\",subject=\"CN = localhost\","
+            ) && text.contains("} \(end)\n")
+        )
+        #expect(
+            text.contains("everyhop_certificate_not_after_seconds{role=\"authority\",certificate=\"upstream app\",")
+        )
+        #expect(text.contains("\neveryhop_certificate_expires_in_days{role=\"certificate\",certificate=\"portal\","))
+        func lastLook() throws -> Substring? {
+            try metrics().split(separator: "\n").last {
+                $0.hasPrefix("everyhop_hop_probe_timestamp_seconds{hop=\"app\"")
+            }
+        }
+        let before = try lastLook()
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 2)
+        try waitUntil("another look") {
+            let now = try lastLook()
+            return now != nil && now != before
+        }
+        #expect(everyhop.log.components(separatedBy: "[master] certificate expires in 9 days").count == 2)
+        #expect(everyhop.log.components(separatedBy: "[master] certificate expires in 4 days").count == 2)
+    }
+}

@@ -1,0 +1,107 @@
+import Foundation
+import Platform
+import Support
+import Testing
+
+@testable import TLS
+
+@Suite("Revoked certificates, end to end") struct RevokedTests {
+    private let folder: TemporaryFolder
+    private let trust: TestTrust
+    private let root: OpenSSLAuthority
+
+    init() throws {
+        SignalDescriptor.ignoreBrokenPipes()
+        folder = try TemporaryFolder()
+        trust = try TestTrust()
+        try trust.write(to: folder)
+        root = try OpenSSLAuthority("root", in: folder)
+    }
+
+    private func get(_ everyhop: EveryhopProcess, _ name: String? = nil) throws -> String {
+        let shown = name.map { ["--cert", "\(folder.path)/\($0).pem", "--key", "\(folder.path)/\($0).key"] } ?? []
+        return try Shell.run(
+            [
+                "curl", "-s", "-m", "20", "--cacert", "\(folder.path)/authority.pem", "-w", "%{http_code}", "-o",
+                "/dev/null",
+            ]
+                + shown + ["https://localhost:\(everyhop.port)/"]
+        ).text
+    }
+
+    @Test func `clients that are on the list are refused, from the reload on that brings it`() throws {
+        for name in ["alice", "bob"] { try root.issue(name, extensions: "extendedKeyUsage=clientAuth") }
+        try root.list("clients.crl")
+        let app = try AppServer("app", certificate: trust.app)
+        let port = try freePort()
+        let everyhop = try EveryhopProcess(
+            folder,
+            port: port,
+            configuration: try trust.configuration(port: port, upstream: app.port).replacingOccurrences(
+                of: "certificate = \"portal\"",
+                with: "certificate = \"portal\"\nclient_ca = \"root/ca.pem\"\nclient_crl = [\"clients.crl\"]"
+            )
+        )
+        #expect(try get(everyhop, "alice") == "200")
+        #expect(try get(everyhop, "bob") == "200")
+        try root.revoke("bob.leaf.pem")
+        try root.list("clients.crl")
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 2)
+        #expect(try get(everyhop, "alice") == "200")
+        #expect(try get(everyhop, "bob") == "000")
+        try everyhop.waitForLog("certificate is revoked")
+        // A list that is none never replaces a good one.
+        try folder.write("clients.crl", "nothing")
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("revocation list \"clients.crl\": no PEM revocation list in it")
+        #expect(try get(everyhop, "alice") == "200")
+        // One that has run out is told of, and nobody passes.
+        try root.list("clients.crl", "-crl_lastupdate", "20240101000000Z", "-crl_nextupdate", "20240201000000Z")
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 3)
+        #expect(try get(everyhop, "alice") == "000")
+        try everyhop.waitForLog("the revocation list of its authority has expired")
+        try everyhop.waitForLog("revocation list has expired")
+    }
+
+    @Test func `servers that are on the list get nothing`() throws {
+        try root.issue("server", extensions: "subjectAltName=DNS:app.internal\nextendedKeyUsage=serverAuth")
+        try root.revoke("server.leaf.pem")
+        try root.list("servers.crl")
+        let app = try AppServer(
+            "app",
+            certificate: CertificateMaker.Issued(
+                certificatePEM: try File.read("\(folder.path)/server.pem"),
+                keyPEM: try File.read("\(folder.path)/server.key")
+            )
+        )
+        let port = try freePort()
+        let everyhop = try EveryhopProcess(
+            folder,
+            port: port,
+            configuration: try trust.configuration(
+                port: port,
+                upstream: app.port,
+                trust: "{ ca = \"root/ca.pem\", crl = \"servers.crl\" }"
+            )
+        )
+        #expect(try get(everyhop) == "502")
+        try everyhop.waitForAccess("\"status\":502", "certificate is revoked")
+        #expect(app.requests.value == 0)
+    }
+
+    @Test func `lists of others are warned of before anything is served`() throws {
+        let other = try OpenSSLAuthority("other", in: folder)
+        try other.list("other.crl")
+        let text = try trust.configuration(
+            port: 1,
+            upstream: 2,
+            trust: "{ ca = \"root/ca.pem\", crl = \"other.crl\" }"
+        )
+        let path = try folder.write("check.toml", text)
+        let result = try Shell.run([EveryhopProcess.program, "check", "--config", path], merged: true)
+        #expect(result.status == 0)
+        #expect(result.text.contains("no list in \"other.crl\" is signed by an authority that is trusted here"))
+    }
+}
