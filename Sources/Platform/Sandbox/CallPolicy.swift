@@ -8,7 +8,9 @@ import Glibc
 public struct CallPolicy: Sendable {
     /// What a process does besides computing and talking to the master.
     public struct Needs: OptionSet, Sendable {
+        /// See `OptionSet`.
         public let rawValue: Int
+        /// See `OptionSet`.
         public init(rawValue: Int) { self.rawValue = rawValue }
 
         /// Stream sockets to IP addresses.
