@@ -11,7 +11,6 @@ enum StapleMetrics {
 
     /// - Parameter now: seconds since 1970.
     static func write(_ updates: [StapleUpdate], now: Int64) -> String {
-        guard !updates.isEmpty else { return "" }
         let labelled = updates.sorted { $0.certificate < $1.certificate }
             .map { ("certificate=\"\(PrometheusText.escaped($0.certificate))\"", $0) }
         var text = ""
