@@ -1,6 +1,7 @@
 import ArgumentParser
 import Config
 import Platform
+import TLS
 
 /// The master's children: started by it, not by people.
 struct LoadCommand: ParsableCommand {
@@ -53,6 +54,8 @@ struct WorkerCommand: ParsableCommand {
 
     func run() throws {
         let channel = Child.begin(holdsKeys: true)
+        // Before any context is made.
+        KeyScheduleProvider.install()
         let worker: Worker
         do {
             worker = try Worker(try WorkerSetup(from: channel))

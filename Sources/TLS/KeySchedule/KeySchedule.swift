@@ -1,0 +1,129 @@
+import COpenSSL
+
+/// How TLS 1.3 derives keys: HKDF-Extract and HKDF-Expand-Label (RFC 8446 §7.1, RFC 5869), with one hash.
+///
+/// A handshake derives twenty keys. The library makes a dozen objects for each and looks every algorithm up by its name;
+/// here one hash context serves all of them. *Ownership:* owns the context; for one thread.
+final class KeySchedule {
+    /// Bytes of a digest, and of a pseudorandom key.
+    let size: Int
+    private let blockSize: Int
+    private let context: OpaquePointer
+
+    /// The largest digest and block among the hashes of TLS 1.3.
+    private static let largestDigest = 48
+    private static let largestBlock = 128
+
+    /// - Parameter hash: SHA2-256 or SHA2-384.
+    /// - Returns: nil when the library does not have it.
+    init?(hash: StaticString) {
+        let name = UnsafeRawPointer(hash.utf8Start).assumingMemoryBound(to: CChar.self)
+        guard let digest = EVP_MD_fetch(nil, name, nil) else { return nil }
+        defer { EVP_MD_free(digest) }
+        size = Int(EVP_MD_get_size(digest))
+        blockSize = Int(EVP_MD_get_block_size(digest))
+        guard 1...Self.largestDigest ~= size, size...Self.largestBlock ~= blockSize,
+            let context = EVP_MD_CTX_new()
+        else { return nil }
+        self.context = context
+        guard EVP_DigestInit_ex(context, digest, nil) == 1 else { return nil }
+    }
+
+    deinit { EVP_MD_CTX_free(context) }
+
+    /// HKDF-Extract.
+    ///
+    /// - Parameter key: `size` bytes are written here.
+    func extract(
+        salt: UnsafeRawBufferPointer,
+        secret: UnsafeRawBufferPointer,
+        into key: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        key.count >= size && authenticate(salt, secret, UnsafeRawBufferPointer(start: nil, count: 0), into: key)
+    }
+
+    /// HKDF-Expand-Label.
+    ///
+    /// - Parameters:
+    ///   - prefix: what labels begin with: "tls13 ".
+    ///   - context: a transcript's digest, or nothing.
+    ///   - key: filled.
+    func expand(
+        secret: UnsafeRawBufferPointer,
+        prefix: UnsafeRawBufferPointer,
+        label: UnsafeRawBufferPointer,
+        context: UnsafeRawBufferPointer,
+        into key: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        let labelCount = prefix.count + label.count
+        guard labelCount <= 255, context.count <= 255, key.count <= 255 * size else { return false }
+        // struct HkdfLabel: length (2), label with its length, context with its length; then HKDF's counter.
+        let count = 4 + labelCount + context.count
+        return withUnsafeTemporaryAllocation(byteCount: Self.largestDigest + count + 1, alignment: 8) { room in
+            let info = UnsafeMutableRawBufferPointer(rebasing: room[Self.largestDigest...])
+            info[0] = UInt8(truncatingIfNeeded: key.count >> 8)
+            info[1] = UInt8(truncatingIfNeeded: key.count)
+            info[2] = UInt8(labelCount)
+            Self.copy(prefix, to: info, at: 3)
+            Self.copy(label, to: info, at: 3 + prefix.count)
+            info[3 + labelCount] = UInt8(context.count)
+            Self.copy(context, to: info, at: 4 + labelCount)
+            let block = UnsafeMutableRawBufferPointer(rebasing: room[..<size])
+            defer { OPENSSL_cleanse(block.baseAddress, block.count) }
+            var written = 0
+            var counter: UInt8 = 0
+            while written < key.count {
+                counter &+= 1
+                info[count] = counter
+                let before = UnsafeRawBufferPointer(rebasing: block[..<(written == 0 ? 0 : size)])
+                guard authenticate(secret, before, UnsafeRawBufferPointer(info), into: block) else { return false }
+                let part = min(size, key.count - written)
+                Self.copy(UnsafeRawBufferPointer(rebasing: block[..<part]), to: key, at: written)
+                written += part
+            }
+            return true
+        }
+    }
+
+    /// The digest of nothing.
+    func digestOfNothing(into digest: UnsafeMutableRawBufferPointer) -> Bool {
+        digest.count >= size && begin() && finish(digest)
+    }
+
+    /// HMAC (RFC 2104) of two pieces.
+    private func authenticate(
+        _ key: UnsafeRawBufferPointer,
+        _ first: UnsafeRawBufferPointer,
+        _ second: UnsafeRawBufferPointer,
+        into code: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        // Keys of the schedule are digests; longer ones would have to be hashed first.
+        guard key.count <= blockSize, code.count >= size else { return false }
+        return withUnsafeTemporaryAllocation(byteCount: Self.largestBlock + Self.largestDigest, alignment: 8) { room in
+            defer { OPENSSL_cleanse(room.baseAddress, room.count) }
+            let pad = UnsafeMutableRawBufferPointer(rebasing: room[..<blockSize])
+            let inner = UnsafeMutableRawBufferPointer(rebasing: room[blockSize..<(blockSize + size)])
+            for index in 0..<blockSize { pad[index] = (index < key.count ? key[index] : 0) ^ 0x36 }
+            guard begin(), add(UnsafeRawBufferPointer(pad)), add(first), add(second), finish(inner) else {
+                return false
+            }
+            for index in 0..<blockSize { pad[index] ^= 0x36 ^ 0x5C }
+            return begin() && add(UnsafeRawBufferPointer(pad)) && add(UnsafeRawBufferPointer(inner)) && finish(code)
+        }
+    }
+
+    private func begin() -> Bool { EVP_DigestInit_ex(context, nil, nil) == 1 }
+
+    private func add(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.isEmpty || EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1
+    }
+
+    private func finish(_ digest: UnsafeMutableRawBufferPointer) -> Bool {
+        EVP_DigestFinal_ex(context, digest.baseAddress?.assumingMemoryBound(to: UInt8.self), nil) == 1
+    }
+
+    private static func copy(_ bytes: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer, at offset: Int)
+    {
+        UnsafeMutableRawBufferPointer(rebasing: target[offset..<(offset + bytes.count)]).copyMemory(from: bytes)
+    }
+}
