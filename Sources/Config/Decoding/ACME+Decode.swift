@@ -123,7 +123,8 @@ extension Certificate {
         self.init(
             name: settings.names[0].value.description,
             position: table.position,
-            source: .acme(settings)
+            source: .acme(settings),
+            ocspFile: nil
         )
     }
 

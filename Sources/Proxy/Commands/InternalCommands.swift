@@ -114,7 +114,7 @@ struct IssuerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "acme", shouldDisplay: false)
 
     func run() throws {
-        try Child.help(holdsKeys: true, Sandbox.Plan.issuer) { try IssuerTask.run($0) }
+        try Child.help(holdsKeys: true, Sandbox.Plan.issuer, IssuerTask.run)
     }
 }
 

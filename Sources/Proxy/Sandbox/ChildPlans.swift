@@ -44,7 +44,7 @@ extension Sandbox.Plan {
     }
 
     /// Asks authorities, whose servers have names; it reads which authorities this host trusts, and writes nothing.
-    static func issuer(_ configuration: Configuration) -> Sandbox.Plan {
+    static func issuer(_ configuration: Configuration, _: Bundle) -> Sandbox.Plan {
         var plan = Sandbox.Plan(needs: .network)
         plan.ports = configuration.issuedCertificates.map(\.settings.directory.value.port) + [443]
         plan.lookNamesUp()
