@@ -55,11 +55,13 @@ let package = Package(
             dependencies: ["Bytes", "Config", "Database", "HTTP", "Platform", "TLS", "Telemetry"],
             swiftSettings: base
         ),
+        // Certificates from authorities.
+        .target(name: "ACME", dependencies: ["Config", "Platform", "TLS"], swiftSettings: base),
         // Layer 4: the program.
         .executableTarget(
             name: "Proxy",
             dependencies: [
-                "Bytes", "Config", "Database", "Evidence", "HTTP", "HTTP2", "Platform", "TLS", "Telemetry",
+                "ACME", "Bytes", "Config", "Database", "Evidence", "HTTP", "HTTP2", "Platform", "TLS", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -92,8 +94,13 @@ let package = Package(
             swiftSettings: base
         ),
         .testTarget(
+            name: "ACMETests",
+            dependencies: ["ACME", "Config", "Platform", "Support", "TLS"],
+            swiftSettings: base
+        ),
+        .testTarget(
             name: "ProxyTests",
-            dependencies: ["Bytes", "Config", "Evidence", "HTTP", "Platform", "Proxy", "TLS"],
+            dependencies: ["ACME", "Bytes", "Config", "Evidence", "HTTP", "Platform", "Proxy", "TLS"],
             swiftSettings: base
         ),
         .target(
@@ -104,7 +111,7 @@ let package = Package(
         ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["Bytes", "Evidence", "Platform", "TLS", "Support", "Proxy"],
+            dependencies: ["ACME", "Bytes", "Evidence", "Platform", "TLS", "Support", "Proxy"],
             swiftSettings: base
         ),
     ],

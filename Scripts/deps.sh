@@ -11,6 +11,8 @@ packages="$packages gocryptfs fuse3 e2fsprogs mount"
 packages="$packages nghttp2-client iproute2 python3-grpcio python3-h2 python3-websockets"
 # The JSON Schema of audit reports.
 packages="$packages python3-jsonschema"
+# An authority that issues certificates (RFC 8555).
+packages="$packages pebble"
 missing=""
 for package in $packages; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"

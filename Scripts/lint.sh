@@ -40,8 +40,8 @@ ban() {
     fi
 }
 ban "no Foundation and no Dispatch in the program: memory and threads" '^ *(public |internal )?import (Foundation$|Dispatch)' Sources
-hits=$(grep -rlE --include='*.swift' 'import FoundationEssentials' Sources 2>/dev/null | grep -v '^Sources/Evidence/')
-[ -n "$hits" ] && { echo "FoundationEssentials is for the files of Evidence only (JSON, dates): $hits"; found=1; }
+hits=$(grep -rlE --include='*.swift' 'import FoundationEssentials' Sources 2>/dev/null | grep -vE '^Sources/(Evidence|ACME)/')
+[ -n "$hits" ] && { echo "FoundationEssentials is for Evidence and ACME only (JSON, dates): $hits"; found=1; }
 ban "one thread, no concurrency runtime" '(\bTask *\{|\basync\b|\bawait\b|^ *(public |final )*actor )' Sources
 ban "bad input is data: nothing may trap on it" '(try!|as!|fatalError\()' Sources
 ban "Int(String) takes signs and more; read digits strictly" 'Int\(String' Sources

@@ -5,6 +5,7 @@
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -113,6 +114,17 @@ static inline int everyhop_certificate_add_extension(X509 *certificate, X509 *is
     X509V3_set_ctx_nodb(&context);
     X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
     X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    if (!extension) return 0;
+    int ok = X509_add_ext(certificate, extension, -1);
+    X509_EXTENSION_free(extension);
+    return ok;
+}
+/// The extension of RFC 8737 §3, which libraries know by its number only.
+static inline int everyhop_certificate_add_acme_identifier(X509 *certificate, const char *value) {
+    X509V3_CTX context;
+    X509V3_set_ctx_nodb(&context);
+    X509V3_set_ctx(&context, certificate, certificate, NULL, NULL, 0);
+    X509_EXTENSION *extension = X509V3_EXT_nconf(NULL, &context, "1.3.6.1.5.5.7.1.31", value);
     if (!extension) return 0;
     int ok = X509_add_ext(certificate, extension, -1);
     X509_EXTENSION_free(extension);

@@ -47,6 +47,22 @@ public enum Folder {
     }
 }
 
+/// A folder's lock (flock(2)), as long as this lasts.
+public final class FolderLock {
+    private let descriptor: FileDescriptor
+
+    /// Takes the lock; nil while another process holds it.
+    public init?(_ path: String) throws(Errno) {
+        let raw = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard raw >= 0 else { throw Errno(in: "open") }
+        descriptor = FileDescriptor(owning: raw)
+        while flock(raw, LOCK_EX | LOCK_NB) != 0 {
+            if errno == EWOULDBLOCK { return nil }
+            if errno != EINTR { throw Errno(in: "flock") }
+        }
+    }
+}
+
 extension File {
     /// Whether anything has this name, a link that leads nowhere included.
     public static func exists(_ path: String) -> Bool {

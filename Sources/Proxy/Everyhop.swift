@@ -12,6 +12,7 @@ struct Everyhop: ParsableCommand {
             PinCommand.self, HealthCommand.self, AuditCommand.self, DatabaseCommand.self, DocumentRootCommand.self,
             LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
             ProberCommand.self, ResolverCommand.self, WatcherCommand.self, StaplerCommand.self,
+            IssuerCommand.self,
             DemoApplicationCommand.self, SandboxProbeCommand.self,
         ]
     )

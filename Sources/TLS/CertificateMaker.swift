@@ -56,6 +56,19 @@ public enum CertificateMaker {
         return Issued(certificatePEM: try certificate.pem(), keyPEM: try key.pem())
     }
 
+    /// Makes the certificate that proves to an authority who is served here: TLS-ALPN-01 (RFC 8737 §3).
+    ///
+    /// - Parameter digest: SHA-256 of the key authorization.
+    public static func challenge(name: String, digest: [UInt8]) throws(CertificateError) -> Issued {
+        let key = try makeKey(.ecdsa)
+        let value = ([0x04, UInt8(truncatingIfNeeded: digest.count)] + digest).map { byte in
+            (byte < 16 ? "0" : "") + String(byte, radix: 16)
+        }
+        let identifier = "critical,DER:" + value.joined(separator: ":")
+        let certificate = try build([name], key, 0, 7, isAuthority: false, issuer: nil, acmeIdentifier: identifier)
+        return Issued(certificatePEM: try certificate.pem(), keyPEM: try key.pem())
+    }
+
     /// Makes a certificate that `authority` signs.
     public static func issue(
         names: [String],
@@ -73,15 +86,20 @@ public enum CertificateMaker {
 
     /// Makes a key and a request for an authority to sign (PKCS#10).
     ///
+    /// - Parameter hasCommonName: whether the first name stands in the subject, too.
     /// - Returns: the request as PEM in `certificatePEM`, and the key.
-    public static func request(names: [String], key kind: KeyKind = .ecdsa) throws(CertificateError) -> Issued {
+    public static func request(
+        names: [String],
+        key kind: KeyKind = .ecdsa,
+        hasCommonName: Bool = true
+    ) throws(CertificateError) -> Issued {
         let key = try makeKey(kind)
         guard let request = X509_REQ_new() else { throw .library("out of memory") }
         defer { X509_REQ_free(request) }
         guard X509_REQ_set_pubkey(request, key.raw) == 1, let subject = X509_REQ_get_subject_name(request) else {
             throw .fromQueue("the request")
         }
-        try setCommonName(subject, names)
+        if hasCommonName { try setCommonName(subject, names) }
         guard everyhop_request_add_names(request, try alternativeNames(names)) == 1,
             X509_REQ_sign(request, key.raw, EVP_sha256()) > 0
         else { throw .fromQueue("the request") }
@@ -110,7 +128,8 @@ public enum CertificateMaker {
         _ validFrom: Int,
         _ days: Int,
         isAuthority: Bool,
-        issuer: (certificate: X509Certificate, key: PrivateKey)?
+        issuer: (certificate: X509Certificate, key: PrivateKey)?,
+        acmeIdentifier: String? = nil
     ) throws(CertificateError) -> X509Certificate {
         guard (-36_500...36_500).contains(validFrom), (0...36_500).contains(days) else {
             throw .library("a certificate is valid for a hundred years at most")
@@ -144,6 +163,9 @@ public enum CertificateMaker {
             guard everyhop_certificate_add_extension(raw, signer, identifier, value) == 1 else {
                 throw .fromQueue("an extension")
             }
+        }
+        if let acmeIdentifier, everyhop_certificate_add_acme_identifier(raw, acmeIdentifier) != 1 {
+            throw .fromQueue("an extension")
         }
         guard X509_sign(raw, issuer?.key.raw ?? key.raw, EVP_sha256()) > 0 else { throw .fromQueue("signing") }
         return certificate

@@ -9,6 +9,8 @@ public final class ServerNameTable {
     private var wildcard: [String: ServerContext] = [:]
     private var fallback: ServerContext?
     let policy: TLSPolicy
+    /// By name: what authorities are shown that ask for a proof (RFC 8737).
+    public var challenges: [String: ServerContext] = [:]
     /// What the callback chose during the handshake step that runs now.
     var choice: Choice?
 
@@ -66,7 +68,7 @@ public final class ServerNameTable {
     /// Runs before any extension is read, so that certificates, tickets and protocols are the binding's from the start.
     private func choose(_ ssl: OpaquePointer, _ alert: UnsafeMutablePointer<CInt>?) -> CInt {
         let name = Self.serverName(ssl)
-        guard let context = context(for: name) else {
+        guard let context = challenge(ssl, name) ?? context(for: name) else {
             alert?.pointee = SSL_AD_UNRECOGNIZED_NAME
             return SSL_CLIENT_HELLO_ERROR
         }
@@ -81,6 +83,23 @@ public final class ServerNameTable {
         choice = Choice(context: context, name: name)
         return SSL_CLIENT_HELLO_SUCCESS
     }
+
+    /// What a proof is asked for with: this protocol, and no other (RFC 8737 §3).
+    private func challenge(_ ssl: OpaquePointer, _ name: String?) -> ServerContext? {
+        guard !challenges.isEmpty, let name = name?.lowercased(), let context = challenges[name] else { return nil }
+        var start: UnsafePointer<UInt8>?
+        var count = 0
+        let type = CUnsignedInt(TLSEXT_TYPE_application_layer_protocol_negotiation)
+        guard SSL_client_hello_get0_ext(ssl, type, &start, &count) == 1, let start else { return nil }
+        return UnsafeBufferPointer(start: start, count: count).elementsEqual(Self.challengeOffer) ? context : nil
+    }
+
+    /// The name of the protocol in which only proofs are shown.
+    public static let challengeProtocol = "acme-tls/1"
+
+    /// That protocol alone: length of the list (2), length of the name (1), name.
+    private static let challengeOffer =
+        [0, UInt8(challengeProtocol.utf8.count + 1), UInt8(challengeProtocol.utf8.count)] + challengeProtocol.utf8
 
     /// The host_name entry of the client's hello: list length (2), type (1), length (2), name.
     private static func serverName(_ ssl: OpaquePointer) -> String? {

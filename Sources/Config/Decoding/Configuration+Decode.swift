@@ -22,6 +22,7 @@ extension Configuration {
             configuration.certificates = table.all().compactMap { Certificate($0, complaints) }
         }
         configuration.sites = root.tables("site", label: "[[site]]").compactMap { Site($0) }
+        configuration.addOwnCertificates(complaints)
         configuration.upstreams = root.tables("upstream", label: "[[upstream]]").compactMap { Upstream($0) }
         configuration.databases = root.tables("database", label: "[[database]]").compactMap { Database($0) }
         if let table = root.table("audit", label: "[audit]") { configuration.audit = AuditSettings(table) }
@@ -34,5 +35,29 @@ extension Configuration {
             ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
         }
         return Decoded(configuration: configuration, diagnostics: sorted.map(\.element))
+    }
+}
+
+extension Configuration {
+    /// Certificates that bindings define themselves; bindings of one name share it if they say the same.
+    fileprivate mutating func addOwnCertificates(_ complaints: TableReader.Complaints) {
+        for certificate in sites.flatMap(\.bindings).compactMap(\.ownCertificate) {
+            guard let other = certificates.first(where: { $0.name == certificate.name }) else {
+                certificates.append(certificate)
+                continue
+            }
+            guard case .acme(let first) = other.source, case .acme(let second) = certificate.source,
+                first.isEqual(second)
+            else {
+                complaints.list.append(
+                    Diagnostic(
+                        at: certificate.position,
+                        "certificate \"\(certificate.name)\" is defined otherwise, too",
+                        fix: "line \(other.position.line) defines it first; define it once as [certificate.NAME]"
+                    )
+                )
+                continue
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ struct CrossChecks {
         checks.cookies()
         checks.admin()
         checks.fips()
+        checks.list += ACMEChecks(configuration).run()
         return checks.list
     }
 

@@ -13,6 +13,7 @@ extension Server {
             }
         }
         user = table.string("user")
+        state = table.path("state")
         if let text = table.string("admin"), let endpoint = Endpoint.read(text, table, key: "admin") {
             admin = Located(value: endpoint, position: text.position)
             if !endpoint.isLocal {

@@ -14,19 +14,23 @@ extension Certificate {
         let password = table.path("password_file")
         let names = table.strings("self_signed")
         ocspFile = table.path("ocsp_file")
+        let acme = table.table("acme", label: "acme")
         table.finish()
-        let kinds = [chain != nil || key != nil, pfx != nil, names != nil].filter { $0 }.count
+        let kinds = [chain != nil || key != nil, pfx != nil, names != nil, acme != nil].filter { $0 }.count
         guard kinds == 1 else {
             table.complain(
                 at: position,
                 kinds == 0
                     ? "certificate \"\(name)\" says nowhere where it comes from"
                     : "certificate \"\(name)\" has more than one source",
-                fix: "give it chain and key, or pfx, or self_signed"
+                fix: "give it chain and key, or pfx, or self_signed, or acme"
             )
             return nil
         }
-        if let pfx {
+        if let acme {
+            guard let settings = ACMESettings(acme) else { return nil }
+            source = .acme(settings)
+        } else if let pfx {
             source = .pfx(pfx, password: password)
         } else if let names {
             for name in names where HostPattern(name.value) == nil && IPAddress(name.value) == nil {
@@ -154,7 +158,12 @@ extension Binding {
                 fix: "use a name like \"portal.example.org\" or \"*.example.org\""
             )
         }
-        let certificates = table.certificates("certificate")
+        let inner = table.isTable("certificate") ? table.table("certificate") : nil
+        ownCertificate = inner.flatMap { Certificate($0, of: host) }
+        let certificates =
+            inner == nil
+            ? table.certificates("certificate")
+            : ownCertificate.map { [Located(value: $0.name, position: $0.position)] }
         table.require("certificate", fix: "name a [certificate.NAME]")
         protocols = Self.protocols(table)
         clients = ClientCertificates(table)

@@ -186,6 +186,11 @@ final class TableReader {
         return nil
     }
 
+    /// Whether a table stands under a key.
+    func isTable(_ key: String) -> Bool {
+        if case .table = node(key)?.value { true } else { false }
+    }
+
     /// A table below this one.
     func table(_ key: String, label: String? = nil) -> TableReader? {
         guard let node = node(key) else { return nil }

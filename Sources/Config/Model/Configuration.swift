@@ -56,6 +56,8 @@ public struct Server: Sendable {
     public internal(set) var workers: Int?
     /// Who the workers become.
     public internal(set) var user: Located<String>?
+    /// The folder of what everyhop keeps for itself.
+    public internal(set) var state: Located<String>?
     /// Where metrics are read.
     public internal(set) var admin: Located<Endpoint>?
     /// How long connections may take to finish when workers are replaced or stopped, in milliseconds.
@@ -139,6 +141,8 @@ public struct Certificate: Sendable {
         case pfx(Located<String>, password: Located<String>?)
         /// Made by everyhop for these names, and kept beside the configuration.
         case selfSigned([String])
+        /// Issued by an authority, and kept in the folder of the server's state.
+        case acme(ACMESettings)
     }
 
     /// What bindings call it.
@@ -225,6 +229,8 @@ public struct Binding: Sendable {
     public let host: Located<HostPattern>?
     /// One certificate, or an ECDSA and an RSA one.
     public let certificates: [Located<String>]
+    /// The certificate that is defined here, under its name among those above; nil for none.
+    let ownCertificate: Certificate?
     /// What clients may choose from, the first being preferred.
     public let protocols: [HTTPVersion]
     /// The certificates that clients show; nil when none is asked for.

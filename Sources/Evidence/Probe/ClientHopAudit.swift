@@ -28,6 +28,8 @@ public struct ClientHopAudit {
         public var pins: [String]
         /// What is expected at the beginning of a connection, at its addresses and at the plain ones.
         public var announcement: Announcement
+        /// How it is with those of them that an authority issues.
+        public var issuance: [Fact]
 
         /// A binding.
         public init(
@@ -41,7 +43,8 @@ public struct ClientHopAudit {
             authorities: [UInt8]?,
             plain: [SocketAddress],
             pins: [String] = [],
-            announcement: Announcement = .none
+            announcement: Announcement = .none,
+            issuance: [Fact] = []
         ) {
             self.site = site
             self.place = place
@@ -54,6 +57,7 @@ public struct ClientHopAudit {
             self.plain = plain
             self.pins = pins
             self.announcement = announcement
+            self.issuance = issuance
         }
     }
 
@@ -104,6 +108,7 @@ public struct ClientHopAudit {
         } catch {
             findings.append(.notChecked(.clientReachable, "nothing could be asked at \(subject.place): \(error)"))
         }
+        facts += subject.issuance
         return HopReport(kind: .client, name: subject.site, place: subject.place, facts: facts, findings: findings)
     }
 
@@ -129,6 +134,7 @@ public struct ClientHopAudit {
         } catch {
             findings.append(.notChecked(.clientReachable, "no handshake with \(subject.place): \(error)"))
         }
+        facts += subject.issuance
         let hop = HopReport(kind: .client, name: subject.site, place: subject.place, facts: facts, findings: findings)
         return Glance(hop, pin, leaf)
     }

@@ -59,7 +59,7 @@ extension ClientConnection {
         clearDeadline()
         _ = countRequest()
         if identity.entry.kind == .redirect {
-            redirect(exchange, worker)
+            if worker.isForProof(exchange.request) { prove(exchange, worker) } else { redirect(exchange, worker) }
             return true
         }
         prepareBody(exchange, worker)

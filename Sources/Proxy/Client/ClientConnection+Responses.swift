@@ -77,22 +77,39 @@ extension ClientConnection {
         return stays
     }
 
-    /// The plain listener's only answer: the same resource over https.
+    /// The plain listener's answer to an authority: what proves who is served here, or that there is no such thing.
+    func prove(_ exchange: Exchange, _ worker: Worker) {
+        requestEnded = true
+        staysOpen = false
+        let answer = worker.proofs.answer(to: exchange.request)
+        exchange.answer(answer == nil ? 404 : 200, on: self, worker) {
+            LocalResponse.write(
+                status: exchange.status,
+                answer: answer,
+                requestID: exchange.requestID,
+                json: false,
+                headOnly: exchange.request.method == .head,
+                keepAlive: false,
+                date: worker.date,
+                into: &transport.outbound
+            )
+            touch(worker)
+        }
+    }
+
+    /// The plain listener's only other answer: the same resource over https.
     func redirect(_ exchange: Exchange, _ worker: Worker) {
         requestEnded = true
         staysOpen = false
-        exchange.redirect(from: self, to: worker.snapshot.httpsPort(for: exchange.request), worker)
-    }
-
-    /// Writes the redirect.
-    func sendRedirect(_ exchange: Exchange, port: UInt16, _ worker: Worker) {
-        LocalResponse.redirect(
-            exchange.request,
-            port: port,
-            requestID: exchange.requestID,
-            date: worker.date,
-            into: &transport.outbound
-        )
-        touch(worker)
+        exchange.answer(308, on: self, worker) {
+            LocalResponse.redirect(
+                exchange.request,
+                port: worker.snapshot.httpsPort(for: exchange.request),
+                requestID: exchange.requestID,
+                date: worker.date,
+                into: &transport.outbound
+            )
+            touch(worker)
+        }
     }
 }

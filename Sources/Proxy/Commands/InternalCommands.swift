@@ -113,6 +113,14 @@ struct StaplerCommand: ParsableCommand {
     }
 }
 
+struct IssuerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "acme", shouldDisplay: false)
+
+    func run() throws {
+        try Child.help(holdsKeys: true, Sandbox.Plan.issuer, IssuerTask.run)
+    }
+}
+
 struct WatcherCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "watcher", shouldDisplay: false)
 

@@ -124,8 +124,8 @@ final class Exchange {
         respond(status, because: reason, worker)
     }
 
-    /// Answers a request on a plain listener with its https address.
-    func redirect(from client: ClientConnection, to port: UInt16, _ worker: Worker) {
+    /// Answers a request on a plain listener: with its https address, or what proves who is served here.
+    func answer(_ status: Int, on client: ClientConnection, _ worker: Worker, _ write: () -> Void) {
         self.client = ClientPlace(connection: client.token)
         requestID = worker.nextRequestID()
         times.headComplete = worker.nowMicroseconds
@@ -134,8 +134,8 @@ final class Exchange {
             respond(400, because: "no Host field to redirect to", worker)
             return
         }
-        status = 308
-        client.sendRedirect(self, port: port, worker)
+        self.status = status
+        write()
         finish(worker)
         client.exchangeEnded(reuse: false, worker)
     }

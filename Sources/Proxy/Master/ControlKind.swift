@@ -84,6 +84,18 @@ enum ControlKind: UInt8 {
     // Master to monitor.
     /// Until when certificates and lists are good: a count, and as many of `ExpiringItem`.
     case expiry = 71
+
+    // Issuer to master, and from there to workers and monitor.
+    /// What authorities are to be shown: a `ProofTable`; to workers also before the start.
+    case proofs = 80
+    /// Every worker, or this one, shows the proofs of a version; and from the master to the issuer.
+    case proofsShown = 81
+    /// How it is with a certificate: an `IssuanceUpdate`, to the monitor also before the start.
+    case issuance = 82
+    /// Something to keep in the folder of the server's state: a `KeptPart`.
+    case keep = 83
+    /// It is kept; the payload says why not, if it is not.
+    case kept = 84
 }
 
 /// Who a worker is and what it may hold.

@@ -5,7 +5,7 @@ import Logging
 import Platform
 import Telemetry
 
-/// A child that carries no traffic: the monitor, the prober, the resolver or the watcher.
+/// A child that carries no traffic: the monitor, the prober, the resolver, the watcher or the issuer.
 final class HelperProcess {
     enum Kind: String {
         /// Serves the admin address and checks servers.
@@ -18,15 +18,19 @@ final class HelperProcess {
         case watcher
         /// Asks authorities about certificates.
         case stapler
+        /// Asks authorities for certificates, which may wait.
+        case acme
     }
 
     let kind: Kind
     let process: Int32
     let startedAt: UInt64
     /// The generation whose configuration it has.
-    let generation: Int
+    var generation: Int
     var channel: ControlChannel
     var token: Token?
+    /// What it was asked to do, encoded; kept for issuers alone.
+    var handed: [UInt8] = []
 
     init(
         _ kind: Kind,
@@ -46,7 +50,7 @@ final class HelperProcess {
     var readsPages: Bool {
         switch kind {
         case .monitor, .prober: true
-        case .resolver, .watcher, .stapler: false
+        case .resolver, .watcher, .stapler, .acme: false
         }
     }
 
@@ -92,7 +96,7 @@ extension Master {
             guard !helpers.contains(where: { $0.kind == kind && $0.generation == generation }),
                 !lateHelpers.contains(where: { $0.kind == kind })
             else { continue }
-            start(kind)
+            if kind == .acme { startIssuer() } else { start(kind) }
         }
     }
 
@@ -106,11 +110,13 @@ extension Master {
         if !ResolverTask.names(in: configuration).isEmpty { kinds.append(.resolver) }
         if !configuration.folders.isEmpty { kinds.append(.watcher) }
         if !StaplerTask.subjects(bundle, configuration).isEmpty { kinds.append(.stapler) }
+        if !configuration.issuedCertificates.isEmpty { kinds.append(.acme) }
         return kinds
     }
 
     /// A new generation serves: the old one's helpers end, new ones know the new configuration.
     func restartHelpers() {
+        for helper in helpers where keepsIssuing(helper) { helper.generation = generation }
         for old in Set(helpers.map(\.generation)) where old < generation { endHelpers(of: old) }
         lateHelpers = []
         startHelpers()
@@ -123,6 +129,7 @@ extension Master {
 
     func end(_ helper: HelperProcess) {
         helper.end()
+        if helper.kind == .acme { issuerEnded() }
         // The admin address has to be free before the next monitor asks for it.
         _ = ChildProcess.wait(for: helper.process)
         if let token = helper.token { handlers.remove(token) }
@@ -162,6 +169,7 @@ extension Master {
                 for update in addresses { helper.tell(.addresses, update.encoded()) }
                 for update in health { helper.tell(.health, update.encoded()) }
                 for update in hops { helper.tell(.hop, update.encoded()) }
+                for update in issuance.updates { helper.tell(.issuance, update.encoded()) }
                 helper.tell(.configuration, forChecks(bundle).encoded())
                 tellOfReport(helper)
             case .prober:
@@ -174,6 +182,9 @@ extension Master {
                 helper.tell(.configuration, Bundle(file: bundle.file, tree: bundle.tree, resources: [:]).encoded())
             case .watcher: helper.tell(.configuration, forWatching(bundle).encoded())
             case .stapler: helper.tell(.configuration, forStapling(bundle).encoded())
+            case .acme:
+                helper.handed = forIssuing(bundle, withState: false).encoded()
+                helper.tell(.configuration, forIssuing(bundle, withState: true).encoded())
             }
             helper.tell(.start)
             if kind == .stapler || kind == .monitor { tellOfStaples(helper) }
@@ -198,6 +209,9 @@ extension Master {
                     record(.adminAccess, ["page": "hop map", "count": "\(try reader.int())"])
                 case .hop: spread(try HopUpdate(decoding: message.payload))
                 case .staple: spread(try StapleUpdate(decoding: message.payload))
+                case .proofs: try spread(proofs: message.payload)
+                case .keep: keep(try KeptPart(decoding: message.payload), for: helper)
+                case .issuance: take(try IssuanceUpdate(decoding: message.payload))
                 case .failed: log.error("\(helper.kind.rawValue): \(String(decoding: message.payload, as: UTF8.self))")
                 default: break
                 }
@@ -233,6 +247,7 @@ extension Master {
         readHelper(helper)
         if let token = helper.token { handlers.remove(token) }
         guard !isStopping else { return }
+        if helper.kind == .acme { issuerEnded() }
         log.error("the \(helper.kind.rawValue) died with \(status); it is started again")
         // Once a second at most; meanwhile traffic goes on without it.
         if Self.now - helper.startedAt > 1000 {
@@ -246,6 +261,12 @@ extension Master {
     func startLateHelpers(_ now: UInt64) {
         let due = lateHelpers.filter { $0.at <= now }
         lateHelpers.removeAll { $0.at <= now }
-        for helper in due where !isStopping { start(helper.kind) }
+        for helper in due where !isStopping {
+            guard helper.kind == .acme else {
+                start(helper.kind)
+                continue
+            }
+            startIssuer()
+        }
     }
 }

@@ -18,6 +18,8 @@ struct HelperSetup: ~Copyable {
     private(set) var hops: [HopUpdate]
     /// The newest audit report.
     private(set) var audit: HopMap.Audit
+    /// What is known of certificates that authorities issue.
+    private(set) var issuance: [IssuanceUpdate]
     /// The workers that serve.
     private(set) var serving: Set<Int>
     var pages: [(process: Int, page: MetricsPage)]
@@ -39,6 +41,7 @@ struct HelperSetup: ~Copyable {
         var updates: [AddressUpdate] = []
         var health: [HealthUpdate] = []
         var hops: [HopUpdate] = []
+        var issuance: [IssuanceUpdate] = []
         var audit = HopMap.Audit(.notKept)
         var serving: Set<Int> = []
         var orders: WorkerOrders?
@@ -51,6 +54,7 @@ struct HelperSetup: ~Copyable {
             case .addresses: updates.append(try AddressUpdate(decoding: message.payload))
             case .health: health.append(try HealthUpdate(decoding: message.payload))
             case .hop: hops.append(try HopUpdate(decoding: message.payload))
+            case .issuance: issuance.append(try IssuanceUpdate(decoding: message.payload))
             case .auditReport:
                 let descriptor = message.takeDescriptor()
                 audit = HopMap.Audit(message.payload, descriptor)
@@ -84,6 +88,7 @@ struct HelperSetup: ~Copyable {
         self.health = health
         self.hops = hops
         self.audit = audit
+        self.issuance = issuance
         self.serving = serving
         self.pages = pages
         self.channel = consume channel

@@ -1,3 +1,4 @@
+import ACME
 import Config
 import Platform
 import TLS
@@ -39,7 +40,7 @@ struct Loader {
     }
 
     private let file: String
-    private let keepsCertificates: Bool
+    let keepsCertificates: Bool
     /// What is served now, when only what may be replaced in it is read again.
     private let present: Bundle?
     /// What files looked like right before they were read.
@@ -116,6 +117,7 @@ struct Loader {
         readStickySecrets(configuration)
         readRouting(configuration)
         readRevocation(configuration)
+        readIssuerFiles(configuration)
         checkCredentials(configuration)
         checkClientsTrust(configuration)
         checkFolders(configuration)
@@ -164,7 +166,7 @@ struct Loader {
     }
 
     /// Writes down what a file looks like before it is read: whoever changes it from now on is noticed.
-    private mutating func note(_ path: String) { seen[path] = FileSignature(path: path) }
+    mutating func note(_ path: String) { seen[path] = FileSignature(path: path) }
 
     mutating func complain(
         _ severity: Diagnostic.Severity = .error,
@@ -180,11 +182,12 @@ struct Loader {
     private mutating func readCertificates(_ configuration: Configuration) {
         var facts: [String: CertificateFacts] = [:]
         for certificate in configuration.certificates {
-            guard let pair = readPair(certificate) else { continue }
+            guard let pair = readPair(certificate, configuration) else { continue }
             do throws(CertificateError) {
                 let identity = try ServerIdentity(chainPEM: pair.chain, keyPEM: pair.key)
+                let isIssued = if case .acme = certificate.source { true } else { false }
                 // One that is served already is nothing that could be refused.
-                if present?.resources[CertificateStore.chainName(certificate.name)] != pair.chain {
+                if !isIssued, present?.resources[CertificateStore.chainName(certificate.name)] != pair.chain {
                     facts[certificate.name] = identity.facts
                     checkTime(identity.facts, certificate)
                 }
@@ -218,7 +221,7 @@ struct Loader {
         }
     }
 
-    private mutating func readPair(_ certificate: Certificate) -> Pair? {
+    private mutating func readPair(_ certificate: Certificate, _ configuration: Configuration) -> Pair? {
         switch certificate.source {
         case .files(let chain, let key):
             let chainBytes = read(chain, "chain")
@@ -245,6 +248,12 @@ struct Loader {
             }
         case .selfSigned(let names):
             return selfSigned(certificate, names)
+        case .acme(let settings):
+            guard let state = configuration.server.state?.value,
+                let file = issued(certificate, settings, state: state)
+            else { return nil }
+            let position = certificate.position
+            return Pair(chain: file.chainPEM, key: file.keyPEM, chainPosition: position, keyPosition: position)
         }
     }
 
@@ -284,7 +293,7 @@ struct Loader {
         switch certificate.source {
         case .files(let chain, _): position = chain.position
         case .pfx(let path, _): position = path.position
-        case .selfSigned: position = certificate.position
+        case .selfSigned, .acme: position = certificate.position
         }
         let now = Int64(Clock.unixMicroseconds() / 1_000_000)
         if facts.notAfter < now || facts.notBefore > now { refused.insert(certificate.name) }

@@ -13,7 +13,7 @@ extension Master {
         names.formUnion(configuration.databases.map { CertificateStore.databaseAuthoritiesName($0.name) })
         names.formUnion(configuration.clientIdentities.map { CertificateStore.keyName($0) })
         names.formUnion(configuration.revocationLists.flatMap { $0.files.map { CertificateStore.listsName($0.value) } })
-        let resources = bundle.resources.filter { names.contains($0.key) }
+        let resources = bundle.resources.filter { names.contains($0.key) }.merging(issuanceRecords) { $1 }
         return Bundle(file: bundle.file, tree: bundle.tree, resources: resources)
     }
 

@@ -143,6 +143,7 @@ extension Master {
         changes.retiredNames = MetricsNames(configuration)
         forgetHealth()
         forgetHops()
+        forgetIssuance()
         sockets.setModes(plan)
         restartHelpers()
     }

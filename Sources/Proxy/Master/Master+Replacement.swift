@@ -105,7 +105,7 @@ extension Master {
             switch helper.kind {
             case .monitor: helper.tell(.replacement, ReplacementMessage(0, forChecks(bundle).encoded()).encoded())
             case .prober: helper.tell(.replacement, ReplacementMessage(0, forProbes(bundle).encoded()).encoded())
-            case .resolver, .watcher, .stapler: continue
+            case .resolver, .watcher, .stapler, .acme: continue
             }
             helper.flush(poller)
         }

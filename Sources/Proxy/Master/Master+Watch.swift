@@ -1,3 +1,4 @@
+import ACME
 import Bytes
 import Config
 import Logging
@@ -98,6 +99,9 @@ extension Configuration {
             switch certificate.source {
             case .files(let chain, let key): paths += [chain.value, key.value]
             case .pfx(let path, let password): paths += [path.value] + (password.map { [$0.value] } ?? [])
+            case .acme:
+                guard let state = server.state?.value else { continue }
+                paths.append(CertificateFolder(state: state).path(.certificate, certificate.name))
             case .selfSigned: paths += ["\(certificate.name).self-signed.pem", "\(certificate.name).self-signed.key"]
             }
         }

@@ -48,7 +48,7 @@ extension Master {
             user: user
         )
         worker.tell(.orders, orders.encoded())
-        worker.tell(.configuration, bundle.encoded())
+        worker.tell(.configuration, bundle.forTraffic.encoded())
         worker.tell(.metrics, copyOf: worker.pageDescriptor.raw)
         worker.tell(.ticketKeys, ticketKeysNow)
         if let raw = accessLogNow { worker.tell(.accessLog, copyOf: raw) }
@@ -65,6 +65,7 @@ extension Master {
         for update in addresses { worker.tell(.addresses, update.encoded()) }
         for update in health { worker.tell(.health, update.encoded()) }
         for update in staples.values { worker.tell(.staple, update.encoded()) }
+        hand(proofsTo: worker)
         worker.tell(.start)
         joinReplacement(worker)
         worker.flush(poller)
@@ -102,6 +103,7 @@ extension Master {
                 case .refusal:
                     let (refusal, count) = try HopRefusal.decode(message.payload)
                     record(refusal, count: count)
+                case .proofsShown: try proofsShown(by: worker, message.payload)
                 default: log.error("unexpected message \(message.kind) from worker \(worker.slot)")
                 }
             }
@@ -146,6 +148,7 @@ extension Master {
         retiredPage.absorb(worker.page, named: worker.names, as: changes.retiredNames)
         leaveReplacement(worker)
         for helper in helpers where helper.readsPages { helper.remove(worker) }
+        forgetProofs(of: worker)
         let isExpected = worker.state == .draining || isStopping
         let how = status < 0 ? "signal \(-status)" : "status \(status)"
         if isExpected {

@@ -59,6 +59,8 @@ final class Master {
     /// What authorities have said of certificates, by fingerprint.
     var staples: [String: StapleUpdate] = [:]
     var expiry = ExpiryWatch()
+    /// What is known of certificates that authorities issue.
+    var issuance = IssuanceState()
     /// The newest audit report that the monitor was told of, and when to look for a newer one.
     var report = (state: ReportState.notKept, nextLook: UInt64(0))
     /// Counts of workers that are gone.

@@ -37,6 +37,8 @@ final class Monitor {
     private var staples: [String: StapleUpdate] = [:]
     /// Until when certificates and lists are good.
     private var expiring: [ExpiringItem] = []
+    /// What is known of certificates that authorities issue.
+    private var issuance: [IssuanceUpdate]
     private(set) var rates = RateWindow()
     private var isStopping = false
     private var handlers = Slab<Handler>()
@@ -56,6 +58,7 @@ final class Monitor {
         pages = setup.pages
         serving = setup.serving
         audit = setup.audit
+        issuance = setup.issuance
         let seen = setup.hops
         channel = setup.takeChannel()
         wheel = TimerWheel(now: Self.now)
@@ -216,6 +219,10 @@ final class Monitor {
             case .expiry:
                 expiring = []
                 for _ in 0..<(try reader.count()) { expiring.append(try ExpiringItem(from: &reader)) }
+            case .issuance:
+                let update = try IssuanceUpdate(decoding: message.payload)
+                issuance.removeAll { $0.name == update.name }
+                issuance.append(update)
             case .auditReport:
                 let descriptor = message.takeDescriptor()
                 audit = HopMap.Audit(message.payload, descriptor)
@@ -255,6 +262,7 @@ final class Monitor {
             databases: configuration.databases.map { .init(name: $0.name, isLegacy: $0.legacy) }
         ) + HopMetrics.write(configuration.hopKeys.map { ($0, glances[$0]) }, audit)
             + StapleMetrics.write(Array(staples.values), now: now) + ExpiryMetrics.write(expiring, now: now)
+            + IssuanceMetrics.write(issuance)
     }
 
     // MARK: what is known of servers
@@ -316,6 +324,7 @@ final class Monitor {
             text += upstream.inMaintenance ? ", in maintenance\n" : "\n"
         }
         let verdict = canServe ? "ready\n" : "no upstream has a server\n"
+        text += IssuanceMetrics.readiness(issuance)
         return AdminAnswer(status: canServe ? 200 : 503, body: verdict + text)
     }
 }

@@ -43,6 +43,14 @@ extension Sandbox.Plan {
         return plan
     }
 
+    /// Asks authorities, whose servers have names; it reads which authorities this host trusts, and writes nothing.
+    static func issuer(_ configuration: Configuration, _: Bundle) -> Sandbox.Plan {
+        var plan = Sandbox.Plan(needs: .network)
+        plan.ports = configuration.issuedCertificates.map(\.settings.directory.value.port) + [443]
+        plan.lookNamesUp()
+        return plan
+    }
+
     /// Looks at paths, with the master's rights to get there and no others.
     static func watcher(_ configuration: Configuration) -> Sandbox.Plan {
         var plan = Sandbox.Plan(needs: .files)

@@ -122,6 +122,14 @@ final class Snapshot {
         return table
     }
 
+    /// Whether some certificate is proved on the plain listeners.
+    var answersProofs: Bool {
+        configuration.issuedCertificates.contains { $0.settings.challenge == .http01 }
+    }
+
+    /// Has every address show these to authorities that ask for a proof.
+    func show(_ proofs: [String: ServerContext]) { for table in tables.values { table.challenges = proofs } }
+
     /// Fresh pools of this configuration.
     func makePools() -> [UpstreamPool] {
         var metricsSlot = 0

@@ -103,6 +103,7 @@ extension Worker {
 
     /// A client's handshake is complete: what it agreed on by ALPN serves it (RFC 7301).
     func beginSession(after handshake: ClientHandshake) {
+        if handshake.identity.facts?.alpn == ServerNameTable.challengeProtocol { return handshake.close(self) }
         if snapshot.isOutdated(handshake.identity) {
             log.client(handshake.identity.peer, "the rules for clients' certificates have changed meanwhile")
             handshake.close(self)

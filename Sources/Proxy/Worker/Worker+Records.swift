@@ -69,7 +69,10 @@ extension Worker {
     private static func request(_ head: borrowing RequestHead, showsQuery: Bool, _ line: inout JSONLine) {
         line.field("host", head.authority)
         line.field("method", head.methodBytes)
-        if showsQuery {
+        if ShownProofs.isAskedFor(head.path) {
+            // What follows is what is proved with.
+            line.field("path", "\(ShownProofs.path)")
+        } else if showsQuery {
             line.field("path", head.target)
         } else {
             line.field("path", head.path)

@@ -22,6 +22,7 @@ extension Worker {
         guard let message = try? ReplacementMessage(decoding: payload) else { return }
         if let prepared, prepared.number == message.number {
             snapshot.use(prepared.material)
+            snapshot.show(proofs.contexts)
             for (index, trust) in prepared.material.trust.enumerated() {
                 guard let trust else { continue }
                 pools[index].use(trust, self)

@@ -50,6 +50,8 @@ final class Worker {
     /// The largest head of a request or response, in bytes.
     let headLimit: Int
     var accessLog: AccessLog?
+    /// What authorities are shown that ask who is served here.
+    var proofs = ShownProofs()
     /// How often clients have asked where a rate holds.
     var limiter = RateLimiter()
     /// The path that is matched with routes now.
@@ -85,6 +87,7 @@ final class Worker {
         snapshot = setup.snapshot
         pools = setup.snapshot.makePools()
         let health = setup.health
+        let shown = setup.proofs
         headLimit = setup.snapshot.configuration.server.limits.headBytes
         metrics = setup.metrics
         log = setup.log
@@ -99,6 +102,7 @@ final class Worker {
         for listener in handed { listeners.append((handlers.insert(.listener(listener)), listener)) }
         try watchListeners()
         for update in health { apply(update) }
+        if let shown { show(proofs: shown) }
     }
 
     /// Serves until it has been drained or the master is gone.
@@ -259,9 +263,12 @@ final class Worker {
         try? control.send(kind: kind.rawValue, message.encoded())
     }
 
-    private func tell(_ refusal: HopRefusal, count: Int) {
+    private func tell(_ refusal: HopRefusal, count: Int) { tell(.refusal, refusal.encoded(count: count)) }
+
+    /// Tells the master.
+    func tell(_ kind: ControlKind, _ payload: [UInt8]) {
         // Master and worker end together: what cannot be told has nobody to hear it.
-        try? control.send(kind: ControlKind.refusal.rawValue, refusal.encoded(count: count))
+        try? control.send(kind: kind.rawValue, payload)
     }
 
     private func flushAccessLog() {
@@ -412,6 +419,7 @@ final class Worker {
             case .replacementUse: usePrepared(message.payload)
             case .replacementDrop: prepared = nil
             case .listener: add(message.takeDescriptor(), message.payload)
+            case .proofs: show(proofs: message.payload)
             case .ticketKeys: snapshot.replaceTicketKeys(message.payload, self)
             case .staple: if let update = try? StapleUpdate(decoding: message.payload) { snapshot.apply(update) }
             case .addresses:

@@ -11,6 +11,8 @@ struct WorkerSetup: ~Copyable {
     private(set) var metrics: MetricsPage
     private(set) var listeners: [Listener]
     private(set) var health: [HealthUpdate] = []
+    /// An encoded `ProofTable`.
+    private(set) var proofs: [UInt8]?
     private var accessLog: AccessLog?
     let log: WorkerLog
 
@@ -52,6 +54,7 @@ struct WorkerSetup: ~Copyable {
                 if let descriptor = message.takeDescriptor() { accessLog = AccessLog(descriptor) }
             case .ticketKeys: keys = message.payload
             case .health: health.append(try HealthUpdate(decoding: message.payload))
+            case .proofs: proofs = message.payload
             case .addresses: updates.append(try AddressUpdate(decoding: message.payload))
             case .staple: staples.append(try StapleUpdate(decoding: message.payload))
             case .listener:

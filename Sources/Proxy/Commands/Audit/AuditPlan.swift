@@ -1,3 +1,4 @@
+import ACME
 import Config
 import Database
 import Evidence
@@ -14,8 +15,6 @@ struct AuditPlan {
     private static let nobody = "everyhop_audit"
     /// How long one question to a database may take, in milliseconds.
     private static let patience: UInt64 = 10_000
-    /// Where distributions keep the authorities that programs trust.
-    private static let authorityLists = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"]
 
     /// - Parameters:
     ///   - bundle: what the loader has found good.
@@ -60,7 +59,8 @@ struct AuditPlan {
                         authorities: authorities,
                         plain: plain.flatMap { $0.dialled.prefix(1) },
                         pins: binding.certificates.compactMap { pin(ofCertificate: $0.value) },
-                        announcement: Self.announcement(binding, of: site)
+                        announcement: Self.announcement(binding, of: site),
+                        issuance: binding.certificates.flatMap { issuance(ofCertificate: $0.value) }
                     )
                 )
             }
@@ -79,14 +79,32 @@ struct AuditPlan {
         return (try? CertificateFacts.read(pem: chain))?.first?.pin.description
     }
 
+    /// How it is with a certificate that an authority issues.
+    private func issuance(ofCertificate name: String) -> [Fact] {
+        guard let settings = configuration.issuedCertificates.first(where: { $0.certificate.name == name })?.settings
+        else { return [] }
+        var facts = [Fact("issued by acme", settings.directory.value.description)]
+        // The prober is handed it, an audit reads it.
+        let bytes = bundle.resources[IssuerFiles.record(name)] ?? certificateFolder?.read(.record, name)
+        let record = bytes.flatMap { CertificateRecord(json: $0) } ?? CertificateRecord()
+        let chain = bundle.resources[CertificateStore.chainName(name)]
+        let present = chain.flatMap { try? CertificateFacts.read(pem: $0) }?.first
+        if let last = record.lastSuccess, let present {
+            facts.append(Fact("last issued", CalendarDate.text(last)))
+            let next = RenewalPlan.next(present, record, asks: settings.question)
+            facts.append(Fact("next renewal", CalendarDate.text(next)))
+        } else {
+            facts.append(Fact("last issued", "never: a self-signed placeholder is shown"))
+        }
+        if let failure = record.lastFailure { facts.append(Fact("last failure", failure)) }
+        return facts
+    }
+
     private func clientAuthorities() -> [UInt8]? {
         if let path = configuration.audit.clientsTrust?.value {
             return try? File.read(Loader.resolved(path, beside: bundle.file))
         }
-        for path in Self.authorityLists {
-            if let bytes = try? File.read(path) { return bytes }
-        }
-        return nil
+        return SystemAuthorities.read()
     }
 
     // MARK: app
@@ -183,6 +201,11 @@ struct AuditPlan {
         }
     }
 
+    /// Where certificates of authorities are kept.
+    private var certificateFolder: CertificateFolder? {
+        configuration.server.state.map { CertificateFolder(state: Loader.resolved($0.value, beside: bundle.file)) }
+    }
+
     // MARK: process
 
     private func process() -> HopReport {
@@ -197,6 +220,11 @@ struct AuditPlan {
                     secrets.append(guarded("password of certificate \"\(certificate.name)\"", password.value))
                 }
             case .selfSigned: secrets.append(guarded(what, "\(certificate.name).self-signed.key"))
+            case .acme:
+                guard let folder = certificateFolder else { continue }
+                let path = folder.path(.certificate, certificate.name)
+                // Before the first, a placeholder is shown that lies nowhere.
+                if File.exists(path) { secrets.append(ProcessAudit.GuardedFile(what: what, path: path)) }
             }
         }
         if let keys = configuration.tls.ticketKeys { secrets.append(guarded("session ticket keys", keys.value)) }

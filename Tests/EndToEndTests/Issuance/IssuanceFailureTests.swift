@@ -1,0 +1,77 @@
+import ACME
+import Foundation
+import Platform
+import Support
+import TLS
+import Testing
+
+/// Whatever goes wrong, the certificate that is there goes on being shown.
+@Suite("An authority that does not issue", .serialized) struct IssuanceFailureTests {
+    /// Starts with a certificate at the end of its life, and waits until no new one has come for `reason`.
+    private func fails(_ issued: Issued, _ directory: String, because reason: String) throws -> CertificateRecord {
+        let old = try issued.keepOld(directory)
+        let everyhop = try issued.start(directory)
+        try waitUntil("the failure \"\(reason)\":\n\(everyhop.log)", seconds: 60) {
+            everyhop.log.contains("certificate not issued, the present one stays")
+        }
+        let record = issued.record
+        #expect(record.lastFailure?.contains(reason) == true, "\(record.lastFailure ?? "")")
+        #expect(try issued.shown()?.fingerprint == old.fingerprint && issued.fingerprint == old.fingerprint)
+        try waitUntil("the metrics") {
+            issued.ask("/metrics").contains("everyhop_acme_failures_total{certificate=\"portal\"} 1")
+        }
+        #expect(record.failures == 1)
+        return record
+    }
+
+    private var now: Int64 { Int64(Clock.unixMicroseconds() / 1_000_000) }
+
+    @Test func `the directory cannot be reached`() throws {
+        let issued = try Issued(try TestTrust(), nil)
+        let record = try fails(issued, "https://localhost:\(try freePort())/dir", because: "refused")
+        #expect((record.notBefore ?? 0) >= now + 20 && (record.notBefore ?? 0) <= now + 60)
+    }
+
+    @Test func `the directory's server is not the one that is trusted`() throws {
+        let pebble = try Pebble(try TestTrust())
+        _ = try fails(try Issued(try TestTrust(), pebble), pebble.directory, because: "certificate")
+        #expect(!pebble.log.contains("newAccount") && pebble.issued == 0)
+    }
+
+    @Test func `nobody answers where the authority looks`() throws {
+        let trust = try TestTrust()
+        let pebble = try Pebble(trust)
+        let record = try fails(try Issued(trust, nil), pebble.directory, because: "was not proved by http-01")
+        #expect(record.lastFailure?.contains("acme-challenge/...") ?? false, "\(record.lastFailure ?? "")")
+    }
+
+    @Test func `the authority does not issue for the name`() throws {
+        let trust = try TestTrust()
+        let pebble = try Pebble(trust)
+        var issued = try Issued(trust, pebble)
+        issued.name = "refused.example.org"
+        _ = try fails(issued, pebble.directory, because: "rejectedIdentifier")
+    }
+
+    @Test func `the authority wants to be left alone for an hour`() throws {
+        let trust = try TestTrust()
+        let server = try ScriptedServer(certificate: trust.portal) { connection in
+            _ = try connection.receive(until: "\r\n\r\n")
+            let body = "{\"type\":\"urn:ietf:params:acme:error:rateLimited\",\"detail\":\"too many\"}"
+            try connection.send(
+                "HTTP/1.1 429 Too Many\r\nRetry-After: 3600\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+            )
+            connection.close()
+        }
+        let issued = try Issued(trust, nil)
+        let record = try fails(issued, "https://localhost:\(server.port)/dir", because: "rateLimited: too many")
+        #expect((3500...3600).contains((record.notBefore ?? 0) - now))
+        // Neither a restart nor a reload makes it ask before that.
+        let everyhop = try issued.start("https://localhost:\(server.port)/dir")
+        try everyhop.waitForLog("certificate is kept", count: 2)
+        try everyhop.waitForLog("ready", count: 2)
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 3)
+        #expect(issued.record.failures == 1)
+    }
+}
