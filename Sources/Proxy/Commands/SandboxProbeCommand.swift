@@ -40,7 +40,9 @@ struct SandboxProbeCommand: ParsableCommand {
             throw ExitCode(2)
         }
         let user = configuration.server.user.flatMap { Privileges.isRoot ? Privileges.lookUp(user: $0.value) : nil }
-        let folders = configuration.folders.compactMap { try? File.openFolder(Loader.resolved($0.folder.path.value, beside: config)).release() }
+        let folders = configuration.folders.compactMap {
+            try? File.openFolder(Loader.resolved($0.folder.path.value, beside: config)).release()
+        }
         var held = try Sandbox.giveUp(becoming: user, keeping: child.kept, only: try chosen())
         TLSLibrary.prepare()
         Sandbox.confine(child.plan(configuration, folders: folders), &held, only: try chosen())

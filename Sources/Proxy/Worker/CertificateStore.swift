@@ -24,7 +24,8 @@ struct CertificateStore {
 
     /// Whether a file of a bundle can be replaced in living workers; the configuration's digest is no part of it.
     static func isReplaceable(_ name: String) -> Bool {
-        name.hasPrefix("certificate.") || name.hasPrefix("clients.") || name.hasPrefix("revoked.") || name == ticketKeysName || name == digestName
+        name.hasPrefix("certificate.") || name.hasPrefix("clients.") || name.hasPrefix("revoked.")
+            || name == ticketKeysName || name == digestName
             || ((name.hasPrefix("upstream.") || name.hasPrefix("database.")) && name.hasSuffix(".ca"))
     }
 
