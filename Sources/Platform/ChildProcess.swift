@@ -104,11 +104,18 @@ public enum ChildProcess {
         return Int(everyhop_wait_status(status))
     }
 
+    /// Who started this process, or took it over when that one died.
+    public static var parent: Int32 { getppid() }
+
     /// Has the kernel end this process when its parent dies.
     ///
-    /// To be called after the last change of user, which takes it back. A parent that died earlier is noticed by its
-    /// channel.
-    public static func dieWithParent() { _ = everyhop_set_parent_death_signal(SIGKILL) }
+    /// To be called after the last change of user, which takes it back.
+    ///
+    /// - Parameter parent: who it was when this process began; one that has died meanwhile ends it at once.
+    public static func dieWithParent(_ parent: Int32) {
+        _ = everyhop_set_parent_death_signal(SIGKILL)
+        if getppid() != parent { endSelf() }
+    }
 
     /// The variables of this process, as `NAME=value`.
     public static func currentEnvironment() -> [String] {

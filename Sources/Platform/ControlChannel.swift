@@ -29,6 +29,8 @@ public struct ControlChannel: ~Copyable {
     /// The largest payload accepted, in bytes: a configuration with all its certificates.
     public static let limit = 64 << 20
     private static let headerSize = 6
+    /// The largest payload and the most unclaimed descriptors that this end takes.
+    private let most: (payload: Int, descriptors: Int)
 
     /// What to watch for readiness.
     public let descriptor: FileDescriptor
@@ -44,8 +46,12 @@ public struct ControlChannel: ~Copyable {
     private var descriptors: [CInt] = []
 
     /// Takes over one end of a socket pair.
-    public init(_ descriptor: consuming FileDescriptor) {
+    ///
+    /// - Parameter mostPayload: what a message may hold; a child has less to say than a master, and could be an
+    ///   attacker's.
+    public init(_ descriptor: consuming FileDescriptor, mostPayload: Int = limit) {
         self.descriptor = consume descriptor
+        most = (mostPayload, mostPayload < Self.limit ? 16 : 65_536)
         _ = fcntl(self.descriptor.raw, F_SETFL, O_NONBLOCK)
     }
 
@@ -145,6 +151,7 @@ public struct ControlChannel: ~Copyable {
             }
             incoming.removeLast(65_536 - max(0, count))
             if received >= 0 { descriptors.append(received) }
+            if descriptors.count > most.descriptors { throw Errno(EPROTO, in: "recvmsg") }
             if count == 0 { throw Errno(ECONNRESET, in: "recvmsg") }
             if count < 0 {
                 switch code {
@@ -184,7 +191,7 @@ public struct ControlChannel: ~Copyable {
         guard incoming.count >= Self.headerSize else { return nil }
         var length = 0
         for index in 0..<4 { length |= Int(incoming[2 + index]) << (8 * index) }
-        guard length <= Self.limit else { throw Errno(EPROTO, in: "recvmsg") }
+        guard length <= most.payload else { throw Errno(EPROTO, in: "recvmsg") }
         guard incoming.count >= Self.headerSize + length else { return nil }
         let kind = incoming[0]
         var along: FileDescriptor?

@@ -43,6 +43,9 @@ extension Errno {
     /// Whether nobody listens there, or a firewall says that nobody is to.
     public var isRefusedConnection: Bool { code == ECONNREFUSED || code == EHOSTUNREACH || code == ENOENT }
 
+    /// Whether the other end of a channel is closed.
+    public var isGone: Bool { code == ECONNRESET || code == EPIPE }
+
     /// Whether something else has to happen first.
     public var isWouldBlock: Bool { code == EWOULDBLOCK }
 

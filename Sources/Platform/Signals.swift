@@ -30,6 +30,7 @@ public struct SignalDescriptor: ~Copyable {
         signal(SIGTERM, SIG_IGN)
         signal(SIGHUP, SIG_IGN)
         signal(SIGUSR1, SIG_IGN)
+        signal(SIGUSR2, SIG_IGN)
     }
 
     /// Lets a write to a closed pipe or socket fail with EPIPE instead of ending the process.

@@ -96,6 +96,22 @@ public enum Counter: Int, CaseIterable, Sendable {
     case replacementsRefused
     /// Reloads that were refused.
     case reloadsRefused
+    /// Workers replaced because they ended by themselves; this and what follows is the master's, too.
+    case workersCrashed
+    /// Workers replaced because they did not answer.
+    case workersHung
+    /// Workers replaced because they had too much memory.
+    case workersOutgrown
+    /// Workers replaced because they did not begin to serve in time.
+    case workersLate
+    /// Workers replaced because of what they said.
+    case workersBabbled
+    /// Helpers replaced because they ended by themselves.
+    case helpersCrashed
+    /// Helpers replaced because they did not answer.
+    case helpersHung
+    /// Helpers replaced because of what they said.
+    case helpersBabbled
 
     /// Whether it can fall.
     public var isGauge: Bool {
@@ -173,11 +189,23 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .replacementsRefused:
             ("everyhop_replacements_refused_total", "", "Times that new certificates, trust or keys were not usable.")
         case .reloadsRefused: ("everyhop_reloads_refused_total", "", "Reloads that were refused.")
+        case .workersCrashed: replacement("worker", "crash")
+        case .workersHung: replacement("worker", "hang")
+        case .workersOutgrown: replacement("worker", "memory")
+        case .workersLate: replacement("worker", "start")
+        case .workersBabbled: replacement("worker", "message")
+        case .helpersCrashed: replacement("helper", "crash")
+        case .helpersHung: replacement("helper", "hang")
+        case .helpersBabbled: replacement("helper", "message")
         }
     }
 }
 
 extension Counter {
+    private func replacement(_ who: String, _ reason: String) -> (name: String, labels: String, help: String) {
+        ("everyhop_\(who)_replacements_total", "reason=\"\(reason)\"", "Processes that were replaced, by the reason.")
+    }
+
     private func abuse(_ kind: String) -> (name: String, labels: String, help: String) {
         ("everyhop_http2_abuse_total", "kind=\"\(kind)\"", "HTTP/2 clients sent away, by what they did too often.")
     }

@@ -145,7 +145,7 @@ public final class MetricsPage {
             if let counter = Counter(rawValue: index), counter.isGauge { continue }
             memory[index] &+= other.memory[index]
         }
-        addNamed(theirs, as: ours) { other.memory[$0] }
+        addNamed(theirs, as: ours, withGauges: false) { other.memory[$0] }
     }
 
     /// Moves counts to where the slots of another configuration are.
@@ -153,22 +153,27 @@ public final class MetricsPage {
         guard old != new else { return }
         let before = (Self.namedStart..<Self.words).map { memory[$0] }
         for index in Self.namedStart..<Self.words { memory[index] = 0 }
-        addNamed(old, as: new) { before[$0 - Self.namedStart] }
+        addNamed(old, as: new, withGauges: true) { before[$0 - Self.namedStart] }
     }
 
-    private func addNamed(_ theirs: MetricsNames, as ours: MetricsNames, _ value: (Int) -> Int64) {
+    private func addNamed(
+        _ theirs: MetricsNames,
+        as ours: MetricsNames,
+        withGauges: Bool,
+        _ value: (Int) -> Int64
+    ) {
         for (from, to) in Self.slots(theirs.upstreams, ours.upstreams, Self.upstreamSlots) {
             for counter in UpstreamCounter.allCases {
                 memory[Self.place(counter, to)] &+= value(Self.place(counter, from))
             }
         }
         for (from, to) in Self.slots(theirs.databases, ours.databases, Self.databaseSlots) {
-            for counter in DatabaseCounter.allCases where !counter.isGauge {
+            for counter in DatabaseCounter.allCases where withGauges || !counter.isGauge {
                 memory[Self.place(counter, to)] &+= value(Self.place(counter, from))
             }
         }
         for (from, to) in Self.slots(theirs.servers, ours.servers, Self.serverSlots) {
-            for counter in ServerCounter.allCases where !counter.isGauge {
+            for counter in ServerCounter.allCases where withGauges || !counter.isGauge {
                 memory[Self.place(counter, to)] &+= value(Self.place(counter, from))
             }
         }
@@ -186,17 +191,23 @@ public final class MetricsPage {
         return min(max(0, bits - firstBucket), bucketCount)
     }
 
+    /// A bucket's place, or the sum's behind the last of them.
+    static func place(_ timing: Timing, _ index: Int) -> Int { start(timing) + index }
+
+    /// Adds to whatever has a place.
+    func add(_ amount: Int64, at place: Int) { memory[place] &+= amount }
+
     private static func start(_ timing: Timing) -> Int { Counter.allCases.count + timing.rawValue * timingWords }
 
-    private static func place(_ counter: ServerCounter, _ server: Int) -> Int {
+    static func place(_ counter: ServerCounter, _ server: Int) -> Int {
         serverStart + server * ServerCounter.allCases.count + counter.rawValue
     }
 
-    private static func place(_ counter: DatabaseCounter, _ database: Int) -> Int {
+    static func place(_ counter: DatabaseCounter, _ database: Int) -> Int {
         databaseStart + database * DatabaseCounter.allCases.count + counter.rawValue
     }
 
-    private static func place(_ counter: UpstreamCounter, _ upstream: Int) -> Int {
+    static func place(_ counter: UpstreamCounter, _ upstream: Int) -> Int {
         Counter.allCases.count + Timing.allCases.count * timingWords + upstream * UpstreamCounter.allCases.count
             + counter.rawValue
     }

@@ -28,11 +28,37 @@ extension Server {
         drainSessions = table.duration("drain_sessions") ?? drainSessions
         resolve = table.duration("resolve") ?? resolve
         watch = table.boolean("watch") ?? watch
+        supervise(table)
         maximumConnections = table.integer("maximum_connections", in: 1...10_000_000)
         trustedProxies = table.networks("trusted_proxies") ?? []
         if let inner = table.table("timeouts", label: "[server.timeouts]") { timeouts = Timeouts(inner) }
         if let inner = table.table("limits", label: "[server.limits]") { limits = Limits(inner) }
         table.finish()
+    }
+}
+
+extension Server {
+    /// What the master does with processes that are not well, and with a new program.
+    private mutating func supervise(_ table: TableReader) {
+        if let node = table.node("hang_timeout"), let time = table.duration("hang_timeout") {
+            if (1000...600_000).contains(time) {
+                hangTimeout = time
+            } else {
+                table.complain(at: node.position, "hang_timeout is out of range", fix: "use a time from 1s to 10m")
+            }
+        }
+        if let node = table.node("worker_memory"), let size = table.size("worker_memory") {
+            if size >= 16 << 20 {
+                workerMemory = size
+            } else {
+                table.complain(
+                    at: node.position,
+                    "worker_memory is less than a worker needs for itself",
+                    fix: "use 16MiB or more"
+                )
+            }
+        }
+        upgradeTimeout = table.duration("upgrade_timeout") ?? upgradeTimeout
     }
 }
 

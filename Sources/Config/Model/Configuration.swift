@@ -68,6 +68,12 @@ public struct Server: Sendable {
     public internal(set) var resolve: UInt64 = 30_000
     /// Whether files that the configuration names are watched, and replaced when they change.
     public internal(set) var watch = true
+    /// How long a process may be silent before it is replaced, in milliseconds.
+    public internal(set) var hangTimeout: UInt64 = 10_000
+    /// How much memory of its own a worker may have, in bytes; nil for what its connections may need.
+    public internal(set) var workerMemory: UInt64?
+    /// How long a new program may take until it serves, in milliseconds.
+    public internal(set) var upgradeTimeout: UInt64 = 90_000
     /// The most clients of all workers together; nil for what the descriptor limit allows.
     public internal(set) var maximumConnections: Int?
     /// Proxies whose word about the client is believed.

@@ -7,6 +7,10 @@ public struct AuditEntry: Codable, Sendable, Equatable {
     public enum Event: String, Codable, Sendable, CaseIterable {
         /// The process began to serve.
         case start
+        /// A new program serves in place of the one before it, which finishes what it has.
+        case upgrade
+        /// A new program could not take over; the present one goes on.
+        case upgradeRefused = "upgrade-refused"
         /// The process ended.
         case stop
         /// A new configuration serves.
@@ -21,6 +25,8 @@ public struct AuditEntry: Codable, Sendable, Equatable {
         case hopRefused = "hop-refused"
         /// A worker ended without being told to.
         case workerLost = "worker-lost"
+        /// Another worker took the place of one that went on serving until then.
+        case workerReplaced = "worker-replaced"
         /// Somebody looked at the admin page.
         case adminAccess = "admin-access"
         /// The log before this one was put away.

@@ -230,6 +230,7 @@ struct IssuerTask: ~Copyable {
                 var reader = WireReader(message.payload)
                 switch ControlKind(rawValue: message.kind) {
                 case .proofsShown: shown = try reader.int()
+                case .ping: try channel.send(kind: ControlKind.pong.rawValue)
                 case .kept: kept = String(decoding: message.payload, as: UTF8.self)
                 default: break
                 }

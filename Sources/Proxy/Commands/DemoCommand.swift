@@ -150,7 +150,7 @@ struct DemoApplicationCommand: ParsableCommand {
     func run() throws {
         SignalDescriptor.ignoreBrokenPipes()
         SignalDescriptor.leaveEndingToParent()
-        ChildProcess.dieWithParent()
+        ChildProcess.dieWithParent(ChildProcess.parent)
         let identity = try ServerIdentity(chainPEM: try File.read(chain), keyPEM: try File.read(key))
         let listener = FileDescriptor(owning: ChildProcess.firstDescriptor)
         try DemoApplication(listener: listener, identity: identity).run()

@@ -26,10 +26,14 @@ struct LoadCommand: ParsableCommand {
 
 /// What every child of the master begins with.
 private enum Child {
+    /// Who it was that started this process.
+    static let parent = ChildProcess.parent
+
     /// Leaves ending to the master, and takes the channel to it.
     ///
     /// - Parameter holdsKeys: whether a core file could hold a key.
     static func begin(holdsKeys: Bool) -> ControlChannel {
+        _ = parent
         SignalDescriptor.ignoreBrokenPipes()
         SignalDescriptor.leaveEndingToParent()
         if holdsKeys { Privileges.forbidCoreDumps() }
@@ -43,8 +47,8 @@ private enum Child {
         _ plan: (Configuration, Bundle) -> Sandbox.Plan,
         _ work: (consuming HelperSetup) throws -> Void
     ) throws {
-        let setup = try HelperSetup(from: begin(holdsKeys: holdsKeys), keeping: kept, plan: plan) { _ in }
-        ChildProcess.dieWithParent()
+        let setup = try HelperSetup(from: begin(holdsKeys: holdsKeys), keeping: kept, plan: plan)
+        ChildProcess.dieWithParent(Child.parent)
         do { try work(setup) } catch { throw ExitCode(1) }
     }
 }
@@ -63,7 +67,7 @@ struct WorkerCommand: ParsableCommand {
             Complaint.write("everyhop: worker: \(error)")
             throw ExitCode(1)
         }
-        ChildProcess.dieWithParent()
+        ChildProcess.dieWithParent(Child.parent)
         do { try worker.run() } catch {
             // The master is gone, or the kernel refuses to wait: nothing can be served any more.
             throw ExitCode(1)
@@ -77,13 +81,8 @@ struct MonitorCommand: ParsableCommand {
     func run() throws {
         // It may hold the key that servers ask clients for.
         let channel = Child.begin(holdsKeys: true)
-        var listener: AdminListener?
-        let setup = try HelperSetup(from: channel, plan: { settings, _ in .monitor(settings) }) { configuration in
-            guard let address = configuration.server.admin?.value.socketAddress else { return }
-            listener = AdminListener(try Socket.listen(on: address, sharePort: false))
-        }
-        let monitor = try Monitor(setup, listener: listener)
-        ChildProcess.dieWithParent()
+        let monitor = try Monitor(try HelperSetup(from: channel) { settings, _ in .monitor(settings) })
+        ChildProcess.dieWithParent(Child.parent)
         do { try monitor.run() } catch { throw ExitCode(1) }
     }
 }

@@ -10,6 +10,7 @@ struct RunCommand: ParsableCommand {
             SIGHUP loads the configuration again; a bad one never replaces a good one.
             SIGTERM stops accepting, finishes what is under way, and ends.
             SIGUSR1 opens the access log again, after a rotation.
+            SIGUSR2 starts the program's file again, which takes over without refusing a client; if it cannot, this one goes on.
             systemd (Type=notify) is told when it serves, reloads and stops.
 
             Example:
@@ -20,21 +21,32 @@ struct RunCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "The configuration file.")
     var config: String
 
+    @Option(help: "Where to write the process id, which an upgrade changes.")
+    var pidFile: String?
+
+    @Flag(help: .private)
+    var takeOver = false
+
     func run() throws {
-        let master: Master
+        let program = ProgramFile.path(startedAs: CommandLine.arguments.first ?? "")
+        let options = RunOptions(file: config, pidFile: pidFile, program: program)
+        var former: Former?
         do {
-            master = try Master(file: config)
+            if takeOver { former = try Former() }
+            try Master(options, former: former).run()
         } catch Master.Failure.configuration(let findings) {
-            Complaint.write(findings + "everyhop: the configuration cannot be used")
-            throw ExitCode(2)
+            try end(2, findings + "everyhop: the configuration cannot be used", former)
         } catch Master.Failure.system(let reason) {
-            Complaint.write("everyhop: \(reason)")
-            throw ExitCode(1)
+            try end(1, "everyhop: \(reason)", former)
         } catch {
-            Complaint.write("everyhop: \(error)")
-            throw ExitCode(1)
+            try end(1, "everyhop: \(error)", former)
         }
-        try master.run()
+    }
+
+    private func end(_ code: Int32, _ reason: String, _ former: Former?) throws {
+        former?.tell(.failed, Array(reason.utf8))
+        Complaint.write(reason)
+        throw ExitCode(code)
     }
 }
 

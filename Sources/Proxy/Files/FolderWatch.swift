@@ -29,7 +29,7 @@ struct FolderWatch {
                 try channel.send(kind: ControlKind.folderGone.rawValue, message)
             }
             try channel.flushWaiting()
-            _ = try channel.waitForMaster(milliseconds: interval)
+            try channel.answerPings(milliseconds: interval)
         }
     }
 }

@@ -96,6 +96,28 @@ enum ControlKind: UInt8 {
     case keep = 83
     /// It is kept; the payload says why not, if it is not.
     case kept = 84
+
+    // Master to any child that has started, and back.
+    /// Is it still there?
+    case ping = 50
+    /// It is.
+    case pong
+    // Master to worker.
+    /// A listening socket of a slot that has no worker now, by descriptor: a `LentSocket`.
+    case lend
+    /// A slot has a worker again: its sockets are that one's alone.
+    case takeBack
+    // Master to the program that takes over.
+    /// What it begins with: an `Inheritance`.
+    case inheritance
+    /// A listening socket, by descriptor: an `InheritedSocket`.
+    case inheritedSocket
+    /// What has been counted: a `MetricsTally`.
+    case counts
+    /// The place is the new program's; with a byte if the configuration is to be loaded again.
+    case takeOver
+    /// What belongs into the audit log.
+    case auditEntry
 }
 
 /// Who a worker is and what it may hold.

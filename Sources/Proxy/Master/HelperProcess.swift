@@ -31,6 +31,11 @@ final class HelperProcess {
     var token: Token?
     /// What it was asked to do, encoded; kept for issuers alone.
     var handed: [UInt8] = []
+    var pulse = Pulse()
+    /// Whether it has begun its work, by its own word.
+    var hasStarted = false
+    /// Why the master ends it, once it has decided so.
+    var verdict: ReplacementReason?
 
     init(
         _ kind: Kind,
@@ -96,6 +101,8 @@ extension Master {
             guard !helpers.contains(where: { $0.kind == kind && $0.generation == generation }),
                 !lateHelpers.contains(where: { $0.kind == kind })
             else { continue }
+            // What a program that takes over tells or asks of others waits until the one before it has ceased to.
+            if isChangingPlaces, kind == .monitor || kind == .prober || kind == .acme { continue }
             if kind == .acme { startIssuer() } else { start(kind) }
         }
     }
@@ -146,7 +153,7 @@ extension Master {
                 process: process,
                 startedAt: Self.now,
                 generation: generation,
-                channel: ControlChannel(pair.takeFirst())
+                channel: ControlChannel(pair.takeFirst(), mostPayload: Supervision.mostPayload)
             )
             let token = handlers.insert(.helper(helper))
             helper.token = token
@@ -164,6 +171,7 @@ extension Master {
             switch kind {
             case .monitor:
                 helper.tell(.page, [UInt8](repeating: 0, count: 8), copyOf: retiredDescriptor.raw)
+                if let admin = sockets.admin(plan) { helper.tell(.listener, copyOf: admin) }
                 for worker in workers { helper.add(worker) }
                 for worker in workers where worker.state == .serving { helper.serves(worker) }
                 for update in addresses { helper.tell(.addresses, update.encoded()) }
@@ -197,10 +205,11 @@ extension Master {
     func readHelper(_ helper: HelperProcess) {
         do {
             while let message = try helper.channel.receive() {
+                helper.hasStarted = true
                 switch ControlKind(rawValue: message.kind) {
                 case .addresses:
                     spread(try AddressUpdate(decoding: message.payload), from: helper)
-                case .ready where helper.kind == .resolver && helper.generation == generation: namesAreKnown()
+                case .ready: if helper.kind == .resolver && helper.generation == generation { namesAreKnown() }
                 case .sandbox: note(try Sandbox.Report(decoding: message.payload), of: helper.kind.rawValue)
                 case .health: spread(try HealthUpdate(decoding: message.payload))
                 case .folderGone: lose(try FolderLoss(decoding: message.payload))
@@ -213,12 +222,16 @@ extension Master {
                 case .keep: keep(try KeptPart(decoding: message.payload), for: helper)
                 case .issuance: take(try IssuanceUpdate(decoding: message.payload))
                 case .failed: log.error("\(helper.kind.rawValue): \(String(decoding: message.payload, as: UTF8.self))")
-                default: break
+                case .pong: helper.pulse.answered()
+                default: throw WireReader.Malformed()
                 }
             }
-        } catch {
-            // Its death is told by a signal.
+        } catch let error as Errno where error.isGone {
+            // Its death is told by a signal; one that lives on without a channel does not answer any more.
             poller.remove(helper.channel.descriptor)
+        } catch {
+            poller.remove(helper.channel.descriptor)
+            condemn(helper, .message, "it said something that makes no sense: \(error)")
         }
     }
 
@@ -248,25 +261,26 @@ extension Master {
         if let token = helper.token { handlers.remove(token) }
         guard !isStopping else { return }
         if helper.kind == .acme { issuerEnded() }
-        log.error("the \(helper.kind.rawValue) died with \(status); it is started again")
-        // Once a second at most; meanwhile traffic goes on without it.
-        if Self.now - helper.startedAt > 1000 {
-            start(helper.kind)
-        } else {
-            lateHelpers.append((helper.kind, Self.now + 1000))
-        }
+        let reason = helper.verdict ?? .crash
+        retiredPage.add(reason.ofHelper)
+        let now = Self.now
+        let pause = supervision.helperPauses[helper.kind, default: RestartPause()].next(lived: now - helper.startedAt)
+        log.error(
+            "the \(helper.kind.rawValue) died; it is started again, and traffic goes on without it",
+            metadata: [
+                "how": "\(status < 0 ? "signal \(-status)" : "status \(status)")", "reason": "\(reason.rawValue)",
+                "after": "\(pause) ms",
+            ]
+        )
+        lateHelpers.append((helper.kind, now + pause))
     }
 
     /// Starts helpers whose pause is over.
     func startLateHelpers(_ now: UInt64) {
         let due = lateHelpers.filter { $0.at <= now }
         lateHelpers.removeAll { $0.at <= now }
-        for helper in due where !isStopping {
-            guard helper.kind == .acme else {
-                start(helper.kind)
-                continue
-            }
-            startIssuer()
+        for helper in due where !isStopping && !helpers.contains(where: { $0.kind == helper.kind }) {
+            if helper.kind == .acme { startIssuer() } else { start(helper.kind) }
         }
     }
 }

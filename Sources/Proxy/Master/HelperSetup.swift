@@ -23,18 +23,18 @@ struct HelperSetup: ~Copyable {
     /// The workers that serve.
     private(set) var serving: Set<Int>
     var pages: [(process: Int, page: MetricsPage)]
+    /// The socket to answer on.
+    private var listener: AdminListener?
 
     /// Waits for the orders, then gives up all that the plan does not name.
     ///
     /// - Parameters:
     ///   - kept: what is kept of root's power.
     ///   - plan: what this kind of child goes on to need.
-    ///   - prepare: what needs the master's privileges, such as listening on a socket's path.
     init(
         from channel: consuming ControlChannel,
         keeping kept: Set<Capability> = [],
-        plan: (Configuration, Bundle) -> Sandbox.Plan,
-        prepare: (Configuration) throws -> Void
+        plan: (Configuration, Bundle) -> Sandbox.Plan
     ) throws {
         var channel = channel
         var bundle: Bundle?
@@ -46,11 +46,14 @@ struct HelperSetup: ~Copyable {
         var serving: Set<Int> = []
         var orders: WorkerOrders?
         var pages: [(process: Int, page: MetricsPage)] = []
+        var listener: AdminListener?
         collecting: while true {
             var message = try channel.receiveWaiting()
             switch ControlKind(rawValue: message.kind) {
             case .orders: orders = try WorkerOrders(decoding: message.payload)
             case .configuration: bundle = try Bundle(decoding: message.payload)
+            case .listener:
+                if let descriptor = message.takeDescriptor() { listener = AdminListener(descriptor) }
             case .addresses: updates.append(try AddressUpdate(decoding: message.payload))
             case .health: health.append(try HealthUpdate(decoding: message.payload))
             case .hop: hops.append(try HopUpdate(decoding: message.payload))
@@ -77,7 +80,6 @@ struct HelperSetup: ~Copyable {
         }
         guard let bundle, let orders else { throw WireReader.Malformed() }
         let configuration = try bundle.configuration()
-        try prepare(configuration)
         var report = try Sandbox.giveUp(becoming: orders.user, keeping: kept)
         TLSLibrary.prepare()
         Sandbox.confine(plan(configuration, bundle), &report)
@@ -91,12 +93,35 @@ struct HelperSetup: ~Copyable {
         self.issuance = issuance
         self.serving = serving
         self.pages = pages
+        self.listener = listener
         self.channel = consume channel
     }
+
+    /// Hands the socket over, if there is one.
+    mutating func takeListener() -> AdminListener? { listener.take() }
 
     /// Hands the channel over; once.
     mutating func takeChannel() -> ControlChannel {
         guard let channel = channel.take() else { preconditionFailure("the channel was taken before") }
         return channel
+    }
+}
+
+extension ControlChannel {
+    /// For helpers to whom the master says nothing else: tells it that they are still there.
+    mutating func answerPings() throws {
+        while let message = try receive() {
+            if message.kind == ControlKind.ping.rawValue { try send(kind: ControlKind.pong.rawValue) }
+        }
+    }
+
+    /// The same for so long, in milliseconds.
+    mutating func answerPings(milliseconds: UInt64) throws {
+        let end = Clock.monotonicMicroseconds() / 1000 + milliseconds
+        while true {
+            let now = Clock.monotonicMicroseconds() / 1000
+            guard now < end else { return }
+            if try waitForMaster(milliseconds: end - now) { try answerPings() }
+        }
     }
 }

@@ -21,26 +21,80 @@ final class ListeningSockets {
         init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
     }
 
+    /// A socket that nothing of the configuration is for.
+    struct Unmatched: Error, CustomStringConvertible {
+        let description: String
+    }
+
     private var sockets: [ListenEntry: [Socket]] = [:]
+    /// What the service manager has opened; it is kept also while the configuration does not name it, since it may be
+    /// beyond what this process could open again.
+    private var activated: [SocketAddress: [Socket]] = [:]
+    /// What the service manager calls them.
+    private var names: [SocketAddress: String] = [:]
+
+    /// Takes over what the service manager has opened.
+    func adoptActivated() throws {
+        defer { ActivatedSockets.forget() }
+        for index in 0..<ActivatedSockets.count {
+            let socket = try ActivatedSockets.take(index)
+            let (address, name) = (socket.address, socket.name)
+            names[address] = name
+            activated[address, default: []].append(Socket(socket.takeDescriptor()))
+        }
+    }
+
+    /// Refuses a start with sockets whose clients nobody would serve.
+    func checkActivated(_ plan: ListenPlan) throws(Unmatched) {
+        let wanted = Set((plan.entries + [plan.admin].compactMap(\.self)).map(\.address))
+        let unmatched = activated.keys.filter { !wanted.contains($0) }.map { "\(names[$0] ?? "") at \($0)" }.sorted()
+        guard !unmatched.isEmpty else { return }
+        throw Unmatched(
+            description: "the service manager has opened what the configuration does not listen on: "
+                + unmatched.joined(separator: ", ")
+        )
+    }
+
+    /// Takes over a socket of the program before this one.
+    func adopt(_ inherited: InheritedSocket, _ descriptor: consuming FileDescriptor) {
+        let socket = Socket(descriptor)
+        if inherited.isActivated {
+            activated[inherited.entry.address, default: []].append(socket)
+        } else {
+            sockets[inherited.entry, default: []].append(socket)
+        }
+    }
+
+    /// All sockets, for the program that takes over.
+    var all: [(inherited: InheritedSocket, raw: Int32)] {
+        let own = sockets.filter { activated[$0.key.address] == nil }.flatMap { entry, list in
+            list.map { (InheritedSocket(entry: entry, isActivated: false), $0.descriptor.raw) }
+        }
+        let given = activated.flatMap { address, list in
+            // What they serve is for the other one's configuration to say.
+            list.map { socket in
+                let entry = ListenEntry(address: address, kind: .https)
+                return (InheritedSocket(entry: entry, isActivated: true), socket.descriptor.raw)
+            }
+        }
+        return own + given
+    }
+
+    /// Closes all of them here; the program that has taken over has its own, and the files of unix sockets.
+    func handOver() {
+        sockets = [:]
+        activated = [:]
+    }
 
     /// Opens what a plan needs and is not open yet; what was open stays, also when this fails.
     func open(_ plan: ListenPlan, slots: Int) throws(Failure) {
+        // A path has one socket, which all slots share; the kernel wakes whoever waits.
         for entry in plan.entries {
-            var list = sockets[entry] ?? []
-            // A path has one socket, which all slots share; the kernel wakes whoever waits.
-            while list.count < (entry.address.path == nil ? slots : 1) {
-                do throws(Errno) {
-                    list.append(Socket(try Platform.Socket.listen(on: entry.address, sharePort: true)))
-                } catch {
-                    // A host without IPv6 still serves `*` on IPv4.
-                    if error.isUnsupportedFamily, entry.address.host == "::" { break }
-                    throw Failure(address: entry.address, error: error)
-                }
-            }
             let isNew = sockets[entry] == nil
-            sockets[entry] = list
+            try open(entry, count: entry.address.path == nil ? slots : 1)
             if isNew { try setMode(entry, plan) }
         }
+        if let admin = plan.admin { try open(admin, count: 1) }
     }
 
     /// Gives the files of all unix sockets the modes of a plan that serves; new ones have theirs already.
@@ -72,29 +126,62 @@ final class ListeningSockets {
         }
     }
 
+    private func open(_ entry: ListenEntry, count: Int) throws(Failure) {
+        if let given = activated[entry.address] {
+            // No more can be opened beside one without SO_REUSEPORT: the slots share what there is.
+            sockets[entry] = given
+            return
+        }
+        var list = sockets[entry] ?? []
+        while list.count < count {
+            do throws(Errno) {
+                list.append(Socket(try Platform.Socket.listen(on: entry.address, sharePort: entry.kind != .admin)))
+            } catch {
+                // A host without IPv6 still serves `*` on IPv4.
+                if error.isUnsupportedFamily, entry.address.host == "::" { break }
+                throw Failure(address: entry.address, error: error)
+            }
+        }
+        sockets[entry] = list
+    }
+
+    /// The monitor's socket; it is kept here, so that a monitor's death refuses nobody.
+    func admin(_ plan: ListenPlan) -> Int32? { plan.admin.flatMap { sockets[$0]?.first?.descriptor.raw } }
+
     /// Closes what a plan no longer names.
     func close(except plan: ListenPlan) {
-        for entry in sockets.keys where !plan.entries.contains(entry) {
+        for entry in sockets.keys where !plan.entries.contains(entry) && entry != plan.admin {
             sockets[entry] = nil
+            if activated[entry.address] != nil { continue }
             if let path = entry.address.path { File.remove(path) }
         }
     }
 
     /// Removes the files of unix sockets, at the end.
     func removeFiles() {
-        for entry in sockets.keys { if let path = entry.address.path { File.remove(path) } }
+        for entry in sockets.keys where activated[entry.address] == nil {
+            if let path = entry.address.path { File.remove(path) }
+        }
     }
 
     /// The sockets of one worker slot of `slots`, by their place in the plan.
     ///
     /// Sockets of an earlier configuration with more workers are shared out: the kernel goes on to give them clients,
     /// and closing them would refuse those that wait in them.
-    func descriptors(_ plan: ListenPlan, slot: Int, of slots: Int) -> [(index: Int, raw: Int32)] {
+    ///
+    /// - Parameter sharedToo: whether also those that every slot has.
+    func descriptors(
+        _ plan: ListenPlan,
+        slot: Int,
+        of slots: Int,
+        sharedToo: Bool = true
+    ) -> [(index: Int, raw: Int32)] {
         plan.entries.enumerated().flatMap { index, entry -> [(index: Int, raw: Int32)] in
             let list = sockets[entry] ?? []
-            let places =
-                entry.address.path == nil
-                ? stride(from: slot, to: list.count, by: slots) : stride(from: 0, to: list.count, by: 1)
+            // A path has one socket, and the service manager may have opened fewer than there are slots.
+            let isShared = entry.address.path != nil || list.count < slots
+            if isShared { return sharedToo ? list.indices.map { (index, list[$0].descriptor.raw) } : [] }
+            let places = stride(from: slot, to: list.count, by: slots)
             return places.map { (index, list[$0].descriptor.raw) }
         }
     }

@@ -39,6 +39,7 @@ extension Master {
 
     /// Writes an entry; one that cannot be written is an error in the log, and the next one tells of it.
     func record(_ event: AuditEntry.Event, _ facts: [String: String] = [:]) {
+        if hasHandedOver { return tellSuccessor(event, facts) }
         do { try auditLog?.append(event, facts) } catch {
             log.error("the audit log cannot be written: \(error)")
         }
@@ -69,7 +70,7 @@ extension Master {
             facts["cryptography"] = FIPS.module
         }
         expiry.nextLook = 0
-        record(isStart ? .start : .reload, facts)
+        record(isStart ? (takesFormersPlace ? .upgrade : .start) : .reload, facts)
         recordTrust()
     }
 

@@ -7,12 +7,16 @@ import Telemetry
 
 /// One change after the other: who asks, the loader, and what its findings lead to.
 extension Master {
-    private var isChanging: Bool { changes.load != nil || changes.replacement != nil || previous != nil }
+    var isChanging: Bool {
+        changes.load != nil || changes.replacement != nil || previous != nil || isChangingPlaces
+    }
 
     /// Somebody asks for the configuration to be loaded again; on any error the present one stays (law 4).
     func reload() {
-        guard !isStopping else { return }
-        if isChanging { log.notice("a reload is under way: the next one follows it") }
+        guard !isStopping, !hasHandedOver else { return }
+        if isChanging {
+            log.notice("\(isChangingPlaces ? "an upgrade" : "a reload") is under way: the next one follows it")
+        }
         wantsReload = true
         nextChange()
     }
@@ -25,7 +29,7 @@ extension Master {
 
     /// Begins what waits, unless something is under way.
     func nextChange() {
-        guard !isStopping, !isChanging else { return }
+        guard !isStopping, !hasHandedOver, !isChanging else { return }
         if wantsReload {
             wantsReload = false
             changes.asking = changes.waiting

@@ -19,6 +19,7 @@ extension Master {
 
     /// Because of a signal, whether they have been put away or not.
     func reopenLogs() {
+        former?.tell(.accessLog)
         do {
             try reopenAccessLogs()
             try auditLog?.reopen()

@@ -18,7 +18,6 @@ extension Master {
         let before = sockets.counts
         do {
             folders = try OpenFolders(next, configuration)
-            try checkAdmin(of: configuration)
             nextAuditLog = try openNextAuditLog(configuration)
             nextAccessLog = try Self.openAccessLog(configuration, beside: file)
             try sockets.open(plan, slots: configuration.workerCount)
@@ -49,17 +48,6 @@ extension Master {
         } else {
             _ = startGeneration()
         }
-    }
-
-    /// The monitor listens only when the old one has ended: that it will be able to is found out before.
-    private func checkAdmin(of next: Configuration) throws {
-        guard let address = next.server.admin?.value.socketAddress,
-            address != configuration.server.admin?.value.socketAddress
-        else { return }
-        do throws(Errno) {
-            _ = try Socket.listen(on: address, sharePort: false)
-            if let path = address.path { File.remove(path) }
-        } catch { throw ListeningSockets.Failure(address: address, error: error) }
     }
 
     private func dropPrepared() {

@@ -35,7 +35,7 @@ extension Master {
             page: page,
             names: MetricsNames(configuration),
             pageDescriptor: descriptor,
-            channel: ControlChannel(pair.takeFirst())
+            channel: ControlChannel(pair.takeFirst(), mostPayload: Supervision.mostPayload)
         )
         let token = handlers.insert(.worker(worker))
         worker.token = token
@@ -74,7 +74,7 @@ extension Master {
     }
 
     /// Each client may need a descriptor of its own and one for a server; some are kept for all else.
-    private func connectionLimit(_ configuration: Configuration) -> Int {
+    func connectionLimit(_ configuration: Configuration) -> Int {
         let byDescriptors = max(16, (descriptorLimit - 64) / 2)
         guard let asked = configuration.server.maximumConnections else { return byDescriptors }
         let workers = configuration.workerCount
@@ -94,6 +94,7 @@ extension Master {
             while let message = try worker.channel.receive() {
                 switch ControlKind(rawValue: message.kind) {
                 case .ready: workerIsReady(worker)
+                case .pong: worker.pulse.answered()
                 case .failed:
                     changes.workerFailure = String(decoding: message.payload, as: UTF8.self)
                     log.error("worker \(worker.slot): \(String(decoding: message.payload, as: UTF8.self))")
@@ -104,12 +105,15 @@ extension Master {
                     let (refusal, count) = try HopRefusal.decode(message.payload)
                     record(refusal, count: count)
                 case .proofsShown: try proofsShown(by: worker, message.payload)
-                default: log.error("unexpected message \(message.kind) from worker \(worker.slot)")
+                default: throw WireReader.Malformed()
                 }
             }
-        } catch {
-            // Its death is told by a signal.
+        } catch let error as Errno where error.isGone {
+            // Its death is told by a signal; one that lives on without a channel does not answer any more.
             poller.remove(worker.channel.descriptor)
+        } catch {
+            poller.remove(worker.channel.descriptor)
+            condemn(worker, .message, "it said something that makes no sense: \(error)")
         }
     }
 
@@ -117,6 +121,7 @@ extension Master {
         guard worker.state == .starting else { return }
         worker.state = .serving
         for helper in helpers where helper.kind == .monitor { helper.serves(worker) }
+        takesPlace(worker)
         let count = workers.filter { $0.generation == worker.generation && $0.state == .serving }.count
         log.info(
             "worker \(worker.slot) serves",
@@ -125,7 +130,29 @@ extension Master {
         // A worker that takes another's place is no new generation.
         guard worker.generation == generation, count == slots, servedGeneration != generation else { return }
         servedGeneration = generation
+        if let former, former.state == .serving {
+            log.info("all workers serve: the program before this one is told")
+            // Nothing is this program's before the other one has let go of it.
+            former.state = .told
+            former.tell(.ready)
+            return
+        }
+        beginToServe()
+    }
+
+    /// All workers of this generation serve, and the place is this program's.
+    func beginToServe() {
+        let isFirst = !hasBegun
+        hasBegun = true
+        if isFirst, takesFormersPlace {
+            do {
+                auditLog = try Self.openAuditLog(configuration, beside: file)
+                try writePidFile()
+            } catch { log.error("\(error)") }
+            if control.listener == nil { startControl() }
+        }
         generationIsReady()
+        if isFirst { startHelpers() }
     }
 
     /// Collects children that have ended.
@@ -137,6 +164,8 @@ extension Master {
                 helperEnded(helpers.remove(at: index), status)
             } else if let load = changes.load, load.process == process {
                 load.status = status
+            } else if process == successor?.process {
+                successorEnded(status)
             }
         }
     }
@@ -149,26 +178,30 @@ extension Master {
         leaveReplacement(worker)
         for helper in helpers where helper.readsPages { helper.remove(worker) }
         forgetProofs(of: worker)
-        let isExpected = worker.state == .draining || isStopping
+        let isExpected = worker.verdict == nil && (worker.state == .draining || isStopping)
         let how = status < 0 ? "signal \(-status)" : "status \(status)"
         if isExpected {
             log.info("worker \(worker.slot) of generation \(worker.generation) has ended", metadata: ["how": "\(how)"])
             return
         }
-        record(.workerLost, ["worker": "\(worker.slot)", "how": how])
+        let reason = worker.verdict ?? .crash
+        record(.workerLost, ["worker": "\(worker.slot)", "how": how, "reason": reason.rawValue])
         retiredPage.add(.workerDeaths)
+        retiredPage.add(reason.ofWorker)
         log.error(
             "worker \(worker.slot) died; its connections are lost",
-            metadata: ["how": "\(how)", "pid": "\(worker.process)"]
+            metadata: ["how": "\(how)", "reason": "\(reason.rawValue)", "pid": "\(worker.process)"]
         )
-        guard worker.generation == generation else { return }
+        guard worker.generation == generation, worker.state != .draining, !isStopping else { return }
+        if worker.state == .starting, former != nil, former?.state != .finishing {
+            failure = "worker \(worker.slot) of the new program died with \(how) before it served"
+            return
+        }
         if worker.state == .starting, previous != nil {
             abandonGeneration()
             return
         }
-        // One that dies at once would otherwise be started without pause.
-        let livedLong = Self.now - worker.startedAt > 2000
-        respawns.append((worker.slot, Self.now + (livedLong ? 0 : 500)))
+        replace(worker)
     }
 }
 

@@ -16,6 +16,8 @@ final class Master {
         case files
         case controlListener
         case control(ControlClient)
+        case successor(Successor)
+        case former(Former)
     }
 
     /// Why a master cannot begin.
@@ -31,7 +33,9 @@ final class Master {
         }
     }
 
-    let file: String
+    let options: RunOptions
+    /// The configuration's path.
+    var file: String { options.file }
     let poller: Poller
     let log: Logger
     let sockets = ListeningSockets()
@@ -85,6 +89,19 @@ final class Master {
     var watch = WatchState()
     /// What they looked like right before they were read last, by path.
     var seen: [String: FileSignature]
+    /// The program that is to take over, or has done so.
+    var successor: Successor?
+    var hasHandedOver = false
+    /// Whether an upgrade was asked for that could not begin yet.
+    var wantsUpgrade = false
+    /// The program whose place this one takes, until that has ended.
+    var former: Former?
+    var takesFormersPlace = false
+    /// Whether the first generation has begun to serve.
+    var hasBegun = false
+    /// Why this program cannot take over.
+    var failure: String?
+    private var nextWatchdog: UInt64 = 0
     /// Helpers to start again, and when.
     var lateHelpers: [(kind: HelperProcess.Kind, at: UInt64)] = []
     private let signals: SignalDescriptor
@@ -92,6 +109,8 @@ final class Master {
     var namesDue: UInt64?
     /// Slots to fill again, and when, in monotonic milliseconds.
     var respawns: [(slot: Int, at: UInt64)] = []
+    /// Who is to live how, and what was done about those who did not.
+    var supervision = Supervision()
     /// The last generation of which all workers have served.
     var servedGeneration = 0
     private var nextRotation: UInt64
@@ -99,13 +118,15 @@ final class Master {
     /// What was last said about the sandboxes of each kind of child.
     var sandboxLacks: [String: String] = [:]
 
-    init(file: String) throws {
+    /// - Parameter former: the program whose place this one takes.
+    init(_ options: RunOptions, former: Former? = nil) throws {
         SignalDescriptor.ignoreBrokenPipes()
         Privileges.forbidCoreDumps()
         descriptorLimit = Privileges.raiseDescriptorLimit()
-        let report = Loader.load(file, keepsCertificates: true)
+        let report = Loader.load(options.file, keepsCertificates: true)
         guard let bundle = report.bundle else { throw Failure.configuration(report.findings) }
-        self.file = file
+        self.options = options
+        self.former = former
         self.bundle = bundle
         configuration = try bundle.configuration()
         let level = Logger.Level(rawValue: configuration.log.level) ?? .info
@@ -116,23 +137,32 @@ final class Master {
         plan = ListenPlan(configuration)
         folders = try OpenFolders(bundle, configuration)
         tickets =
-            try bundle.resources[CertificateStore.ticketKeysName].flatMap { TicketKeys(decoding: $0) } ?? TicketKeys()
+            try bundle.resources[CertificateStore.ticketKeysName].flatMap { TicketKeys(decoding: $0) } ?? former?
+            .tickets ?? TicketKeys()
         poller = try Poller()
         signals = try SignalDescriptor(MasterSignal.all)
         retiredDescriptor = try File.sharedMemory("everyhop-retired", size: MetricsPage.size)
         retiredPage = try MetricsPage(descriptor: retiredDescriptor)
         nextRotation = Self.now + configuration.tls.ticketRotation
+        for socket in former?.sockets ?? [] {
+            sockets.adopt(socket.inherited, try File.duplicate(socket.descriptor.raw))
+        }
+        former?.forgetSockets()
+        try sockets.adoptActivated()
+        try sockets.checkActivated(plan)
         try sockets.open(plan, slots: slots)
-        accessLog = try Self.openAccessLog(configuration, beside: file)
-        auditLog = try Self.openAuditLog(configuration, beside: file)
+        accessLog = try Self.openAccessLog(configuration, beside: options.file)
+        // One that is taken over is open elsewhere until then.
+        if former == nil { auditLog = try Self.openAuditLog(configuration, beside: options.file) }
         try poller.add(signals.descriptor, handlers.insert(.signals), .read)
+        if let former { try inherit(from: former) } else { try writePidFile() }
         if !report.findings.isEmpty { log.warning("\(report.findings)") }
     }
 
     /// Serves until it is told to stop and every worker has ended.
     func run() throws {
         log.notice(
-            "everyhop \(Version.text) starts",
+            former == nil ? "everyhop \(Version.text) starts" : "everyhop \(Version.text) is to take over",
             metadata: [
                 "workers": "\(slots)", "addresses": "\(plan.entries.map { "\($0.address)" }.joined(separator: " "))",
                 "cryptography": "\(FIPS.module)",
@@ -146,15 +176,24 @@ final class Master {
         startHelpers()
         startControl()
         watchFiles()
-        while !(isStopping && workers.isEmpty) {
+        while !isOver {
             let count = try poller.wait(milliseconds: timeout())
             for index in 0..<count { try handle(poller.event(at: index).token) }
             tend()
+            if let failure { throw Failure.system(failure) }
         }
         for helper in helpers { helper.end() }
+        if hasHandedOver {
+            log.notice("all is handed over, and finished")
+            return tellCounts()
+        }
         record(.stop)
         sockets.removeFiles()
+        removePidFile()
     }
+
+    /// Whether nothing is left to do; a program before this one is waited for, since it is stopped together with it.
+    private var isOver: Bool { (isStopping || hasHandedOver) && workers.isEmpty && former == nil }
 
     /// How many workers serve at a time.
     var slots: Int { configuration.workerCount }
@@ -165,6 +204,7 @@ final class Master {
 
     private func timeout() -> Int32 {
         var next = nextRotation
+        next = min(next, supervision.nextRound)
         for respawn in respawns { next = min(next, respawn.at) }
         for helper in lateHelpers { next = min(next, helper.at) }
         if keepsReports { next = min(next, report.nextLook) }
@@ -172,6 +212,8 @@ final class Master {
         for worker in workers { if let drainedBy = worker.drainedBy { next = min(next, drainedBy) } }
         if let namesDue { next = min(next, namesDue) }
         next = min(next, nextTending)
+        if let successor, !hasHandedOver { next = min(next, successor.due) }
+        if ServiceManager.watchdogInterval != nil { next = min(next, nextWatchdog) }
         let now = Self.now
         return next <= now ? 0 : Int32(clamping: min(next - now, 60_000))
     }
@@ -186,6 +228,8 @@ final class Master {
         case .files: filesMayHaveChanged()
         case .controlListener: acceptControl()
         case .control(let client): readControl(client)
+        case .successor(let successor): readSuccessor(successor)
+        case .former(let former): readFormer(former)
         case nil: break
         }
     }
@@ -195,6 +239,7 @@ final class Master {
         case .terminate, .interrupt: stop()
         case .reload: reload()
         case .reopen: reopenLogs()
+        case .upgrade: upgrade()
         case .child: reap()
         case nil: break
         }
@@ -220,6 +265,9 @@ final class Master {
                 respawns.append((respawn.slot, now + 1000))
             }
         }
+        supervise()
+        tendUpgrade(now)
+        feedWatchdog(now)
         for worker in workers {
             guard let drainedBy = worker.drainedBy, now >= drainedBy else { continue }
             worker.drainedBy = nil
@@ -228,6 +276,27 @@ final class Master {
         }
         for worker in workers where worker.channel.hasOutgoing { worker.flush(poller) }
         for helper in helpers where helper.channel.hasOutgoing { helper.flush(poller) }
+    }
+
+    private func tendUpgrade(_ now: UInt64) {
+        if wantsUpgrade, !isChanging, servedGeneration == generation { upgrade() }
+        guard let successor else { return }
+        if !hasHandedOver, now >= successor.due {
+            giveUp(successor, "it does not serve after \(configuration.server.upgradeTimeout) ms")
+        }
+        try? successor.channel.flush()
+        guard let token = successor.token else { return }
+        let interest: Interest = successor.channel.hasOutgoing ? [.read, .write] : .read
+        try? poller.change(successor.channel.descriptor, token, interest)
+    }
+
+    /// Tells the service manager that all is well: this loop runs, and most workers answer.
+    private func feedWatchdog(_ now: UInt64) {
+        guard let interval = ServiceManager.watchdogInterval, now >= nextWatchdog else { return }
+        nextWatchdog = now + interval
+        // Before the first time that all serve, it waits for that, and has a time of its own for it.
+        guard servedGeneration == 0 || isStopping || 2 * answeringSlots > slots else { return }
+        ServiceManager.notify("WATCHDOG=1")
     }
 
     private func rotateTickets(_ now: UInt64) {
@@ -243,14 +312,17 @@ final class Master {
     // MARK: what the operator asks for
 
     /// The second time, without waiting.
-    private func stop() {
+    func stop() {
+        if let successor, !hasHandedOver { giveUp(successor, "this program was told to stop") }
+        former?.tell(.drain)
         if isStopping {
             for worker in workers { ChildProcess.end(worker.process) }
             return
         }
         isStopping = true
         respawns = []
-        ServiceManager.notify("STOPPING=1")
+        // More than it takes, so that the service manager never cuts it short.
+        ServiceManager.notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=\((configuration.server.drain + 10_000) * 1000)")
         log.notice("stopping: finishing what is under way", metadata: ["at most": "\(configuration.server.drain) ms"])
         for helper in helpers where helper.kind == .monitor { helper.tell(.drain) }
         drain(workers)
@@ -268,6 +340,22 @@ final class Master {
     }
 }
 
+extension Master {
+    /// Tells those who have no service manager whom to send signals.
+    func writePidFile() throws {
+        guard let path = options.pidFile else { return }
+        do { try File.write(Array("\(Host.process)\n".utf8), to: path, mode: 0o644) } catch {
+            throw Failure.system("the pid file \(path) cannot be written: \(error.message)")
+        }
+    }
+
+    /// At the end, unless it is another's by now.
+    private func removePidFile() {
+        guard let path = options.pidFile, (try? File.read(path)) == Array("\(Host.process)\n".utf8) else { return }
+        File.remove(path)
+    }
+}
+
 extension Configuration {
     /// How many workers serve at a time.
     var workerCount: Int { server.workers ?? Privileges.processorCount() }
@@ -278,6 +366,7 @@ enum MasterSignal: Int32, CaseIterable {
     case reload = 1
     case interrupt = 2
     case reopen = 10
+    case upgrade = 12
     case terminate = 15
     case child = 17
 

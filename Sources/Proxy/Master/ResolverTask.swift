@@ -46,6 +46,7 @@ struct ResolverTask {
         while true {
             var failed = false
             for index in names.indices {
+                try channel.answerPings()
                 do throws(NameResolution.Failure) {
                     let found = try NameResolution.resolve(names[index].name, port: 1).map(\.host).sorted()
                     guard found != names[index].last else { continue }
@@ -67,7 +68,7 @@ struct ResolverTask {
             if isFirst { try channel.send(kind: ControlKind.ready.rawValue) }
             isFirst = false
             try channel.flushWaiting()
-            _ = try channel.waitForMaster(milliseconds: failed ? min(interval, 5000) : interval)
+            try channel.answerPings(milliseconds: failed ? min(interval, 5000) : interval)
         }
     }
 }

@@ -25,6 +25,11 @@ final class WorkerProcess {
     var channel: ControlChannel
     var state = State.starting
     var token: Token?
+    var pulse = Pulse()
+    /// Why the master ends it, once it has decided so.
+    var verdict: ReplacementReason?
+    /// Whether another one takes its place because it has too much memory.
+    var isOutgrown = false
 
     init(
         process: Int32,
@@ -49,5 +54,39 @@ final class WorkerProcess {
     /// Sends a message; a worker that is gone is noticed by its death, not here.
     func tell(_ kind: ControlKind, _ payload: [UInt8] = [], copyOf descriptor: Int32 = -1) {
         try? channel.send(kind: kind.rawValue, payload, copyOf: descriptor)
+    }
+}
+
+/// Why a process was replaced.
+enum ReplacementReason: String {
+    /// It ended by itself.
+    case crash
+    /// It did not answer.
+    case hang
+    /// It had too much memory.
+    case memory
+    /// It did not begin to serve in time.
+    case start
+    /// It said what makes no sense.
+    case message
+
+    /// How a worker's replacement is counted.
+    var ofWorker: Counter {
+        switch self {
+        case .crash: .workersCrashed
+        case .hang: .workersHung
+        case .memory: .workersOutgrown
+        case .start: .workersLate
+        case .message: .workersBabbled
+        }
+    }
+
+    /// How a helper's replacement is counted.
+    var ofHelper: Counter {
+        switch self {
+        case .crash, .memory: .helpersCrashed
+        case .hang, .start: .helpersHung
+        case .message: .helpersBabbled
+        }
     }
 }

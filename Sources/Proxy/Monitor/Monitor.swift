@@ -50,8 +50,7 @@ final class Monitor {
     private var wheel: TimerWheel
     private let buffers = BufferPool()
 
-    /// - Parameter listener: the admin address's, if there is one.
-    init(_ setup: consuming HelperSetup, listener: AdminListener?) throws {
+    init(_ setup: consuming HelperSetup) throws {
         poller = try Poller()
         configuration = setup.configuration
         checker = try HealthChecker(setup)
@@ -60,6 +59,7 @@ final class Monitor {
         audit = setup.audit
         issuance = setup.issuance
         let seen = setup.hops
+        let listener = setup.takeListener()
         channel = setup.takeChannel()
         wheel = TimerWheel(now: Self.now)
         for update in seen { apply(update) }
@@ -71,6 +71,7 @@ final class Monitor {
 
     /// Serves until the master is gone.
     func run() throws {
+        try channel.send(kind: ControlKind.ready.rawValue)
         // What came together with the order to start lies in the channel already: epoll would not tell of it.
         try readControl()
         try check()
@@ -211,6 +212,7 @@ final class Monitor {
                 let bundle = try Bundle(decoding: try ReplacementMessage(decoding: message.payload).content)
                 configuration = try bundle.configuration()
                 try checker.use(bundle, configuration)
+            case .ping: try channel.send(kind: ControlKind.pong.rawValue)
             case .addresses: checker.apply(try AddressUpdate(decoding: message.payload))
             case .hop: apply(try HopUpdate(decoding: message.payload))
             case .staple:

@@ -95,6 +95,7 @@ struct ProbeTask: ~Copyable {
                 pages.removeAll { $0.process == process }
             case .replacement:
                 bundle = try Bundle(decoding: try ReplacementMessage(decoding: message.payload).content)
+            case .ping: try channel.send(kind: ControlKind.pong.rawValue)
             default: break
             }
         }

@@ -132,6 +132,7 @@ struct StaplerTask: ~Copyable {
     /// What earlier staplers have found: an answer that is still good need not be asked for at once.
     private mutating func readControl() throws {
         while let message = try channel.receive() {
+            if message.kind == ControlKind.ping.rawValue { try channel.send(kind: ControlKind.pong.rawValue) }
             guard ControlKind(rawValue: message.kind) == .staple else { continue }
             let known = try StapleUpdate(decoding: message.payload)
             for index in entries.indices where entries[index].update.fingerprint == known.fingerprint {

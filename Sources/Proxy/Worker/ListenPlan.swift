@@ -3,13 +3,15 @@ import Platform
 
 /// One address that everyhop listens on.
 struct ListenEntry: Hashable {
-    enum Kind: Hashable {
+    enum Kind: String {
         /// TLS with the bindings of this address.
         case https
         /// Plain HTTP that answers with the https address and nothing else.
         case redirect
         /// A database's protocol, in plain or TLS.
         case database
+        /// The monitor's address.
+        case admin
     }
 
     let address: SocketAddress
@@ -19,6 +21,8 @@ struct ListenEntry: Hashable {
 /// Every address of a configuration, in an order that master and worker find alike.
 struct ListenPlan {
     private(set) var entries: [ListenEntry] = []
+    /// Where the monitor answers.
+    let admin: ListenEntry?
     /// Which database's binding an address belongs to.
     private(set) var databases: [SocketAddress: DatabasePlace] = [:]
     /// Who passes clients' connections on to an address, each with a PROXY header.
@@ -33,6 +37,7 @@ struct ListenPlan {
     }
 
     init(_ configuration: Configuration) {
+        admin = configuration.server.admin?.value.socketAddress.map { ListenEntry(address: $0, kind: .admin) }
         for site in configuration.sites {
             for binding in site.bindings {
                 for address in Self.addresses(binding.listen) { add(address, .https, binding.acceptProxy) }

@@ -64,6 +64,8 @@ extension Worker {
             let transport = Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .read)
             beginHTTP1(token, identity(origin, entry), transport)
         case .database: beginSession(token, descriptor, origin, entry)
+        // The monitor's alone: no worker gets it.
+        case .admin: drop(token)
         }
     }
 

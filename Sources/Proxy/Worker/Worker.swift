@@ -413,6 +413,9 @@ final class Worker {
                     flushAccessLog()
                     accessLog = AccessLog(descriptor)
                 }
+            case .ping: try control.send(kind: ControlKind.pong.rawValue)
+            case .lend: borrow(message.payload, message.takeDescriptor())
+            case .takeBack: giveBack(message.payload)
             case .health: apply(try? HealthUpdate(decoding: message.payload))
             case .folderGone: folderGone(message.payload)
             case .replacement: prepare(message.payload)
@@ -446,7 +449,7 @@ final class Worker {
         drainSessionsUntil = now + (order?.sessions ?? server.drain)
         guard !isDraining else { return }
         isDraining = true
-        pauseListeners()
+        closeListeners()
         for token in handlers.tokens {
             switch handlers[token] {
             case .client(let connection): connection.drain(self)
