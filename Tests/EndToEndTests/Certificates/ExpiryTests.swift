@@ -58,6 +58,9 @@ import Testing
             }
         }
         let before = try lastLook()
+        // Something that a living worker does not take over.
+        let served = try String(contentsOfFile: "\(folder.path)/everyhop.toml", encoding: .utf8)
+        try folder.write("everyhop.toml", served.replacingOccurrences(of: "[server]", with: "[server]\ndrain = \"29s\""))
         everyhop.signal(SIGHUP)
         try everyhop.waitForLog("ready", count: 2)
         try waitUntil("another look") {

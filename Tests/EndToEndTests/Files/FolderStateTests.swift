@@ -121,7 +121,7 @@ import Testing
         let children = try Shell.run(["ps", "--ppid", "\(site.everyhop.process)", "-o", "pid=,args="]).text
         let line = try #require(children.split(separator: "\n").first { $0.hasSuffix("everyhop watcher") })
         kill(try #require(Int32(line.split(separator: " ")[0])), SIGKILL)
-        try site.everyhop.waitForLog("the watcher died with -9; it is started again")
+        try site.everyhop.waitForLog("the watcher died; it is started again")
         try FileManager.default.moveItem(atPath: site.www, toPath: "\(folder.path)/old")
         try waitUntil("503") { try site.routed.status("/ten.txt") == "503" }
     }
