@@ -11,4 +11,16 @@ public enum TLSLibrary {
         RAND_priv_bytes(&byte, 1)
         ERR_clear_error()
     }
+
+    /// Whether the library has algorithms at all: its configuration may load providers that have none.
+    public static var isUsable: Bool {
+        let digest = EVP_MD_fetch(nil, "SHA256", nil)
+        EVP_MD_free(digest)
+        if digest == nil { ERR_clear_error() }
+        return digest != nil
+    }
+
+    /// What is wrong when it has none.
+    public static let uselessness =
+        "OpenSSL has no SHA-256: its configuration (openssl.cnf) loads providers without algorithms, or one does not start"
 }

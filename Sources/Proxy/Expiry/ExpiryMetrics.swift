@@ -4,7 +4,6 @@ import Telemetry
 enum ExpiryMetrics {
     /// - Parameter now: seconds since 1970.
     static func write(_ items: [ExpiringItem], now: Int64) -> String {
-        guard !items.isEmpty else { return "" }
         var seen: Set<String> = []
         let labelled = items.compactMap { item -> (String, ExpiringItem)? in
             let labels =

@@ -70,9 +70,11 @@ struct Loader {
             return LoadReport(findings: "\(file): error: the present configuration cannot be read\n", bundle: nil)
         }
         readCertificates(configuration)
+        readStaples(configuration)
         readAuthorities(configuration)
         readTicketKeys(configuration)
         readClientAuthorities(configuration)
+        readRevocation(configuration)
         for name in refused {
             resources[CertificateStore.chainName(name)] = nil
             resources[CertificateStore.keyName(name)] = nil
@@ -93,6 +95,9 @@ struct Loader {
     }
 
     private mutating func load() -> LoadReport {
+        guard TLSLibrary.isUsable else {
+            return LoadReport(findings: "\(file): error: \(TLSLibrary.uselessness)\n", bundle: nil)
+        }
         do {
             source = try File.read(file, limit: 2 << 20)
         } catch {

@@ -29,6 +29,21 @@ import Testing
         }
     }
 
+    @Test func `a library without algorithms is told of, not tripped over`() throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.write("everyhop.toml", try write(folder, port: try freePort(), upstream: 1))
+        let empty = try folder.write(
+            "openssl.cnf",
+            "openssl_conf = a\n[a]\nproviders = b\n[b]\nbase = c\n[c]\nactivate = 1\n"
+        )
+        let result = try Shell.run(
+            ["env", "OPENSSL_CONF=\(empty)", EveryhopProcess.program, "check", "--config", file],
+            merged: true
+        )
+        #expect(result.status == 1)
+        #expect(result.text.contains("everyhop.toml: error: OpenSSL has no SHA-256"), "\(result.text)")
+    }
+
     @Test(.enabled(if: configuration != nil)) func `with it, approved suites and groups alone are spoken`() throws {
         let folder = try TemporaryFolder()
         let trust = try TestTrust()
