@@ -8,7 +8,8 @@ struct Everyhop: ParsableCommand {
         abstract: "Encryption on every hop of an application that cannot be changed.",
         version: Version.text,
         subcommands: [
-            RunCommand.self, ReloadCommand.self, CheckCommand.self, DemoCommand.self, CertificateCommand.self,
+            RunCommand.self, ReloadCommand.self, UpgradeCommand.self, CheckCommand.self, DemoCommand.self,
+            CertificateCommand.self,
             PinCommand.self, HealthCommand.self, AuditCommand.self, DatabaseCommand.self, DocumentRootCommand.self,
             LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
             ProberCommand.self, ResolverCommand.self, WatcherCommand.self, StaplerCommand.self,

@@ -22,11 +22,46 @@ struct ReloadCommand: ParsableCommand {
     var config: String
 
     func run() throws {
+        try RunningMaster(config: config).ask(
+            .reload,
+            orElse: "the reload was refused, the present configuration goes on"
+        )
+    }
+}
+
+/// `everyhop upgrade`: asks the running master, and waits for the outcome.
+struct UpgradeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "upgrade",
+        abstract: "Have the running everyhop change to the program file that has taken its own one's place.",
+        discussion: """
+            Exit code 0 when the new program serves, 1 when it could not take over and the present one goes on (why is
+            printed), 2 when no everyhop runs with this configuration. No client is refused meanwhile.
+
+            Example:
+              everyhop upgrade --config /etc/everyhop/everyhop.toml
+            """
+    )
+
+    @Option(name: .shortAndLong, help: "The configuration file, as the running everyhop was given it.")
+    var config: String
+
+    func run() throws {
+        try RunningMaster(config: config).ask(.upgrade, orElse: "the upgrade failed, the present program goes on")
+    }
+}
+
+/// The everyhop that runs with a configuration, as commands see it.
+private struct RunningMaster {
+    let config: String
+
+    /// Prints the answer; a refusal, or nobody there, ends the command.
+    func ask(_ request: ControlRequest, orElse complaint: String) throws {
         SignalDescriptor.ignoreBrokenPipes()
         let answer: ControlMessage
         do throws(Errno) {
             var channel = ControlChannel(try dial())
-            try channel.send(kind: ControlRequest.reload.rawValue)
+            try channel.send(kind: request.rawValue)
             try channel.flushWaiting()
             answer = try channel.receiveWaiting()
         } catch {
@@ -40,7 +75,7 @@ struct ReloadCommand: ParsableCommand {
         let text = String(decoding: answer.payload, as: UTF8.self)
         guard answer.kind == ControlAnswer.done.rawValue else {
             Complaint.write(text)
-            Complaint.write("everyhop: the reload was refused, the present configuration goes on")
+            Complaint.write("everyhop: \(complaint)")
             throw ExitCode(1)
         }
         print(text)

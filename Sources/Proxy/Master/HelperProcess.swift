@@ -137,7 +137,6 @@ extension Master {
     func end(_ helper: HelperProcess) {
         helper.end()
         if helper.kind == .acme { issuerEnded() }
-        // The admin address has to be free before the next monitor asks for it.
         _ = ChildProcess.wait(for: helper.process)
         if let token = helper.token { handlers.remove(token) }
         helpers.removeAll { $0 === helper }

@@ -8,6 +8,8 @@ import TLS
 enum ControlRequest: UInt8 {
     /// Load the configuration again, and say how that ended.
     case reload = 1
+    /// Change to another program, and say how that ended.
+    case upgrade = 50
 }
 
 /// What the master answers, with text for people.
@@ -118,6 +120,14 @@ extension Master {
             log.notice("a reload is asked for by a command")
             changes.waiting.append(token)
             reload()
+        case .upgrade:
+            log.notice("an upgrade is asked for by a command")
+            if let refusal = upgradeRefusal {
+                answer(token, .refused(refusal), "")
+            } else {
+                upgradeAsking.append(token)
+                upgrade()
+            }
         case nil: answer(token, .refused("this version does not know what is asked"), "")
         }
     }

@@ -36,15 +36,17 @@ extension Master {
         (successor != nil && !hasHandedOver) || (former.map { $0.state != .finishing } ?? false)
     }
 
+    /// Why an upgrade cannot even wait now.
+    var upgradeRefusal: String? {
+        if isStopping { return "this program is stopping" }
+        if hasHandedOver { return "this program has handed over already, and only finishes what it has" }
+        return isChangingPlaces ? "another one is under way" : nil
+    }
+
     /// Starts the program's file again, which may be another program by now.
     func upgrade() {
-        guard !isStopping else { return }
-        if hasHandedOver {
-            log.error("upgrade refused: this program has handed over already, and only finishes what it has")
-            return
-        }
-        guard !isChangingPlaces else {
-            log.error("upgrade refused: another one is under way")
+        if let upgradeRefusal {
+            log.error("upgrade refused: \(upgradeRefusal)")
             return
         }
         guard !isChanging, servedGeneration == generation else {
@@ -99,7 +101,13 @@ extension Master {
         log.error("upgrade failed, this program goes on: \(reason)", metadata: ["program": "\(options.program)"])
         record(.upgradeRefused, ["program": options.program, "reason": reason])
         ServiceManager.notify("READY=1")
+        answerUpgrade(.refused(reason))
         nextChange()
+    }
+
+    private func answerUpgrade(_ outcome: ReloadOutcome) {
+        for token in upgradeAsking { answer(token, outcome, "") }
+        upgradeAsking = []
     }
 
     /// Reads what the new program says.
@@ -151,12 +159,8 @@ extension Master {
         hasHandedOver = true
         respawns = []
         lateHelpers = []
-        for helper in helpers where helper.readsPages {
-            helper.end()
-            _ = ChildProcess.wait(for: helper.process)
-            if let token = helper.token { handlers.remove(token) }
-        }
-        helpers.removeAll { $0.readsPages }
+        // What speaks to others is the new program's; who looks after folders does so for the workers that drain.
+        for helper in helpers where helper.kind != .watcher && helper.kind != .resolver { end(helper) }
         for worker in workers where worker.state == .starting { ChildProcess.end(worker.process) }
         drain(workers.filter { $0.state != .draining })
         for worker in workers { worker.flush(poller) }
@@ -167,6 +171,7 @@ extension Master {
         sockets.handOver()
         tellCounts()
         successor.tell(.takeOver, wantsReload ? [1] : [])
+        answerUpgrade(.done("process \(successor.process) serves"))
         ServiceManager.waitUntilTaken()
     }
 

@@ -94,6 +94,8 @@ final class Master {
     var hasHandedOver = false
     /// Whether an upgrade was asked for that could not begin yet.
     var wantsUpgrade = false
+    /// Commands that wait for its outcome.
+    var upgradeAsking: [Token] = []
     /// The program whose place this one takes, until that has ended.
     var former: Former?
     var takesFormersPlace = false

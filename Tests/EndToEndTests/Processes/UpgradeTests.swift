@@ -138,6 +138,13 @@ import Testing
         try everyhop.waitForLog("upgrade failed, this program goes on")
         #expect(everyhop.log.contains("unknown key \"workerz\""))
         #expect(everyhop.process == before && isServed())
+        let command = [EveryhopProcess.program, "upgrade", "--config", "\(folder.path)/everyhop.toml"]
+        let refused = try Shell.run(command, merged: true)
+        #expect(refused.status == 1 && refused.text.contains("unknown key \"workerz\""), "\(refused.text)")
+        try configure(upstream: 1, workers: 1)
+        let done = try Shell.run(command, merged: true)
+        #expect(done.status == 0 && done.text.contains(" serves"), "\(done.text)")
+        try waitUntil("another main process") { everyhop.process != before }
     }
 
     @Test(arguments: [(1, 3), (3, 1)])
