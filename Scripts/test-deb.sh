@@ -50,7 +50,7 @@ there /usr/bin/everyhop /lib/systemd/system/everyhop.service /etc/everyhop/every
 [ "$(stat -c %a "$root/var/lib/everyhop")" = 700 ] || fail "others may read /var/lib/everyhop"
 inside everyhop check --config /etc/everyhop/everyhop.toml > /dev/null || fail "the configuration is not good"
 inside logrotate --debug /etc/logrotate.d/everyhop > /dev/null 2>&1 || fail "logrotate refuses its file"
-inside sh -c '. /usr/share/bash-completion/completions/everyhop' || fail "the completion is no shell script"
+inside bash -c '. /usr/share/bash-completion/completions/everyhop' || fail "bash refuses the completion"
 
 echo "serving"
 # A network of its own: the ports of the configuration may be in use here.
