@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 RELEASE = swift build -c release --static-swift-stdlib
 
-.PHONY: build deps run test bench bench-abuse exam exam-soak fuzz lint install
+.PHONY: build deps run test bench bench-abuse exam exam-soak fuzz lint install deb test-deb
 
 build: deps
 	$(RELEASE) --product everyhop
@@ -49,4 +49,12 @@ lint:
 install: build
 	install -D -m 755 .build/release/everyhop $(DESTDIR)$(PREFIX)/bin/everyhop
 	install -D -m 644 config.example.toml $(DESTDIR)$(PREFIX)/share/doc/everyhop/config.example.toml
-	install -D -m 644 packaging/everyhop.service $(DESTDIR)$(PREFIX)/lib/systemd/system/everyhop.service
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed "s|/usr/bin/|$(PREFIX)/bin/|" packaging/everyhop.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/everyhop.service
+
+# A package for Debian 12, and its life in a Debian of its own (as root).
+deb: build
+	./Scripts/deb.sh
+
+test-deb: deb
+	./Scripts/test-deb.sh

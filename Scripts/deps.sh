@@ -13,6 +13,8 @@ packages="$packages nghttp2-client iproute2 python3-grpcio python3-h2 python3-we
 packages="$packages python3-jsonschema"
 # An authority that issues certificates (RFC 8555).
 packages="$packages pebble"
+# What packaging is checked with.
+packages="$packages systemd keepalived python3-yaml"
 missing=""
 for package in $packages; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"

@@ -43,7 +43,7 @@ import Testing
                     rate = { requests = 1, per = "minute", burst = 1 }
                     respond = { body = "taken" }
                     """,
-                server: "timeouts = { handshake = \"1s\" }"
+                server: "timeouts = { handshake = \"4s\" }"
             )
         )
     }
@@ -132,6 +132,16 @@ import Testing
         try everyhop.waitForAccess("\"client\":\"192.0.2.7\"")
         #expect(try Balancer.ask(redirect, folder, ["--plain"]).isEmpty)
         #expect(try Balancer.ask(redirect, folder, ["--plain", "--source", "127.0.0.9"]).hasPrefix("HTTP/1.1 30"))
+    }
+
+    @Test func `an audit begins as the binding expects it from this host`() throws {
+        let report = try Shell.run(
+            [EveryhopProcess.program, "audit", "run", "--config", "\(folder.path)/everyhop.toml", "--format", "text"],
+            merged: true
+        ).text
+        #expect(report.contains("127.0.0.1:\(everyhop.port) answers"), "\(report)")
+        #expect(report.contains("TLS 1.3"), "\(report)")
+        #expect(!everyhop.log.contains("PROXY header: it did not come in time"), "\(everyhop.log)")
     }
 
     @Test func `a reload waits for no header`() throws {
