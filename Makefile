@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 RELEASE = swift build -c release --static-swift-stdlib
 
-.PHONY: build deps run test bench bench-abuse exam exam-soak fuzz lint install deb test-deb
+.PHONY: build deps run test bench bench-abuse exam exam-slow exam-soak fuzz lint install deb test-deb
 
 build: deps
 	$(RELEASE) --product everyhop
@@ -36,6 +36,11 @@ exam: build
 # Half an hour of mixed load: do memory, descriptors or logs grow?
 exam-soak: build
 	python3 Scripts/exam/soak.py --minutes $${MINUTES:-30}
+
+# What slow clients cost another one, by slowhttptest in its four modes; see docs/limits.md.
+exam-slow: build
+	@command -v slowhttptest > /dev/null || apt-get install -y -q --no-install-recommends slowhttptest
+	python3 Scripts/exam/slowhttp.py
 
 # Ten million mutated inputs for every parser.
 fuzz: deps

@@ -137,7 +137,7 @@
                 capacity = BufferPool.blockSize
             } else {
                 capacity = Self.roundUp(wanted)
-                unsafe base = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+                unsafe base = pool.take(large: capacity)
             }
             return
         }
@@ -147,7 +147,7 @@
             unsafe old.update(from: old + start, count: waiting)
         } else {
             let grown = Self.roundUp(waiting + wanted)
-            let new = UnsafeMutablePointer<UInt8>.allocate(capacity: grown)
+            let new = unsafe pool.take(large: grown)
             unsafe new.update(from: old + start, count: waiting)
             unsafe giveBack(old)
             unsafe base = new
@@ -158,7 +158,11 @@
     }
 
     private func giveBack(_ block: UnsafeMutablePointer<UInt8>) {
-        if capacity == BufferPool.blockSize { unsafe pool.give(block) } else { unsafe block.deallocate() }
+        if capacity == BufferPool.blockSize {
+            unsafe pool.give(block)
+        } else {
+            unsafe pool.give(block, large: capacity)
+        }
     }
 
     private mutating func release() {

@@ -17,6 +17,8 @@ struct FrameBudget {
             tokens -= 1000
             return true
         }
+
+        mutating func earn(_ count: UInt64) { tokens = min(capacity * 1000, tokens + count * 1000) }
     }
 
     private var buckets: [Bucket]
@@ -32,6 +34,8 @@ struct FrameBudget {
             case .emptyFrames: Bucket(capacity: 200, perSecond: 20)
             case .priorities: Bucket(capacity: 1000, perSecond: 100)
             case .unknownFrames: Bucket(capacity: 200, perSecond: 20)
+            // Besides what is earned by taking DATA.
+            case .windowUpdates: Bucket(capacity: 2000, perSecond: 200)
             // These have no rate: the session layer bounds each by itself.
             case .continuations, .unsentAnswers: Bucket(capacity: 1, perSecond: 1)
             }
@@ -46,6 +50,9 @@ struct FrameBudget {
         last[index] = now
         return buckets[index].spend(elapsed: elapsed)
     }
+
+    /// Gives frames of a kind back: the peer has taken what they were for.
+    mutating func earn(_ kind: HTTP2Abuse, _ count: UInt64) { buckets[kind.rawValue].earn(count) }
 }
 
 /// Traffic that is allowed by the letter and does nothing but cost; the connection is ended (RFC 9113 §10.5).
@@ -66,6 +73,8 @@ public enum HTTP2Abuse: Int, CaseIterable, Sendable {
     case continuations
     /// More answers to PING and SETTINGS waiting than a peer that reads would leave.
     case unsentAnswers
+    /// WINDOW_UPDATE, more often than what was taken needs: windows opened byte by byte.
+    case windowUpdates
 
     /// What the log says.
     public var description: String {
@@ -78,6 +87,7 @@ public enum HTTP2Abuse: Int, CaseIterable, Sendable {
         case .unknownFrames: "unknown frames faster than allowed"
         case .continuations: "too many CONTINUATION frames"
         case .unsentAnswers: "answers pile up unread"
+        case .windowUpdates: "windows opened in too small steps"
         }
     }
 }

@@ -156,6 +156,7 @@ extension HTTP2Session {
             return
         }
         stream.inbound.append(bytes)
+        stream.bytesIn &+= UInt64(truncatingIfNeeded: bytes.count)
         markReady(stream)
     }
 
@@ -280,6 +281,8 @@ extension HTTP2Session {
         output.pointee.append(first: count, of: stream.outbound)
         stream.outbound.consume(count)
         stream.bytesOut &+= UInt64(truncatingIfNeeded: count)
+        bodyBytesOut &+= UInt64(truncatingIfNeeded: count)
+        noteSent(count, more: !stream.outbound.isEmpty)
         return 0
     }
 }

@@ -62,7 +62,8 @@ extension HTTP2Session {
             if frame.length == 0, !frame.has(NGHTTP2_FLAG_END_STREAM) { note(.emptyFrames) }
         case NGHTTP2_CONTINUATION.rawValue:
             if frame.length == 0, !frame.has(NGHTTP2_FLAG_END_HEADERS) { note(.emptyFrames) }
-        case NGHTTP2_WINDOW_UPDATE.rawValue, NGHTTP2_GOAWAY.rawValue, NGHTTP2_PUSH_PROMISE.rawValue: break
+        case NGHTTP2_WINDOW_UPDATE.rawValue: note(.windowUpdates)
+        case NGHTTP2_GOAWAY.rawValue, NGHTTP2_PUSH_PROMISE.rawValue: break
         default: note(.unknownFrames)
         }
         if let abuse { throw .abuse(abuse) }

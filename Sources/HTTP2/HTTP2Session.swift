@@ -50,6 +50,8 @@ public final class HTTP2Session {
 
     /// What has happened since it was last emptied.
     public private(set) var events: [Event] = []
+    /// Bytes of bodies that have left the session, of all streams together.
+    public internal(set) var bodyBytesOut: UInt64 = 0
     /// Streams that were not recycled.
     public private(set) var streams: [HTTP2Stream] = []
 
@@ -253,6 +255,14 @@ public final class HTTP2Session {
     /// The most streams that a client opens, whatever the server allows.
     public static let mostStreams = 256
 
+    /// How many bytes of bodies the peer takes now, of all streams together.
+    public var peerWindow: Int { Int(nghttp2_session_get_remote_window_size(session)) }
+
+    /// How many bytes of a stream's body the peer takes now, if its window for all lets it.
+    public func peerWindow(of stream: HTTP2Stream) -> Int {
+        Int(nghttp2_session_get_stream_remote_window_size(session, stream.id))
+    }
+
     /// How many streams the peer lets us have at once.
     public var capacity: Int {
         let told = nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
@@ -339,6 +349,14 @@ public final class HTTP2Session {
 
     func note(_ kind: HTTP2Abuse) {
         if role == .server, abuse == nil, !budget.spend(kind, now: now) { abuse = kind }
+    }
+
+    /// DATA was sent: a peer may open windows for what it has taken, but not byte by byte.
+    ///
+    /// - Parameter more: whether the window let no more pass of what waits.
+    func noteSent(_ count: Int, more: Bool) {
+        guard role == .server, !more || count >= 1024 else { return }
+        budget.earn(.windowUpdates, UInt64(truncatingIfNeeded: 3 + count >> 11))
     }
 
     func markReady(_ stream: HTTP2Stream) {

@@ -38,10 +38,16 @@ public final class HTTP2Stream {
     @exclusivity(unchecked) public internal(set) var bytesOut: UInt64 = 0
     /// Monotonic milliseconds since which more of the peer's side is waited for; the owner's to keep.
     @exclusivity(unchecked) public var waitingSince: UInt64 = 0
-    /// Monotonic milliseconds since which nothing has gone out; the owner's to keep, with what had gone then.
-    @exclusivity(unchecked) public var stalledSince: UInt64 = 0
     /// What `bytesOut` was when it was last looked at.
     @exclusivity(unchecked) public var bytesOutSeen: UInt64 = 0
+    /// Body bytes received so far.
+    @exclusivity(unchecked) public internal(set) var bytesIn: UInt64 = 0
+    /// What `bytesIn` was when it was last looked at.
+    @exclusivity(unchecked) public var bytesInSeen: UInt64 = 0
+    /// How long the peer may take with its body; the owner's to keep.
+    public var sending = Patience()
+    /// How long it may keep the stream's window closed; likewise.
+    public var taking = Patience()
     /// Bytes of the field section, as HPACK counts them.
     @exclusivity(unchecked) public internal(set) var fieldBytes = 0
     /// Whether the first complete field section has come.
@@ -101,8 +107,9 @@ public final class HTTP2Stream {
         isClosed = false
         bytesOut = 0
         waitingSince = 0
-        stalledSince = 0
         bytesOutSeen = 0
+        bytesIn = 0
+        bytesInSeen = 0
         fieldBytes = 0
         collectsTrailers = false
         wasResetByPeer = false

@@ -55,6 +55,8 @@ public enum Socket {
             try set(descriptor, SOL_SOCKET, SO_REUSEADDR, 1)
             if sharePort { try set(descriptor, SOL_SOCKET, SO_REUSEPORT, 1) }
             if case .v6 = address { try set(descriptor, CInt(IPPROTO_IPV6), IPV6_V6ONLY, dualStack ? 0 : 1) }
+            limitUnsent(descriptor)
+            keepAlive(descriptor)
         }
         let bound = address.withSockAddr { bind(descriptor.raw, $0, $1) }
         guard bound == 0 else { throw Errno(in: "bind") }
@@ -91,7 +93,11 @@ public enum Socket {
         to address: SocketAddress
     ) throws(Errno) -> Attempt {
         let descriptor = try open(address.domain)
-        if case .unix = address {} else { setNoDelay(descriptor) }
+        if case .unix = address {
+        } else {
+            setNoDelay(descriptor)
+            keepAlive(descriptor, after: 30, every: 10, times: 3)
+        }
         while true {
             if address.withSockAddr({ Glibc.connect(descriptor.raw, $0, $1) }) == 0 {
                 return Attempt(descriptor: descriptor, progress: .connected)
@@ -129,12 +135,30 @@ public enum Socket {
         try? set(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, 1)
     }
 
-    /// Has the kernel ask a silent peer whether it is still there: after a minute, then every 15 seconds, four times.
-    public static func keepAlive(_ descriptor: borrowing FileDescriptor) {
+    /// At most so many bytes wait in the kernel beyond what the peer lets be sent; connections inherit it from a listener.
+    public static let mostUnsent = 131_072
+
+    private static func limitUnsent(_ descriptor: borrowing FileDescriptor) {
+        try? set(descriptor, CInt(IPPROTO_TCP), TCP_NOTSENT_LOWAT, CInt(mostUnsent))
+    }
+
+    /// Has the kernel ask a silent peer whether it is still there; times in seconds.
+    public static func keepAlive(
+        _ descriptor: borrowing FileDescriptor,
+        after idle: CInt = 60,
+        every pause: CInt = 15,
+        times count: CInt = 4
+    ) {
         try? set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
-        try? set(descriptor, CInt(IPPROTO_TCP), TCP_KEEPIDLE, 60)
-        try? set(descriptor, CInt(IPPROTO_TCP), TCP_KEEPINTVL, 15)
-        try? set(descriptor, CInt(IPPROTO_TCP), TCP_KEEPCNT, 4)
+        try? set(descriptor, CInt(IPPROTO_TCP), TCP_KEEPIDLE, idle)
+        try? set(descriptor, CInt(IPPROTO_TCP), TCP_KEEPINTVL, pause)
+        try? set(descriptor, CInt(IPPROTO_TCP), TCP_KEEPCNT, count)
+    }
+
+    /// How many bytes the peer's host has taken, which is less than what was written; nil where it is not TCP.
+    public static func acknowledged(_ descriptor: borrowing FileDescriptor) -> UInt64? {
+        var count: UInt64 = 0
+        return everyhop_bytes_acknowledged(descriptor.raw, &count) == 0 ? count : nil
     }
 
     /// What waits to be read.

@@ -28,6 +28,8 @@ public struct AccessLog: ~Copyable {
     private var sent = 0
     private var line = JSONLine()
     private var dropped = 0
+    /// Why the last write failed, as when the disk is full; nil when it did not, or the reader is only slow.
+    public private(set) var failure: Errno?
 
     /// Takes over a descriptor.
     public init(_ descriptor: consuming FileDescriptor) {
@@ -66,8 +68,10 @@ public struct AccessLog: ~Copyable {
             let written = writeOnce()
             guard written > 0 else {
                 if written < 0, errno == EINTR { continue }
+                if written < 0, errno != EAGAIN { failure = Errno(in: "write") }
                 break
             }
+            failure = nil
             sent += written
         }
         if sent == waiting.count {

@@ -88,6 +88,28 @@ public enum Counter: Int, CaseIterable, Sendable {
     case http2AbuseContinuations
     /// HTTP/2 clients sent away for leaving our answers unread.
     case http2AbuseUnsentAnswers
+    /// HTTP/2 clients sent away for opening windows byte by byte.
+    case http2AbuseWindowUpdates
+    /// Clients cut off because they took a response too slowly.
+    case slowReaders
+    /// Requests refused because their body came too slowly.
+    case slowBodies
+    /// Handshakes dropped because too many were under way.
+    case handshakesDropped
+    /// Handshakes with clients under way now.
+    case handshakesActive
+    /// Times that accepting paused because too many handshakes waited.
+    case acceptPauses
+    /// Bytes of memory that connections hold now for what waits.
+    case bufferBytes
+    /// Times that more was held than may be.
+    case bufferLimitReached
+    /// Clients cut off because buffers were used up.
+    case readersCut
+    /// Requests refused because buffers were used up.
+    case requestsShed
+    /// Entries of the audit log that could not be written; the master counts them in the retired page.
+    case auditEntriesLost
     /// Workers that died; the master counts them in the retired page.
     case workerDeaths
     /// Times that certificates, trust or ticket keys were replaced in living workers; counted by the master.
@@ -116,6 +138,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Whether it can fall.
     public var isGauge: Bool {
         self == .clientConnectionsActive || self == .upstreamConnectionsActive || self == .tunnelsActive
+            || self == .handshakesActive || self == .bufferBytes
     }
 
     /// Its name and meaning in Prometheus' exposition.
@@ -183,6 +206,25 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .http2AbuseUnknownFrames: abuse("unknown_frames")
         case .http2AbuseContinuations: abuse("continuations")
         case .http2AbuseUnsentAnswers: abuse("unsent_answers")
+        case .http2AbuseWindowUpdates: abuse("window_updates")
+        case .slowReaders:
+            ("everyhop_slow_readers_total", "", "Clients cut off because they took a response too slowly.")
+        case .slowBodies:
+            ("everyhop_slow_bodies_total", "", "Requests refused because their body came too slowly.")
+        case .handshakesDropped:
+            ("everyhop_client_handshakes_dropped_total", "", "Handshakes dropped because too many were under way.")
+        case .handshakesActive: ("everyhop_client_handshakes_active", "", "Handshakes with clients under way now.")
+        case .acceptPauses:
+            ("everyhop_accept_pauses_total", "", "Times that accepting paused because too many handshakes waited.")
+        case .bufferBytes: ("everyhop_buffer_bytes", "", "Memory that connections hold for what waits.")
+        case .bufferLimitReached:
+            ("everyhop_buffer_limit_reached_total", "", "Times that buffers were used up.")
+        case .readersCut:
+            ("everyhop_readers_cut_total", "", "Clients cut off because buffers were used up.")
+        case .requestsShed:
+            ("everyhop_requests_shed_total", "", "Requests refused because buffers were used up.")
+        case .auditEntriesLost:
+            ("everyhop_audit_entries_lost_total", "", "Entries of the audit log that could not be written.")
         case .workerDeaths: ("everyhop_worker_deaths_total", "", "Workers that died and were replaced.")
         case .replacements:
             ("everyhop_replacements_total", "", "Times that certificates, trust or ticket keys were replaced in place.")

@@ -111,6 +111,43 @@ private final class Victim {
         #expect(try Victim(open + empty).failure == .abuse(.emptyFrames))
     }
 
+    @Test func `windows opened byte by byte end the connection, those opened for what was taken do not`() throws {
+        /// A client that answers each DATA frame of a large response with windows as wide, in so many steps.
+        func take(_ bytes: Int, initial: UInt32, step: UInt32?) throws -> (failure: HTTP2Error?, taken: Int) {
+            let session = try HTTP2Session(.server, limits: HTTP2Limits(), pool: BufferPool())
+            var out = ByteQueue(pool: BufferPool())
+            try session.receive(
+                (Frames.preface + Frames.settings([(4, initial)]) + Frames.headers(1, Frames.get())).span,
+                now: 1
+            )
+            var head = ByteQueue(pool: BufferPool())
+            head.append("HTTP/1.1 200 OK\r\n\r\n")
+            let stream = try #require(session.stream(1))
+            try session.respond(stream, head: head, bytes: head.count, endsStream: false)
+            var taken = 0
+            while taken < bytes {
+                stream.outbound.append([UInt8](repeating: 0x61, count: 65_536 - stream.outbound.count).span)
+                session.resume(stream)
+                let before = stream.bytesOut
+                try session.send(into: &out, upTo: 1 << 20)
+                out.removeAll()
+                let came = UInt32(stream.bytesOut - before)
+                taken += Int(came)
+                let frame = step ?? max(came, 1)
+                do throws(HTTP2Error) {
+                    try session.receive((Frames.windowUpdate(1, frame) + Frames.windowUpdate(0, frame)).span, now: 1)
+                } catch { return (error, taken) }
+            }
+            return (nil, taken)
+        }
+        let drops = try take(100_000, initial: 0, step: 1)
+        #expect(drops.failure == .abuse(.windowUpdates) && (500...2000).contains(drops.taken))
+        #expect(try take(100_000_000, initial: 65_535, step: nil).failure == nil)
+        // A window that was small once stays so with clients that open it by what has come: it is theirs to choose.
+        #expect(try take(30_000_000, initial: 5000, step: nil).failure == nil)
+        #expect(try Victim(Self.many(2500) { _ in Frames.windowUpdate(0, 1) }).failure == .abuse(.windowUpdates))
+    }
+
     @Test func `answers that a client does not read are not kept without end`() throws {
         let session = try HTTP2Session(.server, limits: HTTP2Limits(), pool: BufferPool())
         try session.receive((Frames.preface + Frames.settings()).span, now: 0)

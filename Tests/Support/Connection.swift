@@ -89,6 +89,13 @@ public final class Connection {
         return text
     }
 
+    /// Takes so many bytes off the socket unread, as they came over the wire; false when the connection is gone.
+    public func drop(_ count: Int) -> Bool {
+        var room = [UInt8](repeating: 0, count: count)
+        let taken = recv(descriptor.raw, &room, count, CInt(MSG_DONTWAIT))
+        return taken > 0 || (taken < 0 && errno == EAGAIN)
+    }
+
     /// Reads to the end of the stream; a reset ends it too.
     public func receiveAll() -> String {
         var bytes: [UInt8] = []

@@ -21,16 +21,18 @@ public final class EveryhopProcess {
 
     /// Starts it and waits until it serves.
     ///
-    /// - Parameter configuration: gets the folder and the port; relative paths are relative to the folder.
-    public init(_ folder: TemporaryFolder, port: UInt16, configuration: String) throws {
+    /// - Parameters:
+    ///   - configuration: relative paths in it are relative to the folder.
+    ///   - prefix: what it is started with, such as another network.
+    public init(_ folder: TemporaryFolder, port: UInt16, configuration: String, prefix: [String] = []) throws {
         self.folder = folder
         self.port = port
         let file = try folder.write("everyhop.toml", configuration)
         process = try ChildProcess.spawn(
             "/bin/sh",
             arguments: [
-                "sh", "-c", "exec \"$0\" run --config \"$1\" 2>> \"$2\" >> \"$3\"", Self.program, file,
-                "\(folder.path)/log", "\(folder.path)/access",
+                "sh", "-c", "exec \(prefix.joined(separator: " ")) \"$0\" run --config \"$1\" 2>> \"$2\" >> \"$3\"",
+                Self.program, file, "\(folder.path)/log", "\(folder.path)/access",
             ],
             environment: ChildProcess.currentEnvironment(),
             descriptors: []
@@ -207,11 +209,14 @@ public final class Nginx {
     ///   - more: further directives of the server; PATH stands for its folder.
     ///   - listen: parameters of its listening socket.
     ///   - protocols: versions of TLS, as `ssl_protocols` takes them, and what else belongs to them.
+    ///   - prefix: what it is started with, such as another network where `address` is.
     public init(
         _ trust: TestTrust,
         more: String = "",
         listen: String = "ssl",
-        protocols: String = "TLSv1.2 TLSv1.3"
+        protocols: String = "TLSv1.2 TLSv1.3",
+        address: String = "127.0.0.1",
+        prefix: [String] = []
     ) throws {
         folder = try TemporaryFolder()
         port = try freePort()
@@ -230,7 +235,7 @@ public final class Nginx {
               client_body_temp_path \(path)/body; proxy_temp_path \(path)/proxy;
               fastcgi_temp_path \(path)/f; uwsgi_temp_path \(path)/u; scgi_temp_path \(path)/s;
               server {
-                listen 127.0.0.1:\(port) \(listen) backlog=8192;
+                listen \(address):\(port) \(listen) backlog=8192;
                 ssl_certificate \(path)/app.pem; ssl_certificate_key \(path)/app.key;
                 ssl_protocols \(protocols);
                 \(more.replacingOccurrences(of: "PATH", with: path))
@@ -241,14 +246,22 @@ public final class Nginx {
             }
             """
         )
+        let command = prefix + ["nginx", "-p", path, "-c", "\(path)/nginx.conf", "-e", "\(path)/error.log"]
         process = try ChildProcess.spawn(
-            try Shell.find("nginx"),
-            arguments: ["nginx", "-p", path, "-c", "\(path)/nginx.conf", "-e", "\(path)/error.log"],
-            environment: [],
+            try Shell.find(command[0]),
+            arguments: command,
+            environment: prefix.isEmpty ? [] : ChildProcess.currentEnvironment(),
             descriptors: []
         )
         let port = self.port
-        try waitUntil("nginx on port \(port)") { (try? Connection(to: port, nil)) != nil }
+        try waitUntil("nginx on port \(port)") {
+            guard let ip = SocketAddress(ip: address, port: port), let attempt = try? Socket.connect(to: ip) else {
+                return false
+            }
+            if case .connected = attempt.progress { return true }
+            var entry = pollfd(fd: attempt.descriptor.raw, events: Int16(POLLOUT), revents: 0)
+            return poll(&entry, 1, 100) == 1 && (try? Socket.connectResult(attempt.descriptor)) != nil
+        }
     }
 
     deinit {

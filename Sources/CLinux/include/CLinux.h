@@ -45,6 +45,9 @@ int everyhop_set_group(gid_t group);
 /// pipe2(2) with O_CLOEXEC.
 int everyhop_pipe(int ends[2]);
 
+/// TCP_INFO's count of bytes that the peer has acknowledged; -1 where the socket is not TCP.
+int everyhop_bytes_acknowledged(int socket, unsigned long long *count);
+
 /// open(2) of a folder with O_PATH, O_DIRECTORY and O_CLOEXEC; -1 with errno.
 int everyhop_open_folder(const char *path);
 

@@ -85,6 +85,15 @@ extension Server.Limits {
             }
         }
         bodyBytes = table.size("body")
+        minimumRate = table.rate("minimum_rate") ?? minimumRate
+        handshakes = table.integer("handshakes", in: 16...1_000_000) ?? handshakes
+        if let node = table.node("buffers"), let size = table.size("buffers") {
+            if size >= 1 << 20 {
+                bufferBytes = size
+            } else {
+                table.complain(at: node.position, "buffers is too small to serve anybody", fix: "use 1MiB or more")
+            }
+        }
         table.finish()
     }
 }

@@ -173,6 +173,19 @@ final class TableReader {
         return nil
     }
 
+    /// Bytes a second, like `240B/s`; 0 for "off".
+    func rate(_ key: String) -> UInt64? {
+        guard let text = string(key) else { return nil }
+        if text.value == "off" { return 0 }
+        if text.value.hasSuffix("/s"), let value = Quantity.bytes(String(text.value.dropLast(2))) { return value }
+        complain(
+            at: text.position,
+            "\(key) \"\(text.value)\" is not a rate",
+            fix: "write it like \"240B/s\" or \"1KiB/s\", or \"off\""
+        )
+        return nil
+    }
+
     /// A day, as TOML's own or as a string of the same form.
     func day(_ key: String) -> Located<CalendarDay>? {
         guard let node = node(key) else { return nil }

@@ -50,6 +50,12 @@ public struct Server: Sendable {
         public internal(set) var headBytes = 65_536
         /// A request's body; nil for any size.
         public internal(set) var bodyBytes: UInt64?
+        /// What a client has to send of a body, and to take of a response, in bytes a second; 0 for no such rate.
+        public internal(set) var minimumRate: UInt64 = 240
+        /// The most TLS handshakes with clients that one worker has under way.
+        public internal(set) var handshakes = 1024
+        /// What may wait in the memory of one worker, of all connections together.
+        public internal(set) var bufferBytes: UInt64 = 256 << 20
     }
 
     /// How many workers; nil for one per processor.

@@ -81,7 +81,7 @@ extension ClientConnection {
             decoder = ChunkedDecoder()
             requestEnded = false
         }
-        if !requestEnded { setDeadline(worker.snapshot.configuration.server.timeouts.body, worker) }
+        if !requestEnded { awaitBody(worker) }
     }
 
     private func readOn(_ exchange: Exchange, _ worker: Worker) -> Bool {

@@ -51,6 +51,9 @@ final class ClientConnection {
     var wasFull = false
     var isTouched = false
     private var deadline = Deadline()
+    private(set) var reader = ReaderWatch()
+    /// For more of the request's body.
+    private var sending = Patience()
     private var requests: UInt64 = 0
 
     init(token: Token, identity: ClientIdentity, transport: consuming Transport, headLimit: Int) {
@@ -97,7 +100,9 @@ final class ClientConnection {
         do throws(TransportError) {
             switch try transport.fill() {
             case .bytes:
-                worker.metrics.add(.bytesFromClients, Int(truncatingIfNeeded: transport.bytesIn - before))
+                let count = transport.bytesIn - before
+                worker.metrics.add(.bytesFromClients, Int(truncatingIfNeeded: count))
+                if phase == .exchanging, !requestEnded { earn(count, worker) }
             case .nothing: break
             case .ended: endOfStream(worker)
             }
@@ -108,19 +113,19 @@ final class ClientConnection {
     }
 
     func timedOut(_ worker: Worker) {
+        if reader.isOn { lookAtReader(worker) }
         guard deadline.expired(now: worker.now) else {
             worker.arm(token, deadline.rest())
             return
         }
         switch phase {
+        // The answer is still on its way.
+        case .idle where reader.isOn: setDeadline(worker.snapshot.configuration.server.timeouts.keepAlive, worker)
         case .idle, .lingering, .closed: close(worker)
         case .head: refuse(408, "the request's head did not come in time", worker)
         case .exchanging:
-            if transport.outbound.isEmpty, !isTunnel {
-                exchange?.requestTimedOut(isServersFault: !transport.inbound.isEmpty, worker)
-            } else {
-                gone("the client took nothing for too long", worker)
-            }
+            if sending.isWaiting { worker.metrics.add(.slowBodies) }
+            exchange?.requestTimedOut(isServersFault: !sending.isWaiting, worker)
         case .finishing, .cutting:
             transport.abort()
             close(worker)
@@ -132,6 +137,7 @@ final class ClientConnection {
         isTouched = false
         guard phase != .closed else { return }
         process(worker)
+        if phase == .exchanging, !requestEnded { watchBody(worker) }
         guard phase != .closed else { return }
         flush(worker)
         guard phase != .closed else { return }
@@ -187,7 +193,8 @@ final class ClientConnection {
     /// Writes what waits, then ends the stream.
     func finish(_ worker: Worker) {
         phase = .finishing
-        setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
+        // Whoever takes it at the minimum rate gets all of it.
+        clearDeadline()
         touch(worker)
     }
 
@@ -237,11 +244,11 @@ final class ClientConnection {
             return
         }
         let written = transport.bytesOut - before
-        if written > 0 {
-            worker.metrics.add(.bytesToClients, Int(truncatingIfNeeded: written))
-            if phase == .exchanging { progress(drained, worker) }
-        } else if !drained, phase == .exchanging, !deadline.isSet {
-            setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
+        if written > 0 { worker.metrics.add(.bytesToClients, Int(truncatingIfNeeded: written)) }
+        if drained {
+            if reader.isOn { reader.end() }
+        } else if !reader.isOn {
+            worker.arm(token, reader.begin(worker.snapshot.configuration.server.timeouts.write, now: worker.now))
         }
         if wasFull, transport.outbound.count < Transport.highWater / 2 {
             wasFull = false
@@ -252,14 +259,6 @@ final class ClientConnection {
             touch(worker)
         }
         if drained { allWritten(worker) }
-    }
-
-    private func progress(_ drained: Bool, _ worker: Worker) {
-        if drained && (requestEnded || isTunnel) {
-            deadline.clear()
-        } else if !drained {
-            setDeadline(worker.snapshot.configuration.server.timeouts.write, worker)
-        }
     }
 
     private func allWritten(_ worker: Worker) {
@@ -275,11 +274,51 @@ final class ClientConnection {
         }
     }
 
+    // MARK: time
+
+    private func lookAtReader(_ worker: Worker) {
+        guard phase != .closed, reader.isDue(now: worker.now) else {
+            worker.arm(token, reader.rest())
+            return
+        }
+        guard reader.isTooSlow(transport, worker.snapshot.configuration.server, now: worker.now) else {
+            worker.arm(token, reader.again(now: worker.now))
+            return
+        }
+        worker.metrics.add(.slowReaders)
+        transport.abort()
+        gone("the client took too little for too long", worker)
+    }
+
+    /// The request's body begins.
+    func awaitBody(_ worker: Worker) {
+        sending.renew(limit: worker.snapshot.configuration.server.timeouts.body)
+        setDeadline(sending.wait(now: worker.now), worker)
+    }
+
+    private func earn(_ bytes: UInt64, _ worker: Worker) {
+        let server = worker.snapshot.configuration.server
+        sending.earn(bytes, rate: server.limits.minimumRate, limit: server.timeouts.body, now: worker.now)
+    }
+
+    /// Only what the client keeps us waiting for counts against it, not what the server does.
+    private func watchBody(_ worker: Worker) {
+        guard !isTunnel else { return }
+        if transport.inbound.isEmpty {
+            setDeadline(sending.wait(now: worker.now), worker)
+        } else if sending.pause(now: worker.now) {
+            setDeadline(worker.snapshot.configuration.server.timeouts.body, worker)
+        }
+    }
+
     func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
         worker.arm(token, deadline.set(after: milliseconds, now: worker.now))
     }
 
-    func clearDeadline() { deadline.clear() }
+    func clearDeadline() {
+        deadline.clear()
+        sending = Patience()
+    }
 
     /// Counts a request; the number of this one on the connection, from 1.
     func countRequest() -> UInt64 {

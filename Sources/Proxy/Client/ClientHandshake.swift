@@ -12,7 +12,7 @@ final class ClientHandshake {
     let identity: ClientIdentity
     private var transport: Transport?
     private var deadline = Deadline()
-    private var waitsForTurn = false
+    private(set) var waitsForTurn = false
 
     init(token: Token, identity: ClientIdentity, transport: consuming Transport) {
         self.token = token
@@ -23,6 +23,7 @@ final class ClientHandshake {
     func start(_ worker: Worker) {
         let limit = worker.snapshot.configuration.server.timeouts.handshake
         worker.arm(token, deadline.set(after: limit, now: worker.now))
+        worker.handshakeBegan(self)
     }
 
     /// Hands the transport over; once.
@@ -32,11 +33,12 @@ final class ClientHandshake {
     func ready(_ worker: Worker) {
         guard !waitsForTurn else { return }
         waitsForTurn = true
-        worker.waitForTurn(token)
+        worker.handshakeWaits(token)
     }
 
     func takeTurn(_ worker: Worker) {
         waitsForTurn = false
+        worker.handshakeHadTurn()
         do throws(TLSError) {
             guard try transport?.handshake() == true else {
                 transport?.updateInterest(reading: true, poller: worker.poller)
@@ -74,6 +76,11 @@ final class ClientHandshake {
     func close(_ worker: Worker) {
         guard transport.take() != nil else { return }
         deadline.clear()
+        if waitsForTurn {
+            waitsForTurn = false
+            worker.handshakeHadTurn()
+        }
+        worker.handshakeEnded()
         worker.drop(token)
     }
 }

@@ -10,8 +10,7 @@ extension HTTP2ClientConnection {
     func begin(_ stream: HTTP2Stream, _ worker: Worker) {
         // Reset in the same breath: nothing is begun for it.
         guard !stream.isClosed else { return }
-        stream.waitingSince = worker.now
-        stream.stalledSince = worker.now
+        beginWatching(stream, worker)
         let exchange = worker.takeExchange()
         exchange.times.firstByteIn = worker.nowMicroseconds
         exchange.bytesFromClient = UInt64(truncatingIfNeeded: stream.fieldBytes)

@@ -24,7 +24,7 @@ final class HTTP2ClientConnection {
     /// How much of what a client sends is dealt with at once; the others come first then.
     private static let effort = 128
     /// How often streams are looked at for one that has stalled, in milliseconds.
-    private static let inspection: UInt64 = 1000
+    static let inspection: UInt64 = 1000
 
     let token: Token
     let identity: ClientIdentity
@@ -37,14 +37,12 @@ final class HTTP2ClientConnection {
     /// Heads on their way into the session, as HTTP/1.1 has them.
     var scratch: ByteQueue
     private var deadline = Deadline()
-    private var servedAny = false
+    private(set) var servedAny = false
     private var isDraining = false
-    private var hasGoneAway = false
+    private(set) var hasGoneAway = false
     /// Monotonic milliseconds since which no stream was open.
-    private var idleSince: UInt64
-    /// Of the transport, when it was last looked at; and since when nothing has gone out although bytes waited.
-    private var bytesOutSeen: UInt64 = 0
-    private var stuckSince: UInt64 = 0
+    private(set) var idleSince: UInt64
+    var reading = HTTP2Reading()
     /// Streams whose server waits for room.
     private var full: [HTTP2Stream] = []
 
@@ -203,7 +201,7 @@ final class HTTP2ClientConnection {
         }
     }
 
-    private func goAway(_ worker: Worker) {
+    func goAway(_ worker: Worker) {
         hasGoneAway = true
         session.goAway()
         touch(worker)
@@ -238,7 +236,7 @@ final class HTTP2ClientConnection {
         session.forEachReady { forwardBody($0, worker) }
     }
 
-    private func handleEvents(_ worker: Worker) {
+    func handleEvents(_ worker: Worker) {
         for event in session.takeEvents() {
             switch event {
             case .head(let stream):
@@ -265,7 +263,7 @@ final class HTTP2ClientConnection {
     }
 
     /// The client breaks the protocol, or abuses it: it is told so, and the connection ends.
-    private func refuseClient(_ error: HTTP2Error, _ worker: Worker) {
+    func refuseClient(_ error: HTTP2Error, _ worker: Worker) {
         worker.log.client(identity.peer, error.description)
         switch error {
         case .abuse(let kind):
@@ -336,66 +334,6 @@ final class HTTP2ClientConnection {
 
     // MARK: time
 
-    /// Ends what has stalled: requests that stop half-way, readers that stop taking, connections without a stream.
-    private func inspect(_ worker: Worker) {
-        let timeouts = worker.snapshot.configuration.server.timeouts
-        let now = worker.now
-        if transport.bytesOut != bytesOutSeen || transport.outbound.isEmpty { stuckSince = now }
-        bytesOutSeen = transport.bytesOut
-        if now &- stuckSince > timeouts.write {
-            gone("the client took nothing for too long", worker)
-            return
-        }
-        if idleSince != 0 {
-            let limit = servedAny ? timeouts.keepAlive : timeouts.head
-            if now &- idleSince >= limit, !hasGoneAway { goAway(worker) }
-            return
-        }
-        for stream in session.streams where !stream.isClosed { inspect(stream, timeouts, worker) }
-        handleEvents(worker)
-    }
-
-    private func inspect(_ stream: HTTP2Stream, _ timeouts: Config.Server.Timeouts, _ worker: Worker) {
-        let now = worker.now
-        guard stream.headIsComplete else {
-            // A field section that trickles in holds up the whole connection (RFC 9113 §4.3).
-            if now &- stream.waitingSince > timeouts.head { refuseClient(.session(0), worker) }
-            return
-        }
-        if stream.outbound.isEmpty || stream.bytesOut != stream.bytesOutSeen {
-            stream.bytesOutSeen = stream.bytesOut
-            stream.stalledSince = now
-        } else if now &- stream.stalledSince > timeouts.write {
-            worker.metrics.add(.http2SlowReaders)
-            worker.log.client(identity.peer, "HTTP/2: a stream's window stays closed")
-            let exchange = stream.exchange.flatMap { worker.exchange($0) }
-            session.reset(stream, .cancel)
-            exchange?.clientGone("the client took nothing for too long", worker)
-            return
-        }
-        guard let exchange = stream.exchange.flatMap({ worker.exchange($0) }) else {
-            stopRequest(stream, now)
-            return
-        }
-        if exchange.requestIsOpen, !exchange.isTunnel, !stream.inboundEnded, stream.inbound.isEmpty,
-            exchange.takesBody(worker),
-            now &- stream.waitingSince > timeouts.body
-        {
-            exchange.requestTimedOut(worker)
-        }
-    }
-
-    /// RFC 9113 §8.1: a response that is complete before its request asks the client to stop sending.
-    ///
-    /// Not at once: some clients take a reset that comes with the last of the response for the loss of both, and most
-    /// stop by themselves.
-    private func stopRequest(_ stream: HTTP2Stream, _ now: UInt64) {
-        guard stream.outboundEnded, stream.outbound.isEmpty, !stream.inboundEnded,
-            now &- stream.waitingSince >= Self.inspection
-        else { return }
-        session.reset(stream, .none)
-    }
-
     private func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
         worker.arm(token, deadline.set(after: milliseconds, now: worker.now))
     }
@@ -415,6 +353,7 @@ extension Counter {
         case .unknownFrames: self = .http2AbuseUnknownFrames
         case .continuations: self = .http2AbuseContinuations
         case .unsentAnswers: self = .http2AbuseUnsentAnswers
+        case .windowUpdates: self = .http2AbuseWindowUpdates
         }
     }
 }

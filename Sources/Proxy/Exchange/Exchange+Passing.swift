@@ -1,9 +1,18 @@
 import Bytes
 import Config
 import HTTP
+import Telemetry
 
 /// What passes from one side to the other, and how far each goes.
 extension Exchange {
+    /// Whether there is memory for what will wait; if not, it has ended with 503.
+    func isAffordable(_ worker: Worker) -> Bool {
+        guard worker.isPressed else { return true }
+        worker.metrics.add(.requestsShed)
+        respond(503, because: "this worker's buffers are used up", worker)
+        return false
+    }
+
     /// Whether the server's side takes more of the request's body now.
     func takesBody(_ worker: Worker) -> Bool {
         guard state.request == .forwarding else { return false }

@@ -94,6 +94,7 @@ final class Exchange {
         self.route = route
         site = route.site
         bodyLimit = worker.snapshot.limits(of: route).bodyBytes
+        guard isAffordable(worker) else { return }
         if case .length(let length) = request.framing, length > bodyLimit {
             respond(413, because: Self.tooLarge, worker)
             return

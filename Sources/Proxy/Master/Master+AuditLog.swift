@@ -3,6 +3,7 @@ import Evidence
 import Logging
 import Platform
 import TLS
+import Telemetry
 
 /// What certificates and servers' trust were when they were last written down.
 struct RecordedTrust: Equatable {
@@ -41,6 +42,7 @@ extension Master {
     func record(_ event: AuditEntry.Event, _ facts: [String: String] = [:]) {
         if hasHandedOver { return tellSuccessor(event, facts) }
         do { try auditLog?.append(event, facts) } catch {
+            retiredPage.add(.auditEntriesLost)
             log.error("the audit log cannot be written: \(error)")
         }
     }

@@ -66,6 +66,9 @@ struct Transport: ~Copyable {
         self.interest = interest
     }
 
+    /// How much the peer has taken of what was written: what still lies in the kernel does not count, where that is known.
+    var bytesTaken: UInt64 { Socket.acknowledged(descriptor) ?? bytesOut }
+
     /// Whether the socket speaks TLS.
     var isEncrypted: Bool { tls != nil }
 

@@ -83,7 +83,6 @@ final class HTTP2UpstreamConnection {
         }
         stream.exchange = exchange.token
         stream.waitingSince = worker.now
-        stream.stalledSince = worker.now
         served += 1
         idleSince = 0
         touch(worker)

@@ -98,7 +98,8 @@ final class UpstreamConnection {
             switch try transport.fill() {
             case .bytes:
                 responseBytesSeen = true
-                if phase == .body || phase == .head { refreshDeadline(worker) }
+                // A head has to come as a whole: one that trickles in does not buy time.
+                if phase == .body { refreshDeadline(worker) }
             case .nothing: break
             case .ended:
                 if phase == .idle { close(worker) }
@@ -115,10 +116,16 @@ final class UpstreamConnection {
         }
         switch phase {
         case .idle: close(worker)
+        case .head where isClientsTurn(worker): refreshDeadline(worker)
         case .head, .body:
             fail(isTunnel ? .tunnelTimeout : .responseTimeout, worker)
         case .closed: break
         }
+    }
+
+    /// The server has all of the request that has come so far; how long the client may take is the client's side's matter.
+    private func isClientsTurn(_ worker: Worker) -> Bool {
+        transport.outbound.isEmpty && currentExchange(worker)?.requestIsOpen ?? false
     }
 
     /// The end of a turn: goes on with what was read, writes what waits, tells epoll.
@@ -267,6 +274,7 @@ final class UpstreamConnection {
                 return false
             }
             exchange.forwardInterim(worker)
+            refreshDeadline(worker)
             return true
         }
         phase = .body

@@ -41,12 +41,14 @@ enum UpstreamFailure: Error, CustomStringConvertible {
     case queueFull
     /// The configuration says that the upstream does not serve.
     case maintenance
+    /// This host has no descriptor or memory left for a connection.
+    case exhausted(Errno)
 
     /// RFC 9110 §15.6: what the client is told.
     var status: Int {
         switch self {
         case .connectTimeout, .responseTimeout, .tunnelTimeout: 504
-        case .noServer, .busy, .queueFull, .maintenance: 503
+        case .noServer, .busy, .queueFull, .maintenance, .exhausted: 503
         case .connect, .handshake, .broken, .closedEarly, .badResponse, .badBody, .unexpectedUpgrade, .noHTTP2,
             .needsHTTP1, .http2,
             .streamReset:
@@ -75,13 +77,16 @@ enum UpstreamFailure: Error, CustomStringConvertible {
         case .busy: "no connection free in time"
         case .queueFull: "too many requests wait for a connection"
         case .maintenance: "the upstream is in maintenance"
+        case .exhausted(let error): "no connection to a server can be made on this host: \(error)"
         }
     }
 
     /// Whether it tells more than what an earlier attempt failed for.
     var explainsMore: Bool {
-        if case .needsHTTP1 = self { return true }
-        return false
+        switch self {
+        case .needsHTTP1, .exhausted: true
+        default: false
+        }
     }
 
     /// Whether the connection went away.
@@ -89,7 +94,8 @@ enum UpstreamFailure: Error, CustomStringConvertible {
         switch self {
         case .broken, .closedEarly: true
         case .connect, .connectTimeout, .handshake, .responseTimeout, .tunnelTimeout, .badResponse, .badBody,
-            .unexpectedUpgrade, .noHTTP2, .needsHTTP1, .http2, .streamReset, .noServer, .busy, .queueFull, .maintenance:
+            .unexpectedUpgrade, .noHTTP2, .needsHTTP1, .http2, .streamReset, .noServer, .busy, .queueFull, .maintenance,
+            .exhausted:
             false
         }
     }
@@ -105,7 +111,7 @@ enum UpstreamFailure: Error, CustomStringConvertible {
             .streamReset:
             true
         case .broken, .closedEarly: !stale
-        case .tunnelTimeout, .needsHTTP1, .noServer, .busy, .queueFull, .maintenance: false
+        case .tunnelTimeout, .needsHTTP1, .noServer, .busy, .queueFull, .maintenance, .exhausted: false
         }
     }
 }

@@ -362,6 +362,8 @@ final class UpstreamPool {
             dial.start(worker)
             return .pending(dial.token)
         } catch {
+            // What this host lacks is no server's fault, and no other server would do.
+            guard !error.isOutOfDescriptors else { return .failed(.exhausted(error)) }
             failed(server, untouched: true, worker)
             exchange.noteFailure(.connect(error))
             return lease(for: exchange, worker)

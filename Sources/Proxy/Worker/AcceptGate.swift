@@ -1,35 +1,62 @@
 import Bytes
 import Platform
 
-/// How many clients a worker holds: at the limit it stops accepting, so that new ones wait in the kernel's queue or
-/// find another worker instead of being cut off.
+/// When a worker accepts: not beyond its limits, of clients, descriptors, handshakes that wait, or memory.
+///
+/// New clients wait in the kernel's queue then, instead of being cut off.
 struct AcceptGate {
     /// The most clients at once.
     let limit: Int
     /// Closed while the limit is reached or descriptors have run out.
-    private(set) var isOpen = true
+    private var hasRoom = true
+    /// Closed while too many handshakes wait for this worker.
+    private(set) var isFlooded = false
+    /// Closed while buffers are used up.
+    var isPressed = false
     private var reopenAt: UInt64 = 0
+
+    /// Whether clients are accepted.
+    var isOpen: Bool { hasRoom && !isFlooded && !isPressed }
 
     init(limit: Int) { self.limit = limit }
 
     /// Whether accepting has to stop now.
     mutating func shouldClose(clients: Int) -> Bool {
-        guard isOpen, clients >= limit else { return false }
-        isOpen = false
+        guard hasRoom, clients >= limit else { return false }
+        hasRoom = false
         return true
     }
 
     /// The kernel has no descriptor left: wait a little before trying again.
     mutating func outOfDescriptors(now: UInt64) -> Bool {
         reopenAt = now + 500
-        defer { isOpen = false }
-        return isOpen
+        defer { hasRoom = false }
+        return hasRoom
     }
 
     /// Whether accepting may begin again; a little below the limit, so that it does not flap.
     mutating func shouldOpen(clients: Int, now: UInt64) -> Bool {
-        guard !isOpen, now >= reopenAt, clients < limit - limit / 50 else { return false }
-        isOpen = true
+        guard !hasRoom, now >= reopenAt, clients < limit - limit / 50 else { return false }
+        hasRoom = true
+        return true
+    }
+
+    /// So many handshakes wait for their turn.
+    ///
+    /// - Parameter most: how many may.
+    /// - Returns: whether accepting has to pause now.
+    mutating func handshakeWaits(_ waiting: Int, most: Int) -> Bool {
+        guard !isFlooded, waiting >= most else { return false }
+        isFlooded = true
+        return true
+    }
+
+    /// A handshake has had its turn.
+    ///
+    /// - Returns: whether accepting may begin again, as far as handshakes go.
+    mutating func handshakeHadTurn(_ waiting: Int, most: Int) -> Bool {
+        guard isFlooded, waiting <= most / 2 else { return false }
+        isFlooded = false
         return true
     }
 }

@@ -3,25 +3,28 @@ import Bytes
 /// Tokens in the order they came.
 struct TokenQueue {
     private var tokens: [Token] = []
-    private var first = 0
+    private var head = 0
 
-    var isEmpty: Bool { first == tokens.count }
+    var isEmpty: Bool { head == tokens.count }
+
+    /// The one that has waited longest; it stays.
+    var first: Token? { head < tokens.count ? tokens[head] : nil }
 
     mutating func append(_ token: Token) { tokens.append(token) }
 
     /// Takes the one that has waited longest.
     mutating func next() -> Token? {
-        guard first < tokens.count else { return nil }
+        guard head < tokens.count else { return nil }
         defer {
-            first += 1
-            if first == tokens.count {
+            head += 1
+            if head == tokens.count {
                 tokens.removeAll(keepingCapacity: true)
-                first = 0
-            } else if first == 1024 {
-                tokens.removeFirst(first)
-                first = 0
+                head = 0
+            } else if head == 1024 {
+                tokens.removeFirst(head)
+                head = 0
             }
         }
-        return tokens[first]
+        return tokens[head]
     }
 }

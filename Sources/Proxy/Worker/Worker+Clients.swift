@@ -8,6 +8,7 @@ import Telemetry
 /// How clients come in: accepted, counted, given a session of what they speak.
 extension Worker {
     func watchListeners() throws(Errno) {
+        guard gate.isOpen else { return }
         for (token, listener) in listeners { try listener.watch(token, poller) }
     }
 
@@ -112,6 +113,7 @@ extension Worker {
             return
         }
         guard let transport = handshake.takeTransport() else { return }
+        handshakeEnded()
         guard handshake.identity.facts?.alpn == "h2" else {
             beginHTTP1(handshake.token, handshake.identity, transport)
             return
@@ -153,7 +155,6 @@ extension Worker {
             drop(token)
             return
         }
-        if entry.address.path == nil { Socket.keepAlive(descriptor) }
         let target = snapshot.databases[place.database]
         let transport = Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .read)
         target.sessions += 1

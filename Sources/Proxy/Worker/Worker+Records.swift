@@ -47,7 +47,7 @@ extension Worker {
         case .responseTimeout: metrics.add(.upstreamTimeouts)
         case .noHTTP2, .needsHTTP1, .http2, .streamReset, .tunnelTimeout, .broken, .closedEarly, .badResponse, .badBody,
             .unexpectedUpgrade, .noServer, .busy,
-            .queueFull, .maintenance:
+            .queueFull, .maintenance, .exhausted:
             break
         }
         log.server(name, place.address, reason.description, isTrust: isTrust)

@@ -73,6 +73,8 @@ final class Worker {
     private var senders: [Token] = []
     private var requestIDs = RequestIDSource()
     var gate: AcceptGate
+    var handshakes: Handshakes
+    var pressure = Pressure()
     private var control: ControlChannel
     private var refusals = RefusalTally()
     var listeners: [(token: Token, listener: Listener)] = []
@@ -92,6 +94,7 @@ final class Worker {
         metrics = setup.metrics
         log = setup.log
         gate = AcceptGate(limit: setup.orders.connectionLimit)
+        handshakes = Handshakes(limit: setup.snapshot.configuration.server.limits.handshakes)
         nowMicroseconds = Clock.monotonicMicroseconds()
         now = nowMicroseconds / 1000
         wheel = TimerWheel(now: now)
@@ -242,6 +245,7 @@ final class Worker {
     private func housekeep() {
         nextHousekeeping = now + Self.housekeepingInterval
         tendPools()
+        relievePressure()
         settle()
         flushAccessLog()
         for (refusal, count) in refusals.due(now: now) { tell(refusal, count: count) }
@@ -272,8 +276,9 @@ final class Worker {
     }
 
     private func flushAccessLog() {
-        guard let dropped = accessLog?.flush(), dropped > 0 else { return }
-        metrics.add(.accessLogDropped, dropped)
+        guard let dropped = accessLog?.flush() else { return }
+        if dropped > 0 { metrics.add(.accessLogDropped, dropped) }
+        log.accessLog(accessLog?.failure)
     }
 
     // MARK: services for connections
@@ -367,7 +372,6 @@ final class Worker {
     /// Registers a connection that is being made to a database's server.
     func adopt(_ descriptor: consuming FileDescriptor, _ session: DatabaseSession) throws(Errno) -> DatabaseSession.End
     {
-        if session.target.settings.server.value.port != nil { Socket.keepAlive(descriptor) }
         let token = handlers.reserve()
         do throws(Errno) {
             try poller.add(descriptor, token, .write)

@@ -12,6 +12,7 @@ final class WorkerLog {
     private var written = 0
     private var suppressed = 0
     private var refusals = RepeatedLines()
+    private var accessLogFails = false
 
     init(slot: Int, generation: Int, level: String) {
         logger = Logger(label: "everyhop") { _ in
@@ -22,7 +23,7 @@ final class WorkerLog {
         }
     }
 
-    func accepting() { logger.notice("accepting again: below the connection limit") }
+    func accepting() { logger.notice("accepting again: below the limits") }
 
     func atLimit(_ limit: Int) {
         logger.warning("connection limit reached: new clients wait", metadata: ["limit": "\(limit)"])
@@ -32,6 +33,13 @@ final class WorkerLog {
         logger.error(
             "no descriptor left: new clients wait; raise the limit of open files (ulimit -n)",
             metadata: ["error": "\(error)", "clients": "\(clients)"]
+        )
+    }
+
+    func underPressure(_ held: Int, _ limit: Int) {
+        logger.warning(
+            "buffers are used up: new clients wait, new requests are 503, the slowest readers are cut off",
+            metadata: ["bytes": "\(held)", "limit": "\(limit)"]
         )
     }
 
@@ -84,6 +92,17 @@ final class WorkerLog {
     func folder(_ path: String, _ text: String) {
         guard mayWrite() else { return }
         logger.error("root: \(text)", metadata: ["root": "\(path)"])
+    }
+
+    /// Whether the access log can be written; told when that changes.
+    func accessLog(_ failure: Errno?) {
+        guard accessLogFails != (failure != nil) else { return }
+        accessLogFails = failure != nil
+        if let failure {
+            logger.error("the access log cannot be written; lines are kept for a while, then lost: \(failure)")
+        } else {
+            logger.notice("the access log is written again")
+        }
     }
 
     private func mayWrite() -> Bool {

@@ -76,9 +76,12 @@ import Testing
         Frames.frame(Frames.Kind.continuation, stream: 1, Frames.section([("x", "y")]))
     }
 
+    private static let windows = many(2500) { _ in Frames.windowUpdate(0, 1) }
+
     private static let floods: [(kind: String, bytes: [UInt8])] = [
         ("resets", resets), ("pings", pings), ("settings", settings), ("priorities", priorities),
         ("unknown_frames", unknown), ("empty_frames", open + empty), ("continuations", begun + more),
+        ("window_updates", windows),
     ]
 
     @Test func `each flood ends with its word, its log line and its metric`() throws {
