@@ -64,6 +64,8 @@ struct HelperSetup: ~Copyable {
             case .ready:
                 var reader = WireReader(message.payload)
                 serving.insert(try reader.int())
+            case .signer:
+                if let descriptor = message.takeDescriptor() { RemoteKeys.ask(descriptor) }
             case .page:
                 var reader = WireReader(message.payload)
                 let process = try reader.int()
