@@ -12,7 +12,9 @@ public enum RemoteKeys {
     }
 
     /// Asks over this `MessageSocket` from now on.
-    public static func ask(_ socket: consuming FileDescriptor) { everyhop_signer_use(socket.release()) }
+    public static func ask(_ socket: consuming FileDescriptor?) {
+        if let socket { everyhop_signer_use(socket.release()) }
+    }
 
     /// How many signatures were made, and how many were not.
     public static var counts: (made: Int, failed: Int) {

@@ -207,8 +207,7 @@ final class Monitor {
                 pages.removeAll { $0.process == process }
                 serving.remove(process)
             case .ready: serving.insert(try reader.int())
-            case .signer:
-                if let descriptor = message.takeDescriptor() { RemoteKeys.ask(descriptor) }
+            case .signer: RemoteKeys.ask(message.takeDescriptor())
             case .drain: isStopping = true
             case .replacement:
                 // One that cannot use it ends, and another one begins with it.

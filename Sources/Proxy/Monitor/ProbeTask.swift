@@ -91,8 +91,7 @@ struct ProbeTask: ~Copyable {
                 if let descriptor = message.takeDescriptor() {
                     pages.append((process, try MetricsPage(descriptor: descriptor)))
                 }
-            case .signer:
-                if let descriptor = message.takeDescriptor() { RemoteKeys.ask(descriptor) }
+            case .signer: RemoteKeys.ask(message.takeDescriptor())
             case .pageGone:
                 let process = try reader.int()
                 pages.removeAll { $0.process == process }

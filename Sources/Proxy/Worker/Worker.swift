@@ -434,8 +434,7 @@ final class Worker {
             case .replacementDrop: prepared = nil
             case .listener: add(message.takeDescriptor(), message.payload)
             case .proofs: show(proofs: message.payload)
-            case .signer:
-                if let descriptor = message.takeDescriptor() { RemoteKeys.ask(descriptor) }
+            case .signer: RemoteKeys.ask(message.takeDescriptor())
             case .ticketKeys: snapshot.replaceTicketKeys(message.payload, self)
             case .staple: if let update = try? StapleUpdate(decoding: message.payload) { snapshot.apply(update) }
             case .addresses:

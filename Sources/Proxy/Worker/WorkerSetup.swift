@@ -54,8 +54,7 @@ struct WorkerSetup: ~Copyable {
                 if let descriptor = message.takeDescriptor() { metrics = try MetricsPage(descriptor: descriptor) }
             case .accessLog:
                 if let descriptor = message.takeDescriptor() { accessLog = AccessLog(descriptor) }
-            case .signer:
-                if let descriptor = message.takeDescriptor() { RemoteKeys.ask(descriptor) }
+            case .signer: RemoteKeys.ask(message.takeDescriptor())
             case .ticketKeys: keys = message.payload
             case .health: health.append(try HealthUpdate(decoding: message.payload))
             case .proofs: proofs = message.payload
@@ -73,8 +72,7 @@ struct WorkerSetup: ~Copyable {
             default: throw Failure.malformed("message \(message.kind)")
             }
         }
-        guard let orders else { throw Failure.malformed("orders") }
-        guard let bundle else { throw Failure.malformed("configuration") }
+        guard let orders, let bundle else { throw Failure.malformed("orders or configuration") }
         guard let metrics else { throw Failure.malformed("metrics page") }
         guard let keys, let tickets = TicketKeys(decoding: keys) else { throw Failure.malformed("ticket keys") }
         // No folder comes later: reading is permitted beneath these, and no other file.
@@ -86,8 +84,7 @@ struct WorkerSetup: ~Copyable {
         Sandbox.confine(.worker(snapshot.configuration, folders: readable), &report)
         for (above, folder) in zip(readable, folders) where above != folder.raw { _ = FileDescriptor(owning: above) }
         try channel.send(kind: ControlKind.sandbox.rawValue, report.encoded())
-        metrics.add(.sandboxLacks, report.missing.count)
-        if snapshot.configuration.server.requiresSandbox != nil, !report.missing.isEmpty { throw Failure.sandbox }
+        try Self.check(report, snapshot.configuration, metrics)
         for update in staples { snapshot.apply(update) }
         for folder in folders {
             let descriptor = FileDescriptor(owning: folder.raw)
@@ -107,6 +104,15 @@ struct WorkerSetup: ~Copyable {
         }
         self.accessLog = accessLog
         control = consume channel
+    }
+
+    private static func check(
+        _ report: Sandbox.Report,
+        _ configuration: Configuration,
+        _ metrics: MetricsPage
+    ) throws(Failure) {
+        metrics.add(.sandboxLacks, report.missing.count)
+        if configuration.server.requiresSandbox != nil, !report.missing.isEmpty { throw Failure.sandbox }
     }
 
     /// Hands the channel over; once.
