@@ -35,6 +35,7 @@ let package = Package(
                 .define("TOML_HEADER_ONLY", to: "1"), .define("TOML_EXCEPTIONS", to: "0"), .define("NDEBUG"),
             ]
         ),
+        .target(name: "CSigner", dependencies: ["COpenSSL"]),
         .target(name: "Bytes", swiftSettings: pure),
         // Layer 1: pure machines, and the operating system.
         .target(name: "Config", dependencies: ["Bytes", "CTOML"], swiftSettings: pure),
@@ -42,7 +43,7 @@ let package = Package(
         .target(name: "Database", dependencies: ["Bytes"], swiftSettings: pure),
         .target(name: "Platform", dependencies: ["Bytes", "CLinux"], swiftSettings: base),
         // Layer 2
-        .target(name: "TLS", dependencies: ["Bytes", "Platform", "COpenSSL"], swiftSettings: base),
+        .target(name: "TLS", dependencies: ["Bytes", "Platform", "COpenSSL", "CSigner"], swiftSettings: base),
         .target(name: "HTTP2", dependencies: ["Bytes", "HTTP", "CNghttp2"], swiftSettings: base),
         .target(
             name: "Telemetry",

@@ -4,9 +4,11 @@
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,6 +22,7 @@ enum {
     landlock_beneath = 1,
     landlock_port = 2,
     set_mdwe = 65,
+    get_mdwe = 66,
     refuse_exec_gain = 1,
 };
 
@@ -101,4 +104,23 @@ int everyhop_set_dumpable(int dumpable) { return prctl(PR_SET_DUMPABLE, dumpable
 
 int everyhop_refuse_executable_memory(void) { return prctl(set_mdwe, refuse_exec_gain, 0, 0, 0); }
 
+int everyhop_can_refuse_executable_memory(void) { return prctl(get_mdwe, 0, 0, 0, 0) < 0 ? -1 : 0; }
+
+int everyhop_can_filter(void) {
+    uint32_t action = SECCOMP_RET_KILL_PROCESS;
+    return (int)syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
+}
+
 int everyhop_file_status(int descriptor, void *status) { return (int)syscall(SYS_fstat, descriptor, status); }
+
+void everyhop_wipe_freed(int wipes) { mallopt(M_PERTURB, wipes ? 0x5A : 0); }
+
+int everyhop_message_pair(int ends[2]) {
+    int result = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends);
+    if (result != 0) return result;
+    // A whole handshake of TLS 1.2 may have to be signed at once.
+    int room = 1 << 20;
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    return 0;
+}

@@ -201,6 +201,8 @@ public struct ControlChannel: ~Copyable {
         }
         let payload = Array(incoming[Self.headerSize..<Self.headerSize + length])
         incoming.removeFirst(Self.headerSize + length)
+        // Behind its end there may be keys: whoever wipes what is freed wipes them, too.
+        if incoming.isEmpty { incoming = [] }
         return ControlMessage(kind: kind, payload: payload, descriptor: along)
     }
 }

@@ -40,6 +40,11 @@ public enum Privileges {
         _ = setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
     }
 
+    /// Whether memory that is given back is overwritten at once: what a key was read from leaves no copy behind.
+    ///
+    /// It costs time with every piece of memory: for a process that begins, and for one that holds keys and little else.
+    public static func wipeFreed(_ wipes: Bool) { everyhop_wipe_freed(wipes ? 1 : 0) }
+
     /// How many processors this process may run on.
     public static func processorCount() -> Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }
 }

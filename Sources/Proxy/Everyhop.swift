@@ -12,7 +12,7 @@ struct Everyhop: ParsableCommand {
             CertificateCommand.self,
             PinCommand.self, HealthCommand.self, AuditCommand.self, DatabaseCommand.self, DocumentRootCommand.self,
             LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
-            ProberCommand.self, ResolverCommand.self, WatcherCommand.self, StaplerCommand.self,
+            ProberCommand.self, ResolverCommand.self, WatcherCommand.self, SignerCommand.self, StaplerCommand.self,
             IssuerCommand.self,
             DemoApplicationCommand.self, SandboxProbeCommand.self,
         ]

@@ -22,6 +22,13 @@ public final class ServerIdentity {
         }
     }
 
+    /// Reads the chain alone: the key is held by the signer, which is asked for every signature (`RemoteKeys`).
+    public init(heldElsewhere chainPEM: [UInt8]) throws(CertificateError) {
+        chain = try X509Certificate.read(pem: chainPEM)
+        key = try PrivateKey(heldElsewhere: chain[0])
+        facts = try chain[0].facts()
+    }
+
     /// Reads a PKCS#12 file, as IIS exports it.
     public convenience init(pfx: [UInt8], password: [UInt8]) throws(CertificateError) {
         let parts = try PFX.read(pfx, password: password)

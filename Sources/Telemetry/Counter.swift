@@ -60,6 +60,12 @@ public enum Counter: Int, CaseIterable, Sendable {
     case connectionLimitReached
     /// Access log lines that could not be written.
     case accessLogDropped
+    /// Layers of its sandbox that this worker could not put on.
+    case sandboxLacks
+    /// Signatures that the signer made.
+    case signatures
+    /// Signatures that it did not make, or not in time.
+    case signatureFailures
     /// Connections and streams that changed to another protocol, such as WebSocket.
     case tunnels
     /// Those open now.
@@ -138,7 +144,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Whether it can fall.
     public var isGauge: Bool {
         self == .clientConnectionsActive || self == .upstreamConnectionsActive || self == .tunnelsActive
-            || self == .handshakesActive || self == .bufferBytes
+            || self == .handshakesActive || self == .bufferBytes || self == .sandboxLacks
     }
 
     /// Its name and meaning in Prometheus' exposition.
@@ -187,6 +193,11 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .connectionLimitReached:
             ("everyhop_connection_limit_reached_total", "", "Times that accepting stopped at the connection limit.")
         case .accessLogDropped: ("everyhop_access_log_dropped_total", "", "Access log lines that could not be written.")
+        case .sandboxLacks:
+            ("everyhop_sandbox_missing_layers", "", "Layers of the sandbox that workers could not put on.")
+        case .signatures: ("everyhop_signatures_total", "", "Signatures that the signer made (key_isolation).")
+        case .signatureFailures:
+            ("everyhop_signature_failures_total", "", "Signatures that the signer did not make, or not in time.")
         case .tunnels:
             ("everyhop_tunnels_total", "", "Connections and streams that changed to another protocol.")
         case .tunnelsActive:

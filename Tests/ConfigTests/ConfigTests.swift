@@ -235,3 +235,20 @@ import Testing
         #expect(!network.contains(try #require(IPAddress("::a08:1"))))
     }
 }
+
+@Suite("Configuration of the sandbox") struct SandboxConfigTests {
+    private func decode(_ text: String) throws -> Configuration.Decoded {
+        Configuration.decode(try TOMLDocument.parse(Array(text.utf8)))
+    }
+
+    @Test func `layers may be required and keys isolated`() throws {
+        let usual = try decode("").configuration
+        #expect(usual.server.requiresSandbox == nil && !usual.tls.isolatesKeys)
+        let strict = try decode("[server]\nsandbox = \"required\"\n[tls]\nkey_isolation = true\n").configuration
+        #expect(strict.server.requiresSandbox?.line == 2 && strict.tls.isolatesKeys)
+        #expect(try decode("[server]\nsandbox = \"best-effort\"\n").configuration.server.requiresSandbox == nil)
+        let wrong = try decode("[server]\nsandbox = \"none\"\n[tls]\nkey_isolation = 1\n").diagnostics.map(\.message)
+        #expect(wrong.contains { $0.contains("sandbox \"none\" is not known") })
+        #expect(wrong.contains { $0.contains("key_isolation") })
+    }
+}

@@ -44,8 +44,20 @@ int everyhop_set_dumpable(int dumpable);
 /// prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN): no memory becomes executable any more.
 int everyhop_refuse_executable_memory(void);
 
+/// Whether the kernel knows PR_SET_MDWE; 0, or -1 with errno.
+int everyhop_can_refuse_executable_memory(void);
+
+/// Whether seccomp filters may be installed; 0, or -1 with errno.
+int everyhop_can_filter(void);
+
 /// fstat(2) as the kernel has it: glibc may ask for fstatat(2), which takes paths, too.
 int everyhop_file_status(int descriptor, void *status);
+
+/// Has free(3) overwrite what it takes back, or not.
+void everyhop_wipe_freed(int wipes);
+
+/// Two connected ends of a unix socket that keeps messages apart; 0, or -1 with errno.
+int everyhop_message_pair(int ends[2]);
 
 // What `everyhop sandbox-probe` tries, each with one system call: 0 when it was done, else errno.
 int everyhop_try_execute(const char *path);

@@ -29,6 +29,9 @@ extension Server {
         resolve = table.duration("resolve") ?? resolve
         watch = table.boolean("watch") ?? watch
         supervise(table)
+        if let node = table.node("sandbox"), table.word("sandbox", Sandboxing.self) == .required {
+            requiresSandbox = node.position
+        }
         maximumConnections = table.integer("maximum_connections", in: 1...10_000_000)
         trustedProxies = table.networks("trusted_proxies") ?? []
         if let inner = table.table("timeouts", label: "[server.timeouts]") { timeouts = Timeouts(inner) }
@@ -128,6 +131,7 @@ extension Log {
 extension TLSSettings {
     init(_ table: TableReader) {
         policy = table.word("policy", Policy.self) ?? policy
+        isolatesKeys = table.boolean("key_isolation") ?? isolatesKeys
         if let inner = table.table("tickets", label: "tickets") {
             ticketKeys = inner.path("keys")
             ticketRotation = inner.duration("rotate") ?? ticketRotation

@@ -58,6 +58,14 @@ public struct Server: Sendable {
         public internal(set) var bufferBytes: UInt64 = 256 << 20
     }
 
+    /// How much of the sandbox there has to be.
+    public enum Sandboxing: String, Sendable, CaseIterable {
+        /// What the kernel has; the rest is told.
+        case bestEffort = "best-effort"
+        /// All of it: without, nothing starts.
+        case required
+    }
+
     /// How many workers; nil for one per processor.
     public internal(set) var workers: Int?
     /// Who the workers become.
@@ -82,6 +90,8 @@ public struct Server: Sendable {
     public internal(set) var upgradeTimeout: UInt64 = 90_000
     /// The most clients of all workers together; nil for what the descriptor limit allows.
     public internal(set) var maximumConnections: Int?
+    /// Where it says that nothing starts without every layer of the sandbox; nil when what the kernel lacks is told only.
+    public internal(set) var requiresSandbox: Position?
     /// Proxies whose word about the client is believed.
     public internal(set) var trustedProxies: [Network] = []
     /// How long connections may take.
@@ -122,6 +132,8 @@ public struct TLSSettings: Sendable {
 
     /// Which versions and suites are spoken.
     public internal(set) var policy = Policy.nist80052r2
+    /// Whether private keys are held by a process of their own, which workers ask for signatures.
+    public internal(set) var isolatesKeys = false
     /// A file of session ticket keys that a fleet shares.
     public internal(set) var ticketKeys: Located<String>?
     /// How often the master makes a new ticket key, in milliseconds.

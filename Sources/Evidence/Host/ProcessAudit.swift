@@ -289,6 +289,7 @@ private struct WorkerLayers {
         if !hasNoCapability { missing.append("have capabilities") }
         if !gainsNothing { missing.append("may gain privileges") }
         if !writesNoCore { missing.append("may write core files") }
+        if filter == "none" { missing.append("may make any system call") }
         return missing
     }
 

@@ -92,9 +92,10 @@ public enum Sandbox {
         if layers.contains(.capabilities) { Capability.bound(to: kept) }
         if layers.contains(.user) {
             if let user { try Privileges.become(user: user.user, group: user.group) }
-            if Privileges.isRoot {
+            // Who keeps some of root's power is root on purpose.
+            if Privileges.isRoot, kept.isEmpty {
                 report.missing[.user] = "user is not set in [server]"
-            } else {
+            } else if !Privileges.isRoot {
                 report.layers.insert(.user)
             }
         }
@@ -159,5 +160,18 @@ public enum Sandbox {
         for layer in wanted.subtracting(possible) {
             report.missing[layer] = landlock.failure.map { "\($0)" } ?? "the kernel has version \(landlock.version)"
         }
+    }
+
+    /// What this kernel, or whoever confines this process already, does not permit, and why.
+    public static func unavailable() -> [Layer: String] {
+        var lacks: [Layer: String] = [:]
+        if everyhop_can_refuse_executable_memory() != 0 { lacks[.code] = "\(Errno(in: "prctl"))" }
+        if everyhop_audit_arch() == 0 || everyhop_can_filter() != 0 { lacks[.calls] = "\(Errno(in: "seccomp"))" }
+        let landlock = Landlock()
+        let reason = landlock.failure.map { "\($0)" } ?? "the kernel has version \(landlock.version)"
+        if landlock.version == 0 { lacks[.files] = reason }
+        if !landlock.restrictsNetwork { lacks[.ports] = reason }
+        if !landlock.restrictsScope { lacks[.scope] = reason }
+        return lacks
     }
 }

@@ -15,10 +15,12 @@ struct LoadCommand: ParsableCommand {
         let report: LoadReport
         if again {
             let memory = FileDescriptor(owning: ChildProcess.firstDescriptor)
-            let bytes = try File.readShared(memory, limit: ControlChannel.limit)
-            report = Loader.run(again: try Bundle(decoding: bytes))
+            let bundle = try Bundle(decoding: try File.readShared(memory, limit: ControlChannel.limit))
+            report = try Child.load(bundle.file, writes: true) { Loader.run(again: bundle) }
         } else {
-            report = Loader.run(file, keepsCertificates: keepCertificates)
+            report = try Child.load(file, writes: keepCertificates) {
+                Loader.run(file, keepsCertificates: keepCertificates)
+            }
         }
         try File.writeAll(report.encoded(), to: 1)
     }
@@ -36,8 +38,25 @@ private enum Child {
         _ = parent
         SignalDescriptor.ignoreBrokenPipes()
         SignalDescriptor.leaveEndingToParent()
-        if holdsKeys { Privileges.forbidCoreDumps() }
+        if holdsKeys {
+            Privileges.forbidCoreDumps()
+            Privileges.wipeFreed(true)
+        }
         return ControlChannel(FileDescriptor(owning: ChildProcess.firstDescriptor))
+    }
+
+    /// Parses and checks a configuration, and may do nothing else.
+    ///
+    /// - Parameter writes: whether certificates that are made are kept.
+    static func load(_ file: String, writes: Bool, _ work: () -> LoadReport) throws -> LoadReport {
+        Privileges.wipeFreed(true)
+        var held = try Sandbox.giveUp(
+            becoming: nil,
+            keeping: [.overrideFilePermissions, .readEveryFile, .changeModes]
+        )
+        TLSLibrary.prepare()
+        Sandbox.confine(.loader(file, writes: writes), &held)
+        return work()
     }
 
     /// Collects what the master hands to a helper without a socket of its own, and does the helper's work.
@@ -68,6 +87,8 @@ struct WorkerCommand: ParsableCommand {
             throw ExitCode(1)
         }
         ChildProcess.dieWithParent(Child.parent)
+        // What follows is traffic.
+        Privileges.wipeFreed(false)
         do { try worker.run() } catch {
             // The master is gone, or the kernel refuses to wait: nothing can be served any more.
             throw ExitCode(1)
@@ -130,5 +151,13 @@ struct WatcherCommand: ParsableCommand {
             { settings, _ in .watcher(settings) },
             FolderWatch.run
         )
+    }
+}
+
+struct SignerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "signer", shouldDisplay: false)
+
+    func run() throws {
+        try Child.help(holdsKeys: true, { settings, _ in .signer(settings) }, SignerTask.run)
     }
 }

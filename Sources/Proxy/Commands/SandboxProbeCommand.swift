@@ -11,7 +11,7 @@ struct SandboxProbeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "sandbox-probe", shouldDisplay: false)
 
     enum Child: String, CaseIterable, ExpressibleByArgument {
-        case worker, monitor, prober, resolver, watcher
+        case worker, monitor, prober, resolver, watcher, signer
 
         func plan(_ configuration: Configuration, folders: [Int32]) -> Sandbox.Plan {
             switch self {
@@ -20,6 +20,7 @@ struct SandboxProbeCommand: ParsableCommand {
             case .prober: .prober(configuration)
             case .resolver: .resolver(configuration)
             case .watcher: .watcher(configuration)
+            case .signer: .signer(configuration)
             }
         }
     }
@@ -74,7 +75,7 @@ extension SandboxProbeCommand.Child {
     var kept: Set<Capability> {
         switch self {
         case .watcher: [.readEveryFile]
-        case .worker, .monitor, .prober, .resolver: []
+        case .worker, .monitor, .prober, .resolver, .signer: []
         }
     }
 }

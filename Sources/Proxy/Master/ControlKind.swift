@@ -118,6 +118,12 @@ enum ControlKind: UInt8 {
     case takeOver
     /// What belongs into the audit log.
     case auditEntry
+
+    // Master to the signer, and to those who ask it; also later.
+    /// A socket between the two, by descriptor.
+    case signer = 61
+    /// To the signer: the private keys that there are now.
+    case signerKeys
 }
 
 /// Who a worker is and what it may hold.

@@ -5,7 +5,7 @@ import Logging
 import Platform
 import Telemetry
 
-/// A child that carries no traffic: the monitor, the prober, the resolver, the watcher or the issuer.
+/// A child that carries no traffic: the monitor, the prober, the resolver, the watcher, the issuer or the signer.
 final class HelperProcess {
     enum Kind: String {
         /// Serves the admin address and checks servers.
@@ -20,6 +20,8 @@ final class HelperProcess {
         case stapler
         /// Asks authorities for certificates, which may wait.
         case acme
+        /// Holds private keys.
+        case signer
     }
 
     let kind: Kind
@@ -55,7 +57,7 @@ final class HelperProcess {
     var readsPages: Bool {
         switch kind {
         case .monitor, .prober: true
-        case .resolver, .watcher, .stapler, .acme: false
+        case .resolver, .watcher, .stapler, .acme, .signer: false
         }
     }
 
@@ -123,7 +125,8 @@ extension Master {
 
     /// A new generation serves: the old one's helpers end, new ones know the new configuration.
     func restartHelpers() {
-        for helper in helpers where keepsIssuing(helper) { helper.generation = generation }
+        // The signer gets other keys instead: nobody can shake hands without it.
+        for helper in helpers where keepsIssuing(helper) || helper.kind == .signer { helper.generation = generation }
         for old in Set(helpers.map(\.generation)) where old < generation { endHelpers(of: old) }
         lateHelpers = []
         startHelpers()
@@ -177,15 +180,15 @@ extension Master {
                 for update in health { helper.tell(.health, update.encoded()) }
                 for update in hops { helper.tell(.hop, update.encoded()) }
                 for update in issuance.updates { helper.tell(.issuance, update.encoded()) }
-                helper.tell(.configuration, forChecks(bundle).encoded())
+                helper.tell(.configuration, withoutIsolatedKeys(forChecks(bundle), configuration).encoded())
                 tellOfReport(helper)
             case .prober:
                 helper.tell(.page, [UInt8](repeating: 0, count: 8), copyOf: retiredDescriptor.raw)
                 for worker in workers { helper.add(worker) }
                 for update in hops { helper.tell(.hop, update.encoded()) }
-                helper.tell(.configuration, forProbes(bundle).encoded())
-            case .resolver:
-                // Names and addresses only: it has no use for keys.
+                helper.tell(.configuration, withoutIsolatedKeys(forProbes(bundle), configuration).encoded())
+            case .resolver, .signer:
+                // Names and addresses only: one has no use for keys, and the other gets them and nothing else.
                 helper.tell(.configuration, Bundle(file: bundle.file, tree: bundle.tree, resources: [:]).encoded())
             case .watcher: helper.tell(.configuration, forWatching(bundle).encoded())
             case .stapler: helper.tell(.configuration, forStapling(bundle).encoded())
@@ -193,10 +196,12 @@ extension Master {
                 helper.handed = forIssuing(bundle, withState: false).encoded()
                 helper.tell(.configuration, forIssuing(bundle, withState: true).encoded())
             }
+            link(helper)
             helper.tell(.start)
             if kind == .stapler || kind == .monitor { tellOfStaples(helper) }
             if kind == .monitor { tellOfExpiry(helper) }
             helper.flush(poller)
+            if kind == .signer { signerBegins() }
         } catch { log.error("the \(kind.rawValue) cannot be started: \(error)") }
     }
 

@@ -64,6 +64,7 @@ struct HelperSetup: ~Copyable {
             case .ready:
                 var reader = WireReader(message.payload)
                 serving.insert(try reader.int())
+            case .signer: RemoteKeys.ask(message.takeDescriptor())
             case .page:
                 var reader = WireReader(message.payload)
                 let process = try reader.int()

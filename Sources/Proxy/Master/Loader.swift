@@ -127,6 +127,7 @@ struct Loader {
         checkClientsTrust(configuration)
         checkFolders(configuration)
         checkUser(configuration)
+        checkSandbox(configuration)
         diagnostics += configuration.provider.diagnostics(today: Self.latestDay())
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
     }

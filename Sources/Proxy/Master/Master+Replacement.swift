@@ -20,12 +20,14 @@ extension Master {
         let present = workers.filter { $0.generation == generation && $0.state != .draining }
         replacement.waiting = Set(present.map(\.process))
         changes.replacement = replacement
+        giveKeys(of: next, configuration)
         for worker in present { offer(replacement, to: worker) }
         goOnReplacing()
     }
 
     private func offer(_ replacement: Replacement, to worker: WorkerProcess) {
-        worker.tell(.replacement, ReplacementMessage(replacement.number, replacement.bundle.encoded()).encoded())
+        let bundle = withoutIsolatedKeys(replacement.bundle, replacement.configuration)
+        worker.tell(.replacement, ReplacementMessage(replacement.number, bundle.encoded()).encoded())
         worker.flush(poller)
     }
 
@@ -103,9 +105,13 @@ extension Master {
         }
         for helper in helpers {
             switch helper.kind {
-            case .monitor: helper.tell(.replacement, ReplacementMessage(0, forChecks(bundle).encoded()).encoded())
-            case .prober: helper.tell(.replacement, ReplacementMessage(0, forProbes(bundle).encoded()).encoded())
-            case .resolver, .watcher, .stapler, .acme: continue
+            case .monitor:
+                let bundle = withoutIsolatedKeys(forChecks(bundle), configuration)
+                helper.tell(.replacement, ReplacementMessage(0, bundle.encoded()).encoded())
+            case .prober:
+                let bundle = withoutIsolatedKeys(forProbes(bundle), configuration)
+                helper.tell(.replacement, ReplacementMessage(0, bundle.encoded()).encoded())
+            case .resolver, .watcher, .stapler, .acme, .signer: continue
             }
             helper.flush(poller)
         }

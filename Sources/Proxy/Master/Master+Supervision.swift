@@ -223,7 +223,7 @@ extension HelperProcess {
     func patience(_ configuration: Configuration) -> UInt64 {
         guard hasStarted else { return max(configuration.server.hangTimeout, Supervision.patienceAtStart) }
         return switch kind {
-        case .monitor: configuration.server.hangTimeout
+        case .monitor, .signer: configuration.server.hangTimeout
         case .prober, .resolver, .watcher, .stapler, .acme:
             max(configuration.server.hangTimeout, Supervision.patienceWithWaiting)
         }

@@ -22,6 +22,7 @@ extension Master {
         _ plan: ListenPlan,
         generation: Int
     ) throws -> WorkerProcess {
+        giveKeys(of: bundle, configuration)
         var pair = try ControlChannel.pair()
         let theirs = pair.takeSecond()
         let descriptor = try File.sharedMemory("everyhop-metrics", size: MetricsPage.size)
@@ -48,7 +49,7 @@ extension Master {
             user: user
         )
         worker.tell(.orders, orders.encoded())
-        worker.tell(.configuration, bundle.forTraffic.encoded())
+        worker.tell(.configuration, withoutIsolatedKeys(bundle.forTraffic, configuration).encoded())
         worker.tell(.metrics, copyOf: worker.pageDescriptor.raw)
         worker.tell(.ticketKeys, ticketKeysNow)
         if let raw = accessLogNow { worker.tell(.accessLog, copyOf: raw) }
@@ -66,6 +67,7 @@ extension Master {
         for update in health { worker.tell(.health, update.encoded()) }
         for update in staples.values { worker.tell(.staple, update.encoded()) }
         hand(proofsTo: worker)
+        link(worker)
         worker.tell(.start)
         joinReplacement(worker)
         worker.flush(poller)

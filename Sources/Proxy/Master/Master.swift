@@ -117,6 +117,8 @@ final class Master {
     var servedGeneration = 0
     private var nextRotation: UInt64
     let descriptorLimit: Int
+    /// The private keys of each generation that the signer holds, and those that were replaced last.
+    var signerKeys: [Int: (present: [[UInt8]], before: [[UInt8]])] = [:]
     /// What was last said about the sandboxes of each kind of child.
     var sandboxLacks: [String: String] = [:]
 
@@ -124,6 +126,7 @@ final class Master {
     init(_ options: RunOptions, former: Former? = nil) throws {
         SignalDescriptor.ignoreBrokenPipes()
         Privileges.forbidCoreDumps()
+        Privileges.wipeFreed(true)
         descriptorLimit = Privileges.raiseDescriptorLimit()
         let report = Loader.load(options.file, keepsCertificates: true)
         guard let bundle = report.bundle else { throw Failure.configuration(report.findings) }
@@ -163,6 +166,7 @@ final class Master {
 
     /// Serves until it is told to stop and every worker has ended.
     func run() throws {
+        keepNeededPrivileges()
         log.notice(
             former == nil ? "everyhop \(Version.text) starts" : "everyhop \(Version.text) is to take over",
             metadata: [

@@ -3,6 +3,7 @@ import Config
 import Evidence
 import HTTP
 import Platform
+import TLS
 import Telemetry
 
 /// The monitor process: checks servers, and answers on the admin address from pages that the workers write and from what
@@ -206,6 +207,7 @@ final class Monitor {
                 pages.removeAll { $0.process == process }
                 serving.remove(process)
             case .ready: serving.insert(try reader.int())
+            case .signer: RemoteKeys.ask(message.takeDescriptor())
             case .drain: isStopping = true
             case .replacement:
                 // One that cannot use it ends, and another one begins with it.

@@ -1,6 +1,7 @@
 import Config
 import Evidence
 import Platform
+import TLS
 import Telemetry
 
 /// The prober process: looks at one hop after the other, which may wait, and tells the master what it has seen.
@@ -90,6 +91,7 @@ struct ProbeTask: ~Copyable {
                 if let descriptor = message.takeDescriptor() {
                     pages.append((process, try MetricsPage(descriptor: descriptor)))
                 }
+            case .signer: RemoteKeys.ask(message.takeDescriptor())
             case .pageGone:
                 let process = try reader.int()
                 pages.removeAll { $0.process == process }

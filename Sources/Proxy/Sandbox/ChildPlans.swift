@@ -58,6 +58,21 @@ extension Sandbox.Plan {
         return plan
     }
 
+    /// Signs what it is asked to over sockets that it was given, and reaches nothing.
+    static func signer(_ configuration: Configuration) -> Sandbox.Plan { Sandbox.Plan() }
+
+    /// Reads the configuration and what it names; the C library looks the workers' user up.
+    ///
+    /// - Parameter writes: whether certificates that it makes are kept beside the file.
+    static func loader(_ file: String, writes: Bool) -> Sandbox.Plan {
+        var plan = Sandbox.Plan(needs: [.names, .files])
+        plan.readable = ["/"]
+        guard writes else { return plan }
+        plan.needs.formUnion(.writing)
+        plan.writable = [Loader.resolved(".", beside: file)]
+        return plan
+    }
+
     /// The C library reads its settings, loads modules, and asks over UDP, or over TCP when an answer is long.
     private mutating func lookNamesUp() {
         needs.formUnion([.names, .files])

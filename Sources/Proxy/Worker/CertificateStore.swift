@@ -44,10 +44,11 @@ struct CertificateStore {
         self.staples = staples
         var identities: [String: ServerIdentity] = [:]
         for certificate in configuration.certificates where only?.contains(certificate.name) ?? true {
-            identities[certificate.name] = try ServerIdentity(
-                chainPEM: bundle.resources[Self.chainName(certificate.name)] ?? [],
-                keyPEM: bundle.resources[Self.keyName(certificate.name)] ?? []
-            )
+            let chain = bundle.resources[Self.chainName(certificate.name)] ?? []
+            let key = bundle.resources[Self.keyName(certificate.name)]
+            identities[certificate.name] =
+                key == nil && configuration.tls.isolatesKeys
+                ? try ServerIdentity(heldElsewhere: chain) : try ServerIdentity(chainPEM: chain, keyPEM: key ?? [])
         }
         self.identities = identities
     }

@@ -248,6 +248,7 @@ final class Worker {
         relievePressure()
         settle()
         flushAccessLog()
+        countSignatures()
         for (refusal, count) in refusals.due(now: now) { tell(refusal, count: count) }
         try? control.flush()
         dropLateClients()
@@ -273,6 +274,12 @@ final class Worker {
     func tell(_ kind: ControlKind, _ payload: [UInt8]) {
         // Master and worker end together: what cannot be told has nobody to hear it.
         try? control.send(kind: kind.rawValue, payload)
+    }
+
+    private func countSignatures() {
+        let counts = RemoteKeys.counts
+        metrics.add(.signatures, counts.made - Int(metrics.value(.signatures)))
+        metrics.add(.signatureFailures, counts.failed - Int(metrics.value(.signatureFailures)))
     }
 
     private func flushAccessLog() {
@@ -427,6 +434,7 @@ final class Worker {
             case .replacementDrop: prepared = nil
             case .listener: add(message.takeDescriptor(), message.payload)
             case .proofs: show(proofs: message.payload)
+            case .signer: RemoteKeys.ask(message.takeDescriptor())
             case .ticketKeys: snapshot.replaceTicketKeys(message.payload, self)
             case .staple: if let update = try? StapleUpdate(decoding: message.payload) { snapshot.apply(update) }
             case .addresses:

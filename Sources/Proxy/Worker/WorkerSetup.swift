@@ -21,12 +21,14 @@ struct WorkerSetup: ~Copyable {
         case channel(Errno)
         case malformed(String)
         case privileges(Errno)
+        case sandbox
 
         var description: String {
             switch self {
             case .channel(let error): "the master's channel broke: \(error)"
             case .malformed(let what): "the master sent no usable \(what)"
             case .privileges(let error): "cannot drop privileges: \(error)"
+            case .sandbox: "a layer of the sandbox is missing, and all are required"
             }
         }
     }
@@ -52,6 +54,7 @@ struct WorkerSetup: ~Copyable {
                 if let descriptor = message.takeDescriptor() { metrics = try MetricsPage(descriptor: descriptor) }
             case .accessLog:
                 if let descriptor = message.takeDescriptor() { accessLog = AccessLog(descriptor) }
+            case .signer: RemoteKeys.ask(message.takeDescriptor())
             case .ticketKeys: keys = message.payload
             case .health: health.append(try HealthUpdate(decoding: message.payload))
             case .proofs: proofs = message.payload
@@ -69,19 +72,19 @@ struct WorkerSetup: ~Copyable {
             default: throw Failure.malformed("message \(message.kind)")
             }
         }
-        guard let orders else { throw Failure.malformed("orders") }
-        guard let bundle else { throw Failure.malformed("configuration") }
+        guard let orders, let bundle else { throw Failure.malformed("orders or configuration") }
         guard let metrics else { throw Failure.malformed("metrics page") }
         guard let keys, let tickets = TicketKeys(decoding: keys) else { throw Failure.malformed("ticket keys") }
         // No folder comes later: reading is permitted beneath these, and no other file.
         let readable = folders.map { (try? KernelEncryption.plainFolder(above: $0.raw).release()) ?? $0.raw }
         var report: Sandbox.Report
         do { report = try Sandbox.giveUp(becoming: orders.user) } catch { throw Failure.privileges(error) }
-        TLSLibrary.prepare()
+        TLSLibrary.prepare(connections: orders.connectionLimit)
         let snapshot = try Snapshot(bundle, tickets: tickets, updates: updates)
         Sandbox.confine(.worker(snapshot.configuration, folders: readable), &report)
         for (above, folder) in zip(readable, folders) where above != folder.raw { _ = FileDescriptor(owning: above) }
         try channel.send(kind: ControlKind.sandbox.rawValue, report.encoded())
+        try Self.check(report, snapshot.configuration, metrics)
         for update in staples { snapshot.apply(update) }
         for folder in folders {
             let descriptor = FileDescriptor(owning: folder.raw)
@@ -101,6 +104,15 @@ struct WorkerSetup: ~Copyable {
         }
         self.accessLog = accessLog
         control = consume channel
+    }
+
+    private static func check(
+        _ report: Sandbox.Report,
+        _ configuration: Configuration,
+        _ metrics: MetricsPage
+    ) throws(Failure) {
+        metrics.add(.sandboxLacks, report.missing.count)
+        if configuration.server.requiresSandbox != nil, !report.missing.isEmpty { throw Failure.sandbox }
     }
 
     /// Hands the channel over; once.

@@ -1,0 +1,182 @@
+import Foundation
+import Platform
+import Support
+import TLS
+import Testing
+
+/// Private keys in a process of their own (`key_isolation`).
+@Suite("Isolated keys") struct KeyIsolationTests {
+    private let trust: TestTrust
+    private let folder: TemporaryFolder
+
+    init() throws {
+        SignalDescriptor.ignoreBrokenPipes()
+        trust = try TestTrust()
+        folder = try TemporaryFolder()
+        try trust.write(to: folder)
+    }
+
+    private func server() throws -> ScriptedServer {
+        try ScriptedServer(certificate: trust.app) { connection in
+            while try !connection.receive(until: "\r\n\r\n").isEmpty {
+                try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            }
+        }
+    }
+
+    private func start(isolated: Bool, upstream: UInt16, more: String = "", upstreamMore: String = "") throws
+        -> EveryhopProcess
+    {
+        let port = try freePort()
+        let text = try trust.configuration(
+            port: port,
+            upstream: upstream,
+            server: "user = \"nobody\"",
+            more: "[tls]\nkey_isolation = \(isolated)\n" + more,
+            upstreamMore: upstreamMore
+        )
+        return try EveryhopProcess(folder, port: port, configuration: text)
+    }
+
+    /// Asks with the program curl, a version of TLS and a new connection.
+    private func curl(_ everyhop: EveryhopProcess, version: String) throws -> String {
+        try Shell.run([
+            "curl", "-s", "--max-time", "10", "--tlsv\(version)", "--tls-max", version, "--cacert",
+            "\(folder.path)/authority.pem", "https://localhost:\(everyhop.port)/",
+        ]).text
+    }
+
+    private func process(_ kind: String, of everyhop: EveryhopProcess) throws -> Int32? {
+        let result = try Shell.run(["ps", "--ppid", "\(everyhop.process)", "-o", "pid=,args="])
+        return result.text.split(separator: "\n").filter { $0.hasSuffix("everyhop \(kind)") }
+            .compactMap { Int32($0.split(separator: " ")[0]) }.first
+    }
+
+    /// Whether a process has some bytes anywhere in its memory, as root sees it.
+    private func memory(of process: Int32, holds needle: [UInt8]) throws -> Bool {
+        let maps = try String(contentsOfFile: "/proc/\(process)/maps", encoding: .utf8)
+        let memory = open("/proc/\(process)/mem", O_RDONLY | O_CLOEXEC)
+        #expect(memory >= 0)
+        defer { close(memory) }
+        for line in maps.split(separator: "\n") where line.contains(" rw") {
+            let range = line.split(separator: " ")[0].split(separator: "-").compactMap { Int($0, radix: 16) }
+            var bytes = [UInt8](repeating: 0, count: range[1] - range[0])
+            let count = pread(memory, &bytes, bytes.count, off_t(range[0]))
+            guard count > 0 else { continue }
+            if Data(bytes.prefix(count)).range(of: Data(needle)) != nil { return true }
+        }
+        return false
+    }
+
+    /// The private number of an EC key, as `openssl` prints it.
+    private func secret(of key: String) throws -> [UInt8] {
+        let text = try Shell.run(["openssl", "ec", "-in", key, "-noout", "-text"]).text
+        let lines = text.split(separator: "\n").drop { !$0.hasPrefix("priv") }.dropFirst()
+        let digits = lines.prefix { $0.hasPrefix(" ") }.joined().filter { $0.isHexDigit }
+        let bytes = stride(from: 0, to: digits.count, by: 2).compactMap { offset in
+            UInt8(digits.dropFirst(offset).prefix(2), radix: 16)
+        }
+        return bytes.first == 0 ? Array(bytes.dropFirst()) : bytes
+    }
+
+    /// As a big number lies in memory: its lowest byte first.
+    @Test(arguments: [true, false]) func `a worker has no private key`(_ isolated: Bool) throws {
+        let everyhop = try start(isolated: isolated, upstream: try server().port)
+        #expect(try curl(everyhop, version: "1.3") == "ok")
+        let secret = try secret(of: "\(folder.path)/portal.key")
+        #expect(secret.count >= 28)
+        let worker = try #require(try everyhop.workers().first)
+        let inWorker = try memory(of: worker, holds: secret.reversed())
+        #expect(inWorker == !isolated)
+        guard isolated else { return #expect(try process("signer", of: everyhop) == nil) }
+        let signer = try #require(try process("signer", of: everyhop))
+        #expect(try memory(of: signer, holds: secret.reversed()))
+        // Nor has the worker the file that it came in.
+        let body = try #require(trust.portal.keyPEM.split(separator: 0x0A).dropFirst().first)
+        #expect(try !memory(of: worker, holds: Array(body)))
+    }
+
+    @Test func `what a key was read from is wiped`() throws {
+        let everyhop = try start(isolated: false, upstream: try server().port)
+        let body = try #require(trust.portal.keyPEM.split(separator: 0x0A).dropFirst().first)
+        let worker = try #require(try everyhop.workers().first)
+        #expect(try !memory(of: worker, holds: Array(body)))
+    }
+
+    @Test(arguments: ["rsa:2048", "rsa-pss", "ec:P-256", "ec:P-384", "ed25519"])
+    func `keys of every kind sign in both versions`(_ kind: String) throws {
+        let parts = kind.split(separator: ":").map(String.init)
+        var arguments = ["openssl", "req", "-x509", "-nodes", "-days", "7", "-subj", "/CN=localhost"]
+        arguments += ["-addext", "subjectAltName=DNS:localhost", "-keyout", "\(folder.path)/portal.key"]
+        arguments += ["-out", "\(folder.path)/portal.pem"]
+        switch parts[0] {
+        case "rsa": arguments += ["-newkey", kind]
+        case "ec": arguments += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:\(parts[1])"]
+        default: arguments += ["-newkey", parts[0]]
+        }
+        #expect(try Shell.run(arguments, merged: true).status == 0)
+        let everyhop = try start(isolated: true, upstream: try server().port)
+        for version in ["1.2", "1.3"] {
+            let answer = try Shell.run(
+                [
+                    "openssl", "s_client", "-connect", "localhost:\(everyhop.port)", "-servername", "localhost",
+                    "-tls\(version.replacingOccurrences(of: ".", with: "_"))", "-CAfile", "\(folder.path)/portal.pem",
+                    "-verify_return_error", "-brief",
+                ],
+                merged: true
+            )
+            #expect(answer.text.contains("Verification: OK"), "\(kind) \(version): \(answer.text)\n\(everyhop.log)")
+            #expect(answer.text.contains("TLSv\(version)"))
+        }
+    }
+
+    @Test(arguments: ["TLSv1.2", "TLSv1.3"])
+    func `a certificate for servers is signed for, too`(_ version: String) throws {
+        let nginx = try Nginx(
+            trust,
+            more: "ssl_client_certificate \(folder.path)/authority.pem; ssl_verify_client on;",
+            protocols: version
+        )
+        chmod(folder.path, 0o755)
+        let edge = try CertificateMaker.issue(names: ["edge.internal"], by: trust.authority)
+        try folder.write("edge.pem", edge.certificatePEM)
+        try folder.write("edge.key", edge.keyPEM)
+        let everyhop = try start(
+            isolated: true,
+            upstream: nginx.port,
+            more: "[certificate.edge]\nchain = \"edge.pem\"\nkey = \"edge.key\"\n",
+            upstreamMore: "client_certificate = \"edge\"\nhealth = { path = \"/headers\", interval = \"200ms\" }"
+        )
+        let answer = try Shell.run([
+            "curl", "-s", "--max-time", "10", "--cacert", "\(folder.path)/authority.pem",
+            "https://localhost:\(everyhop.port)/headers",
+        ]).text
+        #expect(answer.contains("proto=https"), "\(everyhop.log)")
+    }
+
+    @Test func `handshakes fail without a signer, and go on with the next`() throws {
+        let everyhop = try start(isolated: true, upstream: try server().port)
+        #expect(try curl(everyhop, version: "1.3") == "ok")
+        let signer = try #require(try process("signer", of: everyhop))
+        kill(signer, SIGKILL)
+        try everyhop.waitForLog("the signer died with")
+        try waitUntil("a handshake with another signer:\n\(everyhop.log)") {
+            try curl(everyhop, version: "1.3") == "ok"
+        }
+        #expect(try process("signer", of: everyhop) != signer)
+        // The worker is the same: nobody lost a connection.
+        #expect(!everyhop.log.contains("its connections are lost"))
+    }
+
+    @Test func `a reload changes keys`() throws {
+        let everyhop = try start(isolated: true, upstream: try server().port)
+        #expect(try curl(everyhop, version: "1.3") == "ok")
+        let next = try CertificateMaker.issue(names: ["localhost"], by: trust.authority)
+        try folder.write("portal.pem", next.certificatePEM)
+        try folder.write("portal.key", next.keyPEM)
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 2)
+        #expect(try curl(everyhop, version: "1.3") == "ok")
+        #expect(try curl(everyhop, version: "1.2") == "ok")
+    }
+}
