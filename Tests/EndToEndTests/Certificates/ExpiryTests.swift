@@ -59,8 +59,9 @@ import Testing
         }
         let before = try lastLook()
         // Something that a living worker does not take over.
-        let served = try String(contentsOfFile: "\(folder.path)/everyhop.toml", encoding: .utf8)
-        try folder.write("everyhop.toml", served.replacingOccurrences(of: "[server]", with: "[server]\ndrain = \"29s\""))
+        let file = try String(contentsOfFile: "\(folder.path)/everyhop.toml", encoding: .utf8)
+        let other = file.replacingOccurrences(of: "[server]", with: "[server]\ndrain = \"29s\"")
+        try folder.write("everyhop.toml", other)
         everyhop.signal(SIGHUP)
         try everyhop.waitForLog("ready", count: 2)
         try waitUntil("another look") {
