@@ -151,7 +151,7 @@ extension Master {
             helper.flush(poller)
         }
         let metadata: Logger.Metadata = [
-            "certificate": "\(update.name)", "next": "\(CalendarDate.text(Int64(update.next)))",
+            "certificate": "\(update.name)", "next": "\(update.next == 0 ? "now" : CalendarDate.text(Int64(update.next)))",
         ]
         switch update.event {
         case .issued:
