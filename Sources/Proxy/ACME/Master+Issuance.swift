@@ -67,6 +67,13 @@ extension Master {
         start(.acme)
     }
 
+    /// A configuration that replaces certificates without a new generation may ask for others.
+    func restartIssuer() {
+        for helper in helpers where helper.kind == .acme && !keepsIssuing(helper) { end(helper) }
+        forgetIssuance()
+        startIssuer()
+    }
+
     /// Whether an issuer may go on beside a new configuration: one that is just asking would have to begin again.
     func keepsIssuing(_ helper: HelperProcess) -> Bool {
         helper.kind == .acme && !configuration.issuedCertificates.isEmpty
@@ -151,7 +158,8 @@ extension Master {
             helper.flush(poller)
         }
         let metadata: Logger.Metadata = [
-            "certificate": "\(update.name)", "next": "\(CalendarDate.text(Int64(update.next)))",
+            "certificate": "\(update.name)",
+            "next": "\(update.next == 0 ? "now" : CalendarDate.text(Int64(update.next)))",
         ]
         switch update.event {
         case .issued:

@@ -116,6 +116,7 @@ extension Master {
             helper.flush(poller)
         }
         restartStapler()
+        restartIssuer()
         expiry.nextLook = 0
         retiredPage.add(.replacements)
         tellWhatChanged(since: before)
