@@ -34,9 +34,7 @@ struct DemoCommand: ParsableCommand {
         )
         defer { ChildProcess.end(application) }
         try File.writeAll(Array(demonstration.explanation.utf8), to: 1)
-        var run = RunCommand()
-        run.config = "\(folder)/everyhop.toml"
-        try run.run()
+        try RunCommand.parse(["--config", "\(folder)/everyhop.toml"]).run()
     }
 }
 
