@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <malloc.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -113,7 +114,20 @@ int everyhop_can_filter(void) {
 
 int everyhop_file_status(int descriptor, void *status) { return (int)syscall(SYS_fstat, descriptor, status); }
 
-void everyhop_wipe_freed(int wipes) { mallopt(M_PERTURB, wipes ? 0x5A : 0); }
+void everyhop_wipe_freed(int wipes) {
+    mallopt(M_PERTURB, wipes ? 0x5A : 0);
+    if (wipes) return;
+    // What free(3) keeps at hand of each small size is not overwritten: seven pieces at most, taken out once.
+    enum { pieces = 7, smallest = 24, largest = 1032, step = 16 };
+    void *taken[pieces];
+    for (size_t size = smallest; size <= largest; size += step) {
+        for (int index = 0; index < pieces; index++) {
+            taken[index] = malloc(size);
+            if (taken[index]) explicit_bzero(taken[index], size);
+        }
+        for (int index = 0; index < pieces; index++) free(taken[index]);
+    }
+}
 
 int everyhop_message_pair(int ends[2]) {
     int result = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends);

@@ -10,15 +10,14 @@ extension Master {
         }
     }
 
-    /// Tells the operator which layers a kind of child lacks, once for each kind and lack.
+    /// Tells the operator which layers a kind of child lacks, once for each lack.
     func note(_ report: Sandbox.Report, of kind: String) {
         let missing = Sandbox.Layer.allCases.compactMap { layer in
             report.missing[layer].map { "\(layer.meaning) (\($0))" }
         }
         guard !missing.isEmpty else { return }
         let text = missing.joined(separator: ", ")
-        guard sandboxLacks[kind] != text else { return }
-        sandboxLacks[kind] = text
-        log.warning("the sandbox of the \(kind) lacks: \(text)")
+        guard sandboxLacks.insert(text).inserted else { return }
+        log.warning("the sandbox lacks: \(text)", metadata: ["child": "\(kind)"])
     }
 }

@@ -119,8 +119,8 @@ final class Master {
     let descriptorLimit: Int
     /// The private keys of each generation that the signer holds, and those that were replaced last.
     var signerKeys: [Int: (present: [[UInt8]], before: [[UInt8]])] = [:]
-    /// What was last said about the sandboxes of each kind of child.
-    var sandboxLacks: [String: String] = [:]
+    /// What was said about the sandboxes of children.
+    var sandboxLacks: Set<String> = []
 
     /// - Parameter former: the program whose place this one takes.
     init(_ options: RunOptions, former: Former? = nil) throws {
