@@ -141,7 +141,7 @@ class Program:
         wait_for("a worker that is held", 5, lambda: ") T" in pathlib.Path(f"/proc/{victim}/stat").read_text())
         ports = self.ports(victim)
         os.kill(victim, signal.SIGKILL)
-        wait_for("a new worker", 30, lambda: victim not in (now := self.workers()) and len(now) >= 2)
+        wait_for("a new worker", 60, lambda: victim not in (now := self.workers()) and len(now) >= 2)
         return ports
 
     def end(self):
@@ -161,11 +161,13 @@ class Program:
             except FileNotFoundError:
                 pass
         found = set()
-        for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
-            fields = line.split()
-            here, there = (int(end.split(":")[1], 16) for end in fields[1:3])
-            if fields[9] in inodes and here in (PORT, DATABASE):
-                found.add(there)
+        # The table moves while it is read: one reading may leave out what another one has.
+        for _ in range(5):
+            for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+                fields = line.split()
+                here, there = (int(end.split(":")[1], 16) for end in fields[1:3])
+                if fields[9] in inodes and here in (PORT, DATABASE):
+                    found.add(there)
         return found
 
 
