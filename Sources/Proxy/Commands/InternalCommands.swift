@@ -18,8 +18,10 @@ struct LoadCommand: ParsableCommand {
             let bundle = try Bundle(decoding: try File.readShared(memory, limit: ControlChannel.limit))
             report = try Child.load(bundle.file, writes: true) { Loader.run(again: bundle) }
         } else {
+            // The loader's own sandbox would hide it.
+            let lacks = Sandbox.unavailable()
             report = try Child.load(file, writes: keepCertificates) {
-                Loader.run(file, keepsCertificates: keepCertificates)
+                Loader.run(file, keepsCertificates: keepCertificates, lacks: lacks)
             }
         }
         try File.writeAll(report.encoded(), to: 1)

@@ -50,6 +50,8 @@ struct Loader {
     private var source: [UInt8] = []
     private var diagnostics: [Diagnostic] = []
     var resources: [String: [UInt8]] = [:]
+    /// What of the sandbox this host does not permit, and why.
+    var sandboxLacks: [Sandbox.Layer: String] = [:]
 
     private init(_ file: String, keepsCertificates: Bool, present: Bundle? = nil) {
         self.file = file
@@ -89,8 +91,11 @@ struct Loader {
     }
 
     /// The child's work.
-    static func run(_ file: String, keepsCertificates: Bool) -> LoadReport {
+    ///
+    /// - Parameter lacks: what of the sandbox this host does not permit.
+    static func run(_ file: String, keepsCertificates: Bool, lacks: [Sandbox.Layer: String] = [:]) -> LoadReport {
         var loader = Loader(file, keepsCertificates: keepsCertificates)
+        loader.sandboxLacks = lacks
         return loader.load()
     }
 

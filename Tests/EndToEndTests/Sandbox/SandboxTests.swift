@@ -200,6 +200,19 @@ import Testing
         return status & 0x80 != 0
     }
 
+    @Test func `where every layer is required, none may be missing`() throws {
+        let text = try String(contentsOfFile: "\(folder.path)/everyhop.toml", encoding: .utf8)
+        let strict = text.replacingOccurrences(of: "workers = 1", with: "workers = 1\nsandbox = \"required\"")
+        let check = { (text: String) in
+            let file = try folder.write("required.toml", text)
+            return try Shell.run([EveryhopProcess.program, "check", "--config", file], merged: true)
+        }
+        let whole = try check(strict)
+        #expect(whole.status == (Sandbox.unavailable().isEmpty ? 0 : 1), "\(whole.text)")
+        let asRoot = try check(strict.replacingOccurrences(of: "user = \"nobody\"\n", with: ""))
+        #expect(asRoot.status == 1 && asRoot.text.contains("the sandbox lacks unprivileged user"), "\(asRoot.text)")
+    }
+
     @Test func `computing goes on`() throws {
         for child in ["worker", "monitor", "prober", "resolver", "watcher"] {
             #expect(try attempt(.nothing, layers: "all", child: child) == .done)
