@@ -60,7 +60,7 @@ import Testing
         let before = try lastLook()
         // Something that a living worker does not take over.
         let file = try String(contentsOfFile: "\(folder.path)/everyhop.toml", encoding: .utf8)
-        let other = file.replacingOccurrences(of: "[server]", with: "[server]\ndrain = \"29s\"")
+        let other = file.replacingOccurrences(of: "drain = \"5s\"", with: "drain = \"6s\"")
         try folder.write("everyhop.toml", other)
         everyhop.signal(SIGHUP)
         try everyhop.waitForLog("ready", count: 2)
