@@ -104,7 +104,8 @@ public struct CallPolicy: Sendable {
         if needs.contains(.names) {
             // How addresses are sorted depends on those of this host.
             rules += [socket(AF_NETLINK, SOCK_RAW), socket(AF_UNIX, SOCK_DGRAM)]
-            rules += [SystemCall.bind, .sendmmsg, .recvmmsg, .ioctl, .uname].map { CallRule(call: $0) }
+            rules += [SystemCall.bind, .recvmmsg, .ioctl, .uname].map { CallRule(call: $0) }
+            rules.append(CallRule(call: .sendmmsg, conditions: [lacks(fastOpen, in: 3)]))
         }
         return rules + [CallRule(call: .connect)]
     }

@@ -10,18 +10,20 @@ extension Loader {
     mutating func issued(_ certificate: Certificate, _ settings: ACMESettings, state: String) -> CertificateFile? {
         let folder = CertificateFolder(state: resolved(state))
         note(folder.path(.certificate, certificate.name))
-        if let present = folder.certificate(certificate.name) {
+        if let issued = folder.certificate(certificate.name) {
             let now = Int64(clamping: Clock.unixMicroseconds() / 1_000_000)
-            if present.facts.notAfter < now {
+            if issued.facts.notAfter < now {
                 complain(
                     .warning,
                     at: certificate.position,
-                    "certificate \"\(certificate.name)\" expired \((now - present.facts.notAfter) / 86_400) days ago",
+                    "certificate \"\(certificate.name)\" expired \((now - issued.facts.notAfter) / 86_400) days ago",
                     fix: "the log says why it was not renewed"
                 )
             }
-            return present.file
+            return issued.file
         }
+        // Of a file that is gone or damaged while it is served, the copy in use is the best there is.
+        if present != nil { return nil }
         complain(
             .warning,
             at: certificate.position,

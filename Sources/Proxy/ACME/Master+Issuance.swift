@@ -143,7 +143,7 @@ extension Master {
     /// Nothing is shown for an issuer that is gone.
     func issuerEnded() {
         guard let proofs = issuance.proofs, !proofs.entries.isEmpty else { return }
-        try? spread(proofs: ProofTable(version: proofs.version + 1).encoded())
+        try? spread(proofs: ProofTable(version: proofs.version &+ 1).encoded())
     }
 
     // MARK: certificates

@@ -30,10 +30,12 @@ struct HTTP2Reading {
         guard isWaiting || !transport.outbound.isEmpty else {
             acknowledged = nil
             since = nil
-            patience.renew(limit: limit)
             return false
         }
-        if since == nil { since = now }
+        if since == nil {
+            since = now
+            patience.renew(limit: limit)
+        }
         var taken = sent
         if transport.outbound.isEmpty {
             acknowledged = nil

@@ -8,7 +8,7 @@ enum CalendarDate {
         var parts = tm()
         guard gmtime_r(&time, &parts) != nil else { return "?" }
         let two = { (number: Int32) in number < 10 ? "0\(number)" : "\(number)" }
-        let day = "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
+        let day = "\(Int(parts.tm_year) + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
         return "\(day) \(two(parts.tm_hour)):\(two(parts.tm_min)) UTC"
     }
 }

@@ -22,6 +22,20 @@ final class HelperProcess {
         case acme
         /// Holds private keys.
         case signer
+
+        /// Whether the master listens to this one about that: a child that was broken into speaks for no other.
+        func maySay(_ message: ControlKind) -> Bool {
+            switch message {
+            case .pong, .ready, .failed, .sandbox: true
+            case .health, .adminAccess: self == .monitor
+            case .hop: self == .prober
+            case .addresses: self == .resolver
+            case .folderGone: self == .watcher
+            case .staple: self == .stapler
+            case .proofs, .keep, .issuance: self == .acme
+            default: false
+            }
+        }
     }
 
     let kind: Kind
@@ -210,7 +224,10 @@ extension Master {
         do {
             while let message = try helper.channel.receive() {
                 helper.hasStarted = true
-                switch ControlKind(rawValue: message.kind) {
+                guard let kind = ControlKind(rawValue: message.kind), helper.kind.maySay(kind) else {
+                    throw WireReader.Malformed()
+                }
+                switch kind {
                 case .addresses:
                     spread(try AddressUpdate(decoding: message.payload), from: helper)
                 case .ready: if helper.kind == .resolver && helper.generation == generation { namesAreKnown() }

@@ -42,7 +42,7 @@ struct Loader {
     private let file: String
     let keepsCertificates: Bool
     /// What is served now, when only what may be replaced in it is read again.
-    private let present: Bundle?
+    let present: Bundle?
     /// What files looked like right before they were read.
     private var seen: [String: FileSignature] = [:]
     /// Certificates that must not be used.

@@ -13,6 +13,7 @@ import Telemetry
 extension Master {
     /// Begins to serve another configuration, which the loader has found good.
     func beginGeneration(_ next: Bundle, _ configuration: Configuration) {
+        namesDue = nil
         let plan = ListenPlan(configuration)
         let folders: OpenFolders
         let before = sockets.counts

@@ -80,6 +80,8 @@ extension Master {
     private func giveUpReplacing(_ reason: String) {
         guard let replacement = changes.replacement else { return }
         changes.replacement = nil
+        // The signer goes on with what is served.
+        giveKeys(of: bundle, configuration)
         for worker in workers where worker.generation == generation {
             worker.tell(.replacementDrop, ReplacementMessage(replacement.number).encoded())
         }

@@ -15,6 +15,8 @@ final class Successor {
     let due: UInt64
     /// Why it cannot, by its own word or the master's.
     var complaint: String?
+    /// What it said before its end counts no more, but for why it ended.
+    var hasEnded = false
     /// What it was told last of what has been counted.
     var tally = MetricsTally()
 
@@ -118,7 +120,8 @@ extension Master {
                 case .ready: handOver(to: successor)
                 case .failed: successor.complaint = String(decoding: message.payload.prefix(4096), as: UTF8.self)
                 case .accessLog: reopenLogs()
-                case .drain: stop()
+                case .drain where hasHandedOver: stop()
+                case .drain: giveUp(successor, "it was told to stop")
                 default: throw WireReader.Malformed()
                 }
             }
@@ -141,6 +144,7 @@ extension Master {
     /// The new program's process has ended.
     func successorEnded(_ status: Int) {
         guard let successor else { return }
+        successor.hasEnded = true
         if !hasHandedOver { readSuccessor(successor) }
         if let token = successor.token { handlers.remove(token) }
         self.successor = nil
@@ -154,13 +158,14 @@ extension Master {
 
     /// All workers of the new program serve: this one's finish what they have.
     private func handOver(to successor: Successor) {
-        guard !hasHandedOver, !isStopping else { return }
+        guard !hasHandedOver, !isStopping, !successor.hasEnded, successor.complaint == nil else { return }
         log.notice("the new program serves: this one finishes what it has", metadata: ["pid": "\(successor.process)"])
         hasHandedOver = true
         respawns = []
         lateHelpers = []
-        // What speaks to others is the new program's; who looks after folders does so for the workers that drain.
-        for helper in helpers where helper.kind != .watcher && helper.kind != .resolver { end(helper) }
+        // What speaks to others is the new program's; workers that drain need who looks after folders, and who signs.
+        let kept: Set<HelperProcess.Kind> = [.watcher, .resolver, .signer]
+        for helper in helpers where !kept.contains(helper.kind) { end(helper) }
         for worker in workers where worker.state == .starting { ChildProcess.end(worker.process) }
         drain(workers.filter { $0.state != .draining })
         for worker in workers { worker.flush(poller) }

@@ -79,6 +79,8 @@ struct StaplerTask: ~Copyable {
             for index in entries.indices where entries[index].due <= Self.now {
                 entries[index] = looked(entries[index])
                 try channel.send(kind: ControlKind.staple.rawValue, entries[index].update.encoded())
+                // Each question may wait; the master asks meanwhile whether anybody is there.
+                try readControl()
             }
             try channel.flushWaiting()
             let next = entries.map(\.due).min() ?? Int64.max
@@ -100,7 +102,8 @@ struct StaplerTask: ~Copyable {
             entry.failures = 0
             // A file is replaced with another one by whoever keeps it fresh; until then there is only its end to see.
             entry.due =
-                entry.subject.file == nil ? StapleSchedule.next(after: staple, now: now) : staple.nextUpdate
+                entry.subject.file == nil
+                ? StapleSchedule.next(after: staple, now: now) : max(staple.nextUpdate, now + 60)
         } catch {
             entry.failures += 1
             entry.update.failures += 1

@@ -438,7 +438,7 @@ final class Worker {
             case .ticketKeys: snapshot.replaceTicketKeys(message.payload, self)
             case .staple: if let update = try? StapleUpdate(decoding: message.payload) { snapshot.apply(update) }
             case .addresses:
-                guard let update = try? AddressUpdate(decoding: message.payload) else { continue }
+                guard let update = try? AddressUpdate(decoding: message.payload), update.upstream >= 0 else { continue }
                 if pools.indices.contains(update.upstream) {
                     snapshot.apply(update, to: pools[update.upstream])
                 } else {
