@@ -169,6 +169,7 @@ import Testing
             trust,
             [("app", app.port)],
             port: port,
+            admin: try freePort(),
             binding: """
                 host = "localhost"
                 [[site.binding]]
