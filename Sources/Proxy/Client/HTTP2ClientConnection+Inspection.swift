@@ -65,6 +65,8 @@ extension HTTP2ClientConnection {
             }
             // Its windows stay closed, or open byte by byte: whatever waits for them is given up.
             for stream in session.streams where !stream.outbound.isEmpty && !stream.isClosed { cut(stream, worker) }
+            handleEvents(worker)
+            return
         }
         if idleSince != 0 {
             let limit = servedAny ? settings.timeouts.keepAlive : settings.timeouts.head
