@@ -23,13 +23,12 @@ extension Worker {
         metrics.add(.bufferBytes, held - pressure.told)
         pressure.told = held
         let limit = Int(clamping: snapshot.configuration.server.limits.bufferBytes)
-        guard held > limit else {
-            // A little below, so that it does not flap.
-            if pressure.isHigh, held < limit / 8 * 7 { endPressure() }
-            return
-        }
-        if !pressure.isHigh { beginPressure(held, limit) }
-        cutReaders(freeing: held - limit / 8 * 7)
+        // A little below, so that it does not flap.
+        let calm = limit / 8 * 7
+        if held > limit, !pressure.isHigh { beginPressure(held, limit) }
+        guard pressure.isHigh else { return }
+        // Between the two, too: who is left could hold so much for ever, and nobody new would be let in.
+        if held < calm { endPressure() } else { cutReaders(freeing: held - calm + 1) }
     }
 
     private func beginPressure(_ held: Int, _ limit: Int) {

@@ -64,7 +64,8 @@ import Testing
         try folder.write("everyhop.toml", other)
         everyhop.signal(SIGHUP)
         try everyhop.waitForLog("ready", count: 2)
-        try waitUntil("another look") {
+        // Each hop is looked at once a minute.
+        try waitUntil("another look", seconds: 90) {
             let now = try lastLook()
             return now != nil && now != before
         }
