@@ -6,11 +6,11 @@ wait: what is measured is the wait inside the worker. Otherwise attackers run on
 attacker that is told to go comes again at once, with a full handshake.
 """
 import argparse, os, pathlib, signal, socket, ssl, time
-import rig
+import bystander, rig
 
 PORT, SERVER, BULK_SERVER = (rig.free_port() for _ in range(3))
 # Priorities in real time.
-ATTACK, MEASURED, CONTROL = 1, 2, 3
+ATTACK, CONTROL = bystander.MEASURED - 1, bystander.MEASURED + 1
 
 
 # MARK: frames (RFC 9113)
@@ -150,42 +150,12 @@ class Attacker:
 
 # MARK: the measurement
 
-class Measurement:
+class Measurement(bystander.Bystander):
     def __init__(self, bench, arguments):
-        self.bench, self.arguments = bench, arguments
-        self.command = ["taskset", "-c", str(rig.LOAD_CPU)]
-        server = bench.start_server(SERVER)
-        # What attackers ask for comes from a server of its own: that a server is busy is not the proxy's fault.
-        bench.start_server(BULK_SERVER, "bulk-server")
-        bench.write("everyhop.toml", "\n".join((
-            bench.everyhop_config(PORT, SERVER), bench.everyhop_upstream("bulk", BULK_SERVER),
-            "[[site.route]]\npath = \"/100m\"\nupstream = \"bulk\"", "[server.timeouts]\nwrite = \"3s\"",
-        )))
-        master = bench.start("everyhop", [rig.EVERYHOP, "run", "--config", "everyhop.toml"], rig.PROXY_CPU)
-        bench.wait_for_answer(PORT)
-        self.worker = next(
-            pid for pid in rig.tree(master.pid) if b"worker" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
+        super().__init__(bench, arguments, PORT, SERVER, BULK_SERVER, ["[server.timeouts]\nwrite = \"3s\""])
         if os.geteuid() == 0:
-            for pid in [self.worker, *rig.tree(server.pid)]:
-                os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(MEASURED))
-            self.command = ["chrt", "-f", str(MEASURED), *self.command]
             # This program has to be able to end the attackers.
             os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(CONTROL))
-
-    def client(self):
-        """Microseconds of each answer that one client gets, at a steady rate over one connection."""
-        log = self.bench.folder / "client.log"
-        count = int(self.arguments.rate * self.arguments.seconds)
-        self.bench.run([
-            *self.command, "h2load", "-c1", "-m1", f"--rps={self.arguments.rate}", f"-n{count}",
-            f"--log-file={log}", f"https://localhost:{PORT}/1k",
-        ])
-        rows = [line.split("\t") for line in log.read_text().splitlines()]
-        log.unlink()
-        if len(rows) != count or any(row[1] != "200" for row in rows):
-            raise SystemExit(f"the client got {len(rows)} answers of {count}, of {set(row[1] for row in rows)}")
-        return [int(row[2]) for row in rows]
 
     def under(self, name):
         """p50 and p99 of the client, attacks a second, the worker's share of its processor, its peak memory in KiB."""

@@ -1,16 +1,14 @@
 """What slow clients cost another one: the 99th percentile of its answers, quiet and beside slowhttptest in its four modes.
 
-The worker has processor 0; the client, the server and the attackers share processor 1. As root, worker, server and client
-run in real time, so that other programs of this machine do not make them wait; attackers run at the usual priority.
-Quiet and attacked rounds take turns. Exit code 1 when a mode more than triples the quiet p99, or keeps the client out.
+How the client is measured stands in bystander.py; attackers run at the usual priority. Quiet and attacked rounds take
+turns. Exit code 1 when a mode more than triples the quiet p99, or keeps the client out.
 """
 import argparse, os, pathlib, resource, subprocess, sys, time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
-import rig
+import bystander, rig
 
 PORT, SERVER, BULK_SERVER, UPLOAD_SERVER = (rig.free_port() for _ in range(4))
-MEASURED = 2
 MODES = {
     "slowloris (-H)": ["-H", "-i", "1", "-u", f"https://127.0.0.1:{PORT}/1k"],
     "slow body (-B)": ["-B", "-i", "1", "-s", "8192", "-x", "10", "-u", f"https://127.0.0.1:{PORT}/upload"],
@@ -21,48 +19,19 @@ MODES = {
 }
 
 
-class Exam:
+class Exam(bystander.Bystander):
     def __init__(self, bench, arguments):
-        self.bench, self.arguments = bench, arguments
-        self.command = ["taskset", "-c", str(rig.LOAD_CPU)]
-        server = bench.start_server(SERVER)
-        # What the slow readers ask for comes from a server of its own: that a server is busy is not the proxy's fault.
-        bench.start_server(BULK_SERVER, "bulk-server")
         # It waits for a body to its end; that it has nobody to hand it to comes after that.
         bench.write("upload.conf", bench.nginx_frame("upload") + f"""
             server {{ listen 127.0.0.1:{UPLOAD_SERVER} ssl backlog=4096;
                 ssl_certificate {bench.folder}/app.pem; ssl_certificate_key {bench.folder}/app.key;
                 location / {{ proxy_pass http://127.0.0.1:1; }} }} }}""")
         bench.start("upload", bench.nginx_command("upload"), rig.LOAD_CPU)
-        bench.write("everyhop.toml", "\n".join((
-            bench.everyhop_config(PORT, SERVER), bench.everyhop_upstream("bulk", BULK_SERVER),
+        more = [
             bench.everyhop_upstream("upload", UPLOAD_SERVER),
-            "[[site.route]]\npath = \"/100m\"\nupstream = \"bulk\"",
             "[[site.route]]\npath = \"/upload\"\nupstream = \"upload\"",
-        )))
-        master = bench.start("everyhop", [rig.EVERYHOP, "run", "--config", "everyhop.toml"], rig.PROXY_CPU)
-        bench.wait_for_answer(PORT)
-        self.worker = next(
-            pid for pid in rig.tree(master.pid) if b"worker" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
-        if os.geteuid() == 0:
-            for pid in [self.worker, *rig.tree(server.pid)]:
-                os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(MEASURED))
-            self.command = ["chrt", "-f", str(MEASURED), *self.command]
-
-    def client(self):
-        """Microseconds of each answer that one client gets, at a steady rate over one connection."""
-        log = self.bench.folder / "client.log"
-        count = int(self.arguments.rate * self.arguments.seconds)
-        self.bench.run([
-            *self.command, "h2load", "--h1", "-c1", "-m1", f"--rps={self.arguments.rate}", f"-n{count}",
-            f"--log-file={log}", f"https://localhost:{PORT}/1k",
-        ])
-        rows = [line.split("\t") for line in log.read_text().splitlines()]
-        log.unlink()
-        if len(rows) != count or any(row[1] != "200" for row in rows):
-            raise SystemExit(f"the client got {len(rows)} answers of {count}, of {set(row[1] for row in rows)}")
-        return [int(row[2]) for row in rows]
+        ]
+        super().__init__(bench, arguments, PORT, SERVER, BULK_SERVER, more, ["--h1"])
 
     def connections(self):
         return len(os.listdir(f"/proc/{self.worker}/fd"))

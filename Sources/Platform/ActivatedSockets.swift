@@ -23,8 +23,8 @@ public enum ActivatedSockets {
 
     /// How many there are; none when they are another process's.
     public static var count: Int {
-        guard let process = getenv("LISTEN_PID"), Int32(String(cString: process)) == getpid(),
-            let text = getenv("LISTEN_FDS"), let count = Int32(String(cString: text)), (0...4096).contains(count)
+        guard ServiceManager.number("LISTEN_PID") == UInt64(getpid()),
+            let count = ServiceManager.number("LISTEN_FDS"), count <= 4096
         else { return 0 }
         return Int(count)
     }

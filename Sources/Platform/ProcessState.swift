@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 
 /// How a process is right now, as proc(5) tells it without its help.
@@ -58,12 +59,6 @@ public enum ProcessState {
     }
 
     private static func number(_ digits: ArraySlice<UInt8>) -> Int? {
-        guard !digits.isEmpty, digits.count < 18 else { return nil }
-        var value = 0
-        for digit in digits {
-            guard (0x30...0x39).contains(digit) else { return nil }
-            value = value * 10 + Int(digit - 0x30)
-        }
-        return value
+        digits.count < 18 ? ASCII.decimal(digits.span).flatMap { Int(exactly: $0) } : nil
     }
 }

@@ -1,3 +1,4 @@
+import Bytes
 import CLinux
 import Glibc
 
@@ -57,10 +58,14 @@ public enum ServiceManager {
     /// How often it wants to hear that all is well, in milliseconds: half of the time after which it would start this
     /// program again; nil when it does not ask, or asks another process.
     public static var watchdogInterval: UInt64? {
-        guard let text = getenv("WATCHDOG_USEC"), let microseconds = UInt64(String(cString: text)), microseconds > 0
-        else { return nil }
-        if let process = getenv("WATCHDOG_PID"), Int32(String(cString: process)) != getpid() { return nil }
+        guard let microseconds = number("WATCHDOG_USEC"), microseconds > 0 else { return nil }
+        if getenv("WATCHDOG_PID") != nil, number("WATCHDOG_PID") != UInt64(getpid()) { return nil }
         return max(1, microseconds / 2000)
+    }
+
+    /// What a variable of the environment says, in digits and nothing else.
+    static func number(_ variable: String) -> UInt64? {
+        getenv(variable).flatMap { ASCII.decimal(Array(String(cString: $0).utf8).span) }
     }
 
     /// A reload begins; `READY=1` ends it.

@@ -189,7 +189,7 @@ extension Endpoint {
     }
 
     /// 1 to 65535 in digits, nothing else.
-    static func port(_ text: Substring) -> UInt16? {
+    public static func port(_ text: Substring) -> UInt16? {
         guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
             let port = UInt16(text),
             port > 0

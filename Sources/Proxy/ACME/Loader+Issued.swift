@@ -65,7 +65,7 @@ extension Loader {
     /// What the issuer is handed.
     mutating func readIssuerFiles(_ configuration: Configuration) {
         for (_, settings) in configuration.issuedCertificates {
-            if let path = settings.trust?.ca { readDirectoryAuthorities(path) }
+            if let path = settings.trust?.ca { readAuthorities(path, as: IssuerFiles.authorities(path.value)) }
             if let path = settings.externalAccount?.keyFile { readAccountKey(path) }
             guard settings.trust == nil, SystemAuthorities.read() == nil else { continue }
             complain(
@@ -73,16 +73,6 @@ extension Loader {
                 "this host has no list of authorities to verify the directory's server by",
                 fix: "install ca-certificates, or give acme trust = { ca = \"FILE\" }"
             )
-        }
-    }
-
-    private mutating func readDirectoryAuthorities(_ path: Located<String>) {
-        guard let bytes = read(path, "ca") else { return }
-        do throws(CertificateError) {
-            _ = try CertificateFacts.read(pem: bytes)
-            resources[IssuerFiles.authorities(path.value)] = bytes
-        } catch {
-            complain(at: path.position, "ca \"\(path.value)\": \(error)", fix: "name a PEM file of authorities")
         }
     }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Config
 import Evidence
 import Platform
 
@@ -58,7 +59,7 @@ struct HostAndPort {
     let port: UInt16
 
     init(_ text: String) throws {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else {
+        guard let colon = text.lastIndex(of: ":"), let port = Endpoint.port(text[text.index(after: colon)...]) else {
             throw ValidationError("\(text) has no port; write it like app.internal:443")
         }
         let host = String(text[..<colon])

@@ -112,8 +112,10 @@ final class HelperProcess {
 extension Master {
     /// Starts what the configuration asks for and is not there yet.
     func startHelpers() {
-        expectStaples(StaplerTask.subjects(bundle, configuration))
-        for kind in neededHelpers {
+        // Every certificate is read for this, so it is done once.
+        let subjects = StaplerTask.subjects(bundle, configuration)
+        expectStaples(subjects)
+        for kind in neededHelpers(asks: !subjects.isEmpty) {
             guard !helpers.contains(where: { $0.kind == kind && $0.generation == generation }),
                 !lateHelpers.contains(where: { $0.kind == kind })
             else { continue }
@@ -123,7 +125,8 @@ extension Master {
         }
     }
 
-    private var neededHelpers: [HelperProcess.Kind] {
+    /// - Parameter asks: whether there is a certificate to ask its authority about.
+    private func neededHelpers(asks: Bool) -> [HelperProcess.Kind] {
         var kinds: [HelperProcess.Kind] = []
         if configuration.server.admin != nil || configuration.upstreams.contains(where: { $0.health != nil }) {
             kinds.append(.monitor)
@@ -132,7 +135,7 @@ extension Master {
         if configuration.server.admin != nil, configuration.audit.probeInterval != nil { kinds.append(.prober) }
         if !ResolverTask.names(in: configuration).isEmpty { kinds.append(.resolver) }
         if !configuration.folders.isEmpty { kinds.append(.watcher) }
-        if !StaplerTask.subjects(bundle, configuration).isEmpty { kinds.append(.stapler) }
+        if asks { kinds.append(.stapler) }
         if !configuration.issuedCertificates.isEmpty { kinds.append(.acme) }
         return kinds
     }

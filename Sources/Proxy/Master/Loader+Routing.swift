@@ -34,16 +34,11 @@ extension Loader {
     }
 
     private mutating func readClientAuthorities(_ path: Located<String>) {
-        guard let bytes = read(path, "client_ca") else { return }
-        do throws(CertificateError) {
-            _ = try CertificateFacts.read(pem: bytes)
-            resources[CertificateStore.clientAuthoritiesName(path.value)] = bytes
-        } catch {
-            complain(
-                at: path.position,
-                "client_ca \"\(path.value)\": \(error)",
-                fix: "name a PEM file of the authorities that sign clients' certificates"
-            )
-        }
+        readAuthorities(
+            path,
+            as: CertificateStore.clientAuthoritiesName(path.value),
+            key: "client_ca",
+            kind: "the authorities that sign clients' certificates"
+        )
     }
 }

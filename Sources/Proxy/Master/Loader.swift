@@ -398,24 +398,6 @@ struct Loader {
         }
     }
 
-    private mutating func readAuthorities(
-        _ trust: Upstream.Trust?,
-        as name: String,
-        _ servers: [Located<Endpoint>],
-        hasName: Bool
-    ) {
-        guard let path = trust?.ca, let bytes = read(path, "ca") else { return }
-        do throws(CertificateError) {
-            _ = try CertificateFacts.read(pem: bytes)
-            resources[name] = bytes
-        } catch {
-            complain(at: path.position, "ca \"\(path.value)\": \(error)", fix: "name a PEM file of authorities")
-        }
-        for server in servers where server.value.hostName == nil && !hasName {
-            complain(at: server.position, "\(server.value) has no name to verify", fix: "add server_name")
-        }
-    }
-
     private mutating func readTicketKeys(_ configuration: Configuration) {
         guard let path = configuration.tls.ticketKeys, let bytes = read(path, "keys") else { return }
         if TicketKeys(decoding: bytes) != nil {

@@ -1,3 +1,4 @@
+import Config
 import Evidence
 import HTTP
 import Platform
@@ -33,7 +34,7 @@ struct Responder: Equatable {
             port = 80
             return
         }
-        guard let number = UInt16(authority[authority.index(after: colon)...]), number > 0 else { return nil }
+        guard let number = Endpoint.port(authority[authority.index(after: colon)...]) else { return nil }
         port = number
     }
 

@@ -66,7 +66,11 @@ extension Worker {
         guard !isDraining, let lent = try? LentSocket(decoding: message), let descriptor,
             snapshot.plan.entries.indices.contains(lent.index)
         else { return }
-        let listener = Listener(descriptor, entry: snapshot.plan.entries[lent.index], lentBy: lent.slot)
+        begin(Listener(descriptor, entry: snapshot.plan.entries[lent.index], lentBy: lent.slot))
+    }
+
+    /// Takes clients of one more socket: at once, unless all wait.
+    func begin(_ listener: Listener) {
         let token = handlers.insert(.listener(listener))
         listeners.append((token, listener))
         if gate.isOpen { try? listener.watch(token, poller) }

@@ -63,9 +63,6 @@ extension Worker {
             return
         }
         guard !isDraining else { return }
-        let listener = Listener(descriptor, entry: snapshot.plan.entries[index])
-        let token = handlers.insert(.listener(listener))
-        listeners.append((token, listener))
-        if gate.isOpen { try? listener.watch(token, poller) }
+        begin(Listener(descriptor, entry: snapshot.plan.entries[index]))
     }
 }
