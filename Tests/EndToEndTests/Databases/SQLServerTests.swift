@@ -265,7 +265,8 @@ import Testing
                 """
                 import pytds
                 tls = {} if \(port) == \(plain) else dict(cafile="\(folder.path)/authority.pem", validate_host=False)
-                c = pytds.connect(dsn="127.0.0.1", port=\(port), user="sa", password="s3cret-Password", timeout=30, **tls)
+                c = pytds.connect(dsn="127.0.0.1", port=\(port), user="sa", password="s3cret-Password", timeout=60,
+                                  login_timeout=60, **tls)
                 k = c.cursor()
                 k.execute("SELECT volume 500")
                 print(sum(len(row[0]) for row in k.fetchall()))
