@@ -4,6 +4,7 @@ import Support
 /// A folder in which the `openssl` program works.
 final class Workbench {
     private let folder: TemporaryFolder
+    var path: String { folder.path }
 
     /// The program said no.
     struct Failed: Error {

@@ -80,7 +80,7 @@ struct WorkerCommand: ParsableCommand {
     func run() throws {
         let channel = Child.begin(holdsKeys: true)
         // Before any context is made.
-        KeyScheduleProvider.install()
+        LibraryProvider.install()
         let worker: Worker
         do {
             worker = try Worker(try WorkerSetup(from: channel))
