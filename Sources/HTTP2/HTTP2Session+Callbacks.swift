@@ -179,6 +179,8 @@ extension HTTP2Session {
             if let stream = openStream(frame.hd.stream_id) { ended(stream) }
         case NGHTTP2_GOAWAY.rawValue:
             record(.goAway(lastStream: frame.goaway.last_stream_id, code: frame.goaway.error_code))
+        case NGHTTP2_PING.rawValue:
+            if frame.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 { record(.pong) }
         default: break
         }
     }
@@ -219,6 +221,8 @@ extension HTTP2Session {
             // A peer that has its streams reset by faults of its own costs as much as one that resets them.
             if Code(rawValue: frame.rst_stream.error_code) == nil { note(.resets) }
         case NGHTTP2_GOAWAY.rawValue:
+            // Submitted with the announcement, the PING would overtake it, and its answer would tell nothing.
+            if role == .server, !hasSaidGoAway, frame.goaway.last_stream_id == Int32.max { owesPing = true }
             // Of the session layer's own accord, since it found the peer at fault.
             let code = frame.goaway.error_code
             if code != Code.none.rawValue, !hasSaidGoAway { record(.fault(code)) }

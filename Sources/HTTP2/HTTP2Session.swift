@@ -24,6 +24,8 @@ public final class HTTP2Session {
         case interim(HTTP2Stream)
         /// A stream is over. 0 is a good end; others are RFC 9113 §7 codes.
         case closed(HTTP2Stream, code: UInt32)
+        /// The peer has answered a PING: it knows all that was sent before it.
+        case pong
         /// The peer takes no streams above this one.
         case goAway(lastStream: Int32, code: UInt32)
         /// A stream was refused because the peer has too many.
@@ -63,6 +65,8 @@ public final class HTTP2Session {
     var pastStreams = PastStreams()
     /// Whether the end was announced by us.
     var hasSaidGoAway = false
+    /// The announcement of the end is on its way: a PING is to follow it.
+    var owesPing = false
     var frames = FrameScanner()
     /// Where DATA is written while `send` runs.
     var output: UnsafeMutablePointer<ByteQueue>?
@@ -142,6 +146,7 @@ public final class HTTP2Session {
                 let count = nghttp2_session_mem_send(session, &data)
                 guard count > 0, let data else { return min(count, 0) }
                 pointer.pointee.append(Span(_unsafeStart: data, count: count))
+                if owesPing { ping() }
             }
             return 0
         }
@@ -319,7 +324,8 @@ public final class HTTP2Session {
         nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)
     }
 
-    /// Tells the peer that the connection is going to end, without refusing what is on its way (RFC 9113 §6.8).
+    /// Tells the peer that the connection is going to end, without refusing what is on its way (RFC 9113 §6.8); its `pong`
+    /// tells that it knows.
     public func announceShutdown() { nghttp2_submit_shutdown_notice(session) }
 
     /// Takes no stream that has not come yet.
@@ -341,7 +347,10 @@ public final class HTTP2Session {
     }
 
     /// Sends a PING, to see whether the peer still answers.
-    public func ping() { nghttp2_submit_ping(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil) }
+    public func ping() {
+        owesPing = false
+        nghttp2_submit_ping(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
+    }
 
     // MARK: for callbacks
 

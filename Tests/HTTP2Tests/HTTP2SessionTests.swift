@@ -11,6 +11,7 @@ final class Pair {
     let server: HTTP2Session
     private(set) var clientEvents: [String] = []
     private(set) var heads: [HTTP2Stream] = []
+    private(set) var pongs = 0
     private(set) var closed: [(stream: HTTP2Stream, code: UInt32)] = []
     private let pool = BufferPool()
     var now: UInt64 = 1
@@ -30,6 +31,7 @@ final class Pair {
                 switch event {
                 case .head(let stream), .interim(let stream): heads.append(stream)
                 case .closed(let stream, let code): closed.append((stream, code))
+                case .pong: pongs += 1
                 case .goAway, .refusedStream, .fault: break
                 }
             }
@@ -39,6 +41,7 @@ final class Pair {
                 case .interim(let stream): "interim \(stream.id)"
                 case .closed(let stream, let code): "closed \(stream.id) \(code)"
                 case .goAway(let last, let code): "goaway \(last) \(code)"
+                case .pong: "pong"
                 case .refusedStream: "refused"
                 case .fault(let code): "fault \(code)"
                 }
@@ -188,6 +191,30 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
         pair.server.end(pair.heads[0])
         try pair.exchange()
         #expect(stream.inboundEnded && pair.server.isOver)
+    }
+
+    @Test func `a PING follows the announcement of the end, also where there is little room`() throws {
+        let pair = try Pair()
+        var queue = ByteQueue(pool: BufferPool())
+        pair.server.announceShutdown()
+        var kinds: [UInt8] = []
+        while pair.server.wantsToSend {
+            try pair.server.send(into: &queue, upTo: 1)
+            guard !queue.isEmpty else { continue }
+            kinds.append(queue.bytes[3])
+            try pair.client.receive(queue.bytes, now: pair.now)
+            queue.removeAll()
+        }
+        #expect(kinds == [7, 6])
+        // Asked before the answer to the PING.
+        _ = try pair.request(Self.get)
+        try pair.exchange()
+        #expect(pair.pongs == 1 && pair.heads.count == 1)
+        pair.server.goAway()
+        try pair.exchange()
+        // Told of the end, nobody is asked again.
+        #expect(pair.pongs == 1)
+        #expect(pair.clientEvents == ["goaway \(Int32.max) 0", "goaway 1 0"])
     }
 
     @Test func `a request that still waits when GOAWAY comes was refused, not lost`() throws {

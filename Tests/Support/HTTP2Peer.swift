@@ -69,16 +69,17 @@ public final class HTTP2Peer {
     private var nextStream: Int32 = 1
 
     /// Dials everyhop, which lives at least as long, and says the preface with these SETTINGS.
+    ///
+    /// - Parameter port: another than everyhop's own, if something is between.
     public init(
         to everyhop: EveryhopProcess,
         _ context: ClientContext,
         settings: [(UInt16, UInt32)] = [],
+        port: UInt16? = nil,
         seconds: Int32 = 20
-    )
-        throws
-    {
+    ) throws {
         self.everyhop = everyhop
-        connection = try Connection(to: everyhop.port, context, seconds: seconds)
+        connection = try Connection(to: port ?? everyhop.port, context, seconds: seconds)
         var made: OpaquePointer?
         guard nghttp2_hd_inflate_new(&made) == 0, let made else { throw DeadlinePassed(description: "an inflater") }
         inflater = made

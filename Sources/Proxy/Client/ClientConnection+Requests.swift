@@ -68,7 +68,7 @@ extension ClientConnection {
     }
 
     private func prepareBody(_ exchange: Exchange, _ worker: Worker) {
-        staysOpen = exchange.request.keepAlive && !worker.isDraining
+        staysOpen = exchange.request.keepAlive && leavesBy == nil
         trailers.removeAll()
         switch exchange.request.framing {
         case .none, .untilClose:

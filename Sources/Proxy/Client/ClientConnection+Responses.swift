@@ -21,7 +21,7 @@ extension ClientConnection {
             framing = exchange.request.minorVersion >= 1 ? .chunked : .untilClose
         }
         if framing == .untilClose { staysOpen = false }
-        if worker.isDraining { staysOpen = false }
+        if leavesBy != nil { staysOpen = false }
         responseFraming = framing
         guard let context = exchange.responseContext(keepAlive: staysOpen) else { return }
         ResponseWriter.write(head, framing: framing, context, into: &transport.outbound)
@@ -59,7 +59,7 @@ extension ClientConnection {
     ///
     /// - Returns: whether another request may follow.
     func sendLocal(_ status: Int, _ exchange: Exchange, mayStayOpen: Bool, _ worker: Worker) -> Bool {
-        let stays = mayStayOpen && staysOpen
+        let stays = mayStayOpen && staysOpen && leavesBy == nil
         LocalResponse.write(
             status: status,
             answer: exchange.answer,

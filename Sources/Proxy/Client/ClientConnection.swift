@@ -27,9 +27,6 @@ final class ClientConnection {
         case closed
     }
 
-    /// How long dropped bytes are waited for, in milliseconds.
-    static let lingerTime: UInt64 = 2000
-
     let token: Token
     let identity: ClientIdentity
     var transport: Transport
@@ -51,6 +48,9 @@ final class ClientConnection {
     var wasFull = false
     var isTouched = false
     private var deadline = Deadline()
+    /// Until when the client is waited for, in monotonic milliseconds, once it is to go.
+    private(set) var leavesBy: UInt64?
+    private var linger = Linger()
     private(set) var reader = ReaderWatch()
     /// For more of the request's body.
     private var sending = Patience()
@@ -64,7 +64,8 @@ final class ClientConnection {
     }
 
     func start(_ worker: Worker) {
-        setDeadline(worker.snapshot.configuration.server.timeouts.head, worker)
+        leavesBy = worker.idleUntil
+        setDeadline(idleTime(worker.snapshot.configuration.server.timeouts.head, worker), worker)
         // The first request may have come with the client's last handshake message.
         if transport.isEncrypted { read(worker) }
     }
@@ -120,8 +121,14 @@ final class ClientConnection {
         }
         switch phase {
         // The answer is still on its way.
-        case .idle where reader.isOn: setDeadline(worker.snapshot.configuration.server.timeouts.keepAlive, worker)
-        case .idle, .lingering, .closed: close(worker)
+        case .idle where reader.isOn:
+            let most = worker.snapshot.configuration.server.timeouts.keepAlive
+            setDeadline(max(idleTime(most, worker), Linger.time), worker)
+        case .idle: endIdle(worker)
+        case .lingering:
+            guard let more = linger.more(bytesIn: transport.bytesIn, now: worker.now) else { return close(worker) }
+            setDeadline(more, worker)
+        case .closed: return
         case .head: refuse(408, "the request's head did not come in time", worker)
         case .exchanging:
             if sending.isWaiting { worker.metrics.add(.slowBodies) }
@@ -149,14 +156,28 @@ final class ClientConnection {
     /// How much may wait; a head that is longer than allowed has to be read beyond its limit to be refused.
     private func room(_ worker: Worker) -> Int { phase == .head ? worker.headLimit + 1 : Transport.highWater }
 
-    /// The request under way is the last one.
+    /// The client's next response is the last one, and says so.
     ///
-    /// An idle client is not hung up on at once: its next request may be on its way, and is answered with the word that
-    /// the connection ends.
-    func drain(_ worker: Worker) {
-        staysOpen = false
-        guard phase == .idle else { return }
-        setDeadline(min(Self.lingerTime, worker.snapshot.configuration.server.drain / 2), worker)
+    /// Whoever has not been told may have a request on its way: a client that asks nothing is not hung up on, nor is one
+    /// whose response had begun.
+    ///
+    /// - Parameter until: how long a client that asks nothing is waited for, in monotonic milliseconds.
+    func drain(until: UInt64, _ worker: Worker) {
+        leavesBy = min(leavesBy ?? until, until)
+        if phase == .idle { setDeadline(idleTime(.max, worker), worker) }
+    }
+
+    /// How long the client may ask nothing.
+    private func idleTime(_ most: UInt64, _ worker: Worker) -> UInt64 {
+        guard let leavesBy else { return most }
+        return min(most, max(leavesBy, worker.now) - worker.now)
+    }
+
+    /// The client has asked nothing for too long, unless that came in this very turn.
+    private func endIdle(_ worker: Worker) {
+        read(worker)
+        guard phase == .idle, transport.inbound.isEmpty else { return }
+        if leavesBy == nil { close(worker) } else { finish(worker) }
     }
 
     /// The server's connection is this client's from now on.
@@ -177,7 +198,7 @@ final class ClientConnection {
         }
         phase = .idle
         parser.reset()
-        setDeadline(worker.snapshot.configuration.server.timeouts.keepAlive, worker)
+        setDeadline(idleTime(worker.snapshot.configuration.server.timeouts.keepAlive, worker), worker)
         touch(worker)
     }
 
@@ -266,7 +287,7 @@ final class ClientConnection {
         case .finishing:
             transport.endWriting()
             phase = .lingering
-            setDeadline(Self.lingerTime, worker)
+            setDeadline(linger.begin(until: leavesBy, bytesIn: transport.bytesIn, now: worker.now), worker)
         case .cutting:
             transport.abort()
             close(worker)

@@ -38,8 +38,8 @@ final class HTTP2ClientConnection {
     var scratch: ByteQueue
     private var deadline = Deadline()
     private(set) var servedAny = false
-    private var isDraining = false
-    private(set) var hasGoneAway = false
+    private var farewell = HTTP2Farewell()
+    private var linger = Linger()
     /// Monotonic milliseconds since which no stream was open.
     private(set) var idleSince: UInt64
     var reading = HTTP2Reading()
@@ -67,6 +67,7 @@ final class HTTP2ClientConnection {
         idleSince = worker.now
         worker.metrics.add(.http2Connections)
         setDeadline(worker.snapshot.configuration.server.timeouts.head, worker)
+        if let until = worker.idleUntil { drain(until: until, worker) }
         // The preface may have come with the client's last handshake message.
         read(worker)
     }
@@ -127,14 +128,27 @@ final class HTTP2ClientConnection {
         transport.updateInterest(reading: true, poller: worker.poller)
     }
 
-    /// New streams are taken for a moment still, since they may be on their way; then those that are open are finished.
-    func drain(_ worker: Worker) {
-        guard phase == .open, !isDraining else { return }
-        isDraining = true
-        session.announceShutdown()
+    /// New streams are taken until the client knows that the connection ends, since they may be on their way; then those
+    /// that are open are finished.
+    ///
+    /// - Parameter until: how long a client that does not answer is waited for, in monotonic milliseconds.
+    func drain(until: UInt64, _ worker: Worker) {
+        guard phase == .open else { return }
+        perform(farewell.begin(until: until, hasAsked: servedAny, now: worker.now), worker)
         setDeadline(Self.inspection, worker)
+    }
+
+    private func perform(_ action: HTTP2Farewell.Action?, _ worker: Worker) {
+        switch action {
+        case .announce: session.announceShutdown()
+        case .goAway: session.goAway()
+        case nil: return
+        }
         touch(worker)
     }
+
+    /// Whether the client knows which of its streams is the last.
+    var hasGoneAway: Bool { farewell.step == .said }
 
     func timedOut(_ worker: Worker) {
         guard deadline.expired(now: worker.now) else {
@@ -143,13 +157,20 @@ final class HTTP2ClientConnection {
         }
         switch phase {
         case .closed: return
-        case .finishing, .lingering:
+        case .finishing:
             transport.abort()
             close(worker)
             return
+        case .lingering:
+            guard let more = linger.more(bytesIn: transport.bytesIn, now: worker.now) else {
+                close(worker)
+                return
+            }
+            setDeadline(more, worker)
+            return
         case .open: break
         }
-        if isDraining, !hasGoneAway { goAway(worker) }
+        perform(farewell.look(now: worker.now), worker)
         inspect(worker)
         guard phase == .open else { return }
         setDeadline(Self.inspection, worker)
@@ -202,9 +223,8 @@ final class HTTP2ClientConnection {
     }
 
     func goAway(_ worker: Worker) {
-        hasGoneAway = true
-        session.goAway()
-        touch(worker)
+        farewell.said()
+        perform(.goAway, worker)
     }
 
     private func endOfStream(_ worker: Worker) {
@@ -241,12 +261,14 @@ final class HTTP2ClientConnection {
             switch event {
             case .head(let stream):
                 servedAny = true
+                perform(farewell.asked(), worker)
                 begin(stream, worker)
             case .closed(let stream, let code): closed(stream, code, worker)
             case .refusedStream: worker.metrics.add(.http2StreamsRefused)
             case .fault(let code):
                 worker.metrics.add(.http2ProtocolErrors)
                 worker.log.client(identity.peer, "the client broke HTTP/2 (code \(code))")
+            case .pong: perform(farewell.answered(), worker)
             case .goAway, .interim: break
             }
         }
@@ -297,7 +319,7 @@ final class HTTP2ClientConnection {
         if phase == .finishing, transport.outbound.isEmpty, !session.wantsToSend {
             transport.endWriting()
             phase = .lingering
-            setDeadline(ClientConnection.lingerTime, worker)
+            setDeadline(linger.begin(until: farewell.until, bytesIn: transport.bytesIn, now: worker.now), worker)
         }
     }
 

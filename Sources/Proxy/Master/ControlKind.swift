@@ -1,3 +1,4 @@
+import Config
 import Platform
 
 /// What the messages between the master and its children say.
@@ -237,22 +238,31 @@ struct DrainOrder: Equatable {
     var requests: UInt64
     /// For database sessions.
     var sessions: UInt64
+    /// For clients that ask nothing, and have not been told that they should go.
+    var idle: UInt64
 
     func encoded() -> [UInt8] {
         var writer = WireWriter()
         writer.put(Int(clamping: requests))
         writer.put(Int(clamping: sessions))
+        writer.put(Int(clamping: idle))
         return writer.bytes
     }
 
-    init(requests: UInt64, sessions: UInt64) {
-        self.requests = requests
-        self.sessions = sessions
+    /// - Parameter isStopping: whether somebody waits for the end.
+    init(_ server: Config.Server, isStopping: Bool) {
+        requests = server.drain
+        // Sessions of databases may be as old as the application.
+        sessions = isStopping ? server.drain : server.drainSessions
+        // A client that is ended nevertheless has the rest of the time to see it.
+        let rest = min(Linger.time, server.drain / 2)
+        idle = isStopping ? rest : server.drain - rest
     }
 
     init(decoding bytes: [UInt8]) throws(WireReader.Malformed) {
         var reader = WireReader(bytes)
         requests = UInt64(clamping: try reader.int())
         sessions = UInt64(clamping: try reader.int())
+        idle = UInt64(clamping: try reader.int())
     }
 }

@@ -335,9 +335,7 @@ final class Master {
     }
 
     func drain(_ list: [WorkerProcess]) {
-        let server = configuration.server
-        // Whoever stops the program waits for it; sessions of databases may be as old as the application.
-        let order = DrainOrder(requests: server.drain, sessions: isStopping ? server.drain : server.drainSessions)
+        let order = DrainOrder(configuration.server, isStopping: isStopping)
         for worker in list {
             worker.state = .draining
             worker.tell(.drain, order.encoded())

@@ -4,8 +4,9 @@ struct RestartPause: Equatable {
     /// The first pause, in milliseconds.
     static let first: UInt64 = 500
     static let longest: UInt64 = 30_000
-    /// One that lived so long was well: what was before it does not count.
-    static let longLife: UInt64 = 60_000
+    /// One that lived so long was well, and starting another every so often costs nothing: what was before it does not
+    /// count.
+    static let longLife: UInt64 = 10_000
 
     private var last: UInt64 = 0
 

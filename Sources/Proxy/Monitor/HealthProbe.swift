@@ -150,7 +150,7 @@ final class HealthProbe {
                 _ = stream.takeInterim()
             case .closed(_, let code): return .failed("\(UpstreamFailure.streamReset(code))")
             case .fault(let code): return .failed("\(HTTP2Error.session(Int(code)))")
-            case .goAway, .refusedStream: break
+            case .goAway, .pong, .refusedStream: break
             }
         }
         return nil

@@ -186,9 +186,10 @@ final class DatabaseSession {
 
     // MARK: the end
 
-    /// The worker drains: a session that stands goes on, one that never began ends.
-    func drain(_ worker: Worker) {
-        if phase == .negotiating, client.transport.bytesIn == 0, target.settings.kind != .mysql { close(worker) }
+    /// The worker drains: a session that stands goes on, one that never began is not waited for as long as others.
+    func drain(until: UInt64, _ worker: Worker) {
+        guard phase == .negotiating, client.transport.bytesIn == 0, target.settings.kind != .mysql else { return }
+        setDeadline(min(target.settings.timeouts.connect, max(until, worker.now) - worker.now), worker)
     }
 
     /// The worker has drained for as long as it may.

@@ -228,7 +228,7 @@ final class HTTP2UpstreamConnection {
             case .closed(let stream, let code): closed(stream, code, worker)
             case .goAway: stopSharing(worker)
             case .fault(let code): fail(.http2(.session(Int(code))), worker)
-            case .refusedStream: break
+            case .refusedStream, .pong: break
             }
         }
     }

@@ -46,10 +46,13 @@ extension Worker {
 
     /// Clients whose certificate was good by rules that hold no more come again and are looked at again.
     private func sendOutdatedClientsAway() {
+        let until = now + min(Linger.time, snapshot.configuration.server.drain / 2)
         for token in handlers.tokens {
             switch handlers[token] {
-            case .client(let connection) where snapshot.isOutdated(connection.identity): connection.drain(self)
-            case .http2(let connection) where snapshot.isOutdated(connection.identity): connection.drain(self)
+            case .client(let connection) where snapshot.isOutdated(connection.identity):
+                connection.drain(until: until, self)
+            case .http2(let connection) where snapshot.isOutdated(connection.identity):
+                connection.drain(until: until, self)
             default: break
             }
         }

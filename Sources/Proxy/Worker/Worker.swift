@@ -47,6 +47,8 @@ final class Worker {
     /// Certificates and trust that are to be used when all workers are ready for them.
     var prepared: (number: Int, material: TrustMaterial)?
     private(set) var isDraining = false
+    /// Until when clients that ask nothing may stay, in monotonic milliseconds, once this worker drains.
+    private(set) var idleUntil: UInt64?
     /// The largest head of a request or response, in bytes.
     let headLimit: Int
     var accessLog: AccessLog?
@@ -456,17 +458,18 @@ final class Worker {
     }
 
     private func drain(_ order: DrainOrder?) {
-        let server = snapshot.configuration.server
-        drainUntil = now + (order?.requests ?? server.drain)
-        drainSessionsUntil = now + (order?.sessions ?? server.drain)
-        guard !isDraining else { return }
+        let order = order ?? DrainOrder(snapshot.configuration.server, isStopping: true)
+        drainUntil = now + order.requests
+        drainSessionsUntil = now + order.sessions
+        let until = min(now + order.idle, idleUntil ?? .max)
+        idleUntil = until
         isDraining = true
         closeListeners()
         for token in handlers.tokens {
             switch handlers[token] {
-            case .client(let connection): connection.drain(self)
-            case .http2(let connection): connection.drain(self)
-            case .database(let session, .client): session.drain(self)
+            case .client(let connection): connection.drain(until: until, self)
+            case .http2(let connection): connection.drain(until: until, self)
+            case .database(let session, .client): session.drain(until: until, self)
             case .arrival, .handshake, .dial, .database, .upstream, .http2Upstream, .listener, .control, nil: break
             }
         }
