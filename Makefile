@@ -19,11 +19,10 @@ test: deps
 	swift build --build-tests
 	swift test --skip-build
 
-# Beside nginx, HAProxy, h2o and nghttpx, then beside stunnel and HAProxy; see docs/benchmarks.md.
+# Beside nginx, HAProxy, h2o, nghttpx, Caddy and stunnel, 25 minutes; see docs/performance.md.
 bench: build
 	@./Scripts/bench-deps.sh
-	python3 Scripts/bench/proxies.py
-	./Scripts/bench-database.sh
+	python3 Scripts/bench/bench.py $(BENCH)
 
 # What attacks over HTTP/2 cost another client; see docs/http2.md.
 bench-abuse: build

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the proxies that the benchmarks run beside everyhop, and are not needed for anything else (Debian 12, as root).
+# Installs the proxies that the benchmarks run beside everyhop, a C compiler for their loads, and valgrind (Debian 12, as root).
 set -eu
 missing=""
-for package in h2o nghttp2-proxy; do
+for package in caddy gcc h2o nghttp2-proxy valgrind; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0

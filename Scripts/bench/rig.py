@@ -1,10 +1,15 @@
 """What every benchmark needs: a folder with certificates, pinned programs, their CPU time and memory, medians."""
-import os, pathlib, re, shutil, socket, ssl, statistics, subprocess, tempfile, time, urllib.request
+import os, pathlib, re, resource, shutil, socket, ssl, statistics, subprocess, tempfile, time, urllib.request
 
 PROXY_CPU, LOAD_CPU = 0, 1
 # As root, whatever is measured or measures goes before other programs of this machine.
 PRIORITY = ["nice", "-n", "-20"] if os.geteuid() == 0 else []
+# The same, in turns, with nothing in between; for a machine that is not quiet.
+REAL_TIME = ["chrt", "-r", "1"]
 EVERYHOP = pathlib.Path(os.environ.get("EVERYHOP", ".build/release/everyhop")).resolve()
+SOURCES = pathlib.Path(__file__).resolve().parent
+# The second certificate's name, which clients ask for.
+RSA_NAME = "rsa.localhost"
 
 
 class Rig:
@@ -17,7 +22,22 @@ class Rig:
         for name, host in (("portal", "localhost"), ("app", "localhost")):
             self.run([EVERYHOP, "cert", "self-signed", host, "--out", name])
         self.pin = re.search(r"sha256/\S+", self.run([EVERYHOP, "cert", "show", "app.pem"])).group()
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         return self
+
+    def make_rsa_certificate(self):
+        """portal-rsa.pem and .key, RSA of 2048 bits, for `RSA_NAME`."""
+        self.run([
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", f"/CN={RSA_NAME}",
+            "-addext", f"subjectAltName=DNS:{RSA_NAME}", "-keyout", "portal-rsa.key", "-out", "portal-rsa.pem",
+        ])
+
+    def compile(self, name):
+        """A program of this folder, which is written in C."""
+        program = self.folder / f"{name}-program"
+        self.run(["gcc", "-O2", "-o", program, SOURCES / f"{name}.c", "-lssl", "-lcrypto", "-lpthread"])
+        return program
 
     def __exit__(self, *_):
         for process in reversed(self.processes):
@@ -34,6 +54,10 @@ class Rig:
         if result.returncode:
             raise SystemExit(f"{command[0]}: {result.stdout}{result.stderr}")
         return result.stdout
+
+    def outcome(self, command):
+        """The exit code alone."""
+        return subprocess.run(list(map(str, command)), cwd=self.folder, capture_output=True).returncode
 
     def write(self, name, content):
         path = self.folder / name
@@ -69,31 +93,49 @@ class Rig:
                     return answer.read()
             except OSError as error:
                 if time.monotonic() > deadline:
-                    logs = "\n".join(path.read_text() for path in self.folder.glob("*.log"))
-                    raise SystemExit(f"port {port}: {error}\n{logs}")
+                    raise SystemExit(f"port {port}: {error}\n{self.logs()}")
                 time.sleep(0.05)
 
+    def wait_for_port(self, port):
+        """Waits until somebody listens."""
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", port), 5).close()
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"port {port}: {error}\n{self.logs()}")
+                time.sleep(0.05)
+
+    def logs(self):
+        return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
+
     def start_server(self, port, name="server"):
-        """An HTTPS server as it is behind every proxy: static files of 1 KiB, 64 KiB and, with holes, 100 MB."""
+        """An HTTPS server as it is behind every proxy: static files of 1 KiB, 64 KiB and, with holes, 10 MiB and 100 MB;
+        what is posted is read as a whole before it is answered."""
         for path, size in (("1k", 1024), ("64k", 65_536)):
             self.write(f"www/{path}", bytes(size))
-        with open(self.folder / "www/100m", "wb") as file:
-            file.truncate(100_000_000)
+        for path, size in (("10m", 10 << 20), ("100m", 100_000_000)):
+            with open(self.folder / "www" / path, "wb") as file:
+                file.truncate(size)
         self.write(f"{name}.conf", self.nginx_frame(name) + f"""
+            server {{ listen unix:{self.folder}/{name}-post.sock; return 200 "taken"; }}
             server {{ listen 127.0.0.1:{port} ssl backlog=4096; root {self.folder}/www;
-                ssl_certificate {self.folder}/app.pem; ssl_certificate_key {self.folder}/app.key; }} }}""")
+                ssl_certificate {self.folder}/app.pem; ssl_certificate_key {self.folder}/app.key;
+                location = /post {{ client_body_buffer_size 128k; proxy_pass_request_body off;
+                    proxy_set_header Content-Length ""; proxy_pass http://unix:{self.folder}/{name}-post.sock; }} }} }}""")
         server = self.start(name, self.nginx_command(name), LOAD_CPU)
         self.wait_for_answer(port)
         return server
 
-    def nginx_frame(self, name):
+    def nginx_frame(self, name, workers=1):
         """The beginning of a configuration of nginx; one `}` has to close it."""
         folders = " ".join(
             f"{kind}_temp_path {self.folder}/{name}-{kind};"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         user = "user root;" if os.geteuid() == 0 else ""
-        return f"""daemon off; worker_processes 1; pid {self.folder}/{name}.pid; error_log stderr; {user}
+        return f"""daemon off; worker_processes {workers}; pid {self.folder}/{name}.pid; error_log stderr; {user}
             events {{ worker_connections 8192; }}
             http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 1h; {folders}
             ssl_session_cache none; ssl_protocols TLSv1.2 TLSv1.3;"""
@@ -101,10 +143,10 @@ class Rig:
     def nginx_command(self, name):
         return ["nginx", "-p", self.folder, "-c", self.folder / f"{name}.conf", "-e", "stderr"]
 
-    def everyhop_config(self, port, server):
+    def everyhop_config(self, port, server, workers=1):
         return f"""
 [server]
-workers = 1
+workers = {workers}
 [log]
 access = "off"
 level = "critical"
@@ -146,12 +188,17 @@ def tree(pid):
 
 
 def cpu_seconds(pid):
-    """What a process and all below it, with all threads, have spent on a processor."""
-    total = 0
-    for one in tree(pid):
-        for path in pathlib.Path(f"/proc/{one}/task").glob("*/schedstat"):
-            total += int(path.read_text().split()[0])
-    return total / 1e9
+    """What a process and all below it have spent on a processor, in nanoseconds' resolution, ended threads included.
+
+    It is the clock that clock_getcpuclockid(3) names, the sum of the schedstat of all threads.
+    """
+    return sum(time.clock_gettime((~one << 3) | 2) for one in tree(pid))
+
+
+def memory(pid):
+    """The proportional memory (PSS) of a process and all below it, in bytes."""
+    rolled = (pathlib.Path(f"/proc/{one}/smaps_rollup").read_text() for one in tree(pid))
+    return 1024 * sum(int(re.search(r"^Pss:\s+(\d+)", text, re.M).group(1)) for text in rolled)
 
 
 def status(pid, key):
