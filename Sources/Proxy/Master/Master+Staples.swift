@@ -34,12 +34,12 @@ extension Master {
         tell(update, before)
     }
 
-    /// Each state once: a responder may be down for days.
+    /// Each state, and each reason, once: a responder may be down for days.
     private func tell(_ update: StapleUpdate, _ before: StapleUpdate) {
         var metadata: Logger.Metadata = ["certificate": "\(update.certificate)"]
         if !update.failure.isEmpty { metadata["reason"] = "\(update.failure)" }
         guard let staple = update.staple else {
-            let isNews = before.staple != nil || before.failure.isEmpty
+            let isNews = before.staple != nil || before.failure != update.failure
             if update.mustStaple, isNews {
                 log.error(
                     "there is no OCSP answer to staple, which the certificate demands: browsers refuse it",

@@ -139,16 +139,13 @@ import Testing
         withExtendedLifetime(answers) {}
     }
 
-    @Test func `an answer that does not hold is not stapled`() throws {
+    @Test func `an answer that does not hold is not stapled, and each reason is told`() throws {
         try issue()
-        let stranger = try OpenSSLAuthority("stranger", in: folder)
-        let answers = try stranger.respond(on: responder)
         let everyhop = try start()
         try everyhop.waitForLog("there is no OCSP answer to staple; asking goes on")
-        #expect(
-            everyhop.log.contains("127.0.0.1: the answer is not signed by the certificate's issuer"),
-            "\(everyhop.log)"
-        )
+        let stranger = try OpenSSLAuthority("stranger", in: folder)
+        let answers = try stranger.respond(on: responder)
+        try everyhop.waitForLog("127.0.0.1: the answer is not signed by the certificate's issuer")
         #expect(try shown(everyhop).contains("OCSP response: no response sent"))
         withExtendedLifetime(answers) {}
     }
