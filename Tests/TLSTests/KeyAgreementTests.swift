@@ -4,7 +4,7 @@ import Testing
 
 @testable import TLS
 
-/// X25519 by the library's ladder, and as a group of TLS in a provider of our own.
+/// X25519 by the library's ladder.
 @Suite("Agreement by X25519") struct KeyAgreementTests {
     private func bytes(_ text: String) -> [UInt8] {
         stride(from: 0, to: text.count, by: 2).compactMap { offset in
@@ -74,47 +74,5 @@ import Testing
             #expect(EVP_PKEY_get_raw_public_key(key, &expected, &count) == 1)
             #expect(try multiply(own, nil)?.publicKey == expected)
         }
-    }
-
-    // MARK: in handshakes
-
-    /// Which side, or which sides, have the provider.
-    enum Side: CaseIterable { case client, server, both }
-
-    @Test(arguments: Side.allCases, [TLS1_2_VERSION, TLS1_3_VERSION])
-    func `handshakes with the library's own X25519`(side: Side, version: CInt) throws {
-        let ours = try Library(isOurs: true)
-        let theirs = try Library(isOurs: false)
-        let server = try Peer(side == .client ? theirs : ours, isServer: true, version: version)
-        let client = try Peer(side == .server ? theirs : ours, isServer: false, version: version)
-        for _ in 0..<3 {
-            let pair = try Handshake(client, server)
-            try pair.run()
-            #expect(pair.group == "x25519")
-            #expect(try pair.exchange(Array("hello".utf8)) == Array("hello".utf8))
-        }
-    }
-
-    @Test func `the provider is asked, and says what the library would say`() throws {
-        let ours = try Library(isOurs: true)
-        let fetched = try #require(EVP_KEYMGMT_fetch(ours.context, KeyAgreement.name.immortal, nil))
-        EVP_KEYMGMT_free(fetched)
-        for (library, name) in [
-            (ours, String(cString: KeyAgreement.name.immortal)), (try Library(isOurs: false), "X25519"),
-        ] {
-            let context = try #require(EVP_PKEY_CTX_new_from_name(library.context, name, nil))
-            defer { EVP_PKEY_CTX_free(context) }
-            var key: OpaquePointer?
-            #expect(EVP_PKEY_keygen_init(context) == 1 && EVP_PKEY_keygen(context, &key) == 1)
-            defer { EVP_PKEY_free(key) }
-            #expect(EVP_PKEY_get_bits(key) == 253 && EVP_PKEY_get_security_bits(key) == 128)
-            #expect(EVP_PKEY_get_size(key) == 32)
-            var encoded: UnsafeMutablePointer<UInt8>?
-            #expect(EVP_PKEY_get1_encoded_public_key(key, &encoded) == 32)
-            // 31 bytes are no key.
-            #expect(EVP_PKEY_set1_encoded_public_key(key, encoded, 31) != 1)
-            CRYPTO_free(encoded, nil, 0)
-        }
-        ERR_clear_error()
     }
 }

@@ -70,7 +70,7 @@ import Testing
     }
 
     private func ours(_ request: Request, with derivation: Derivation = Derivation()) throws -> [UInt8]? {
-        let schedule = try #require(KeySchedule(hash: request.hash == "SHA384" ? "SHA2-384" : "SHA2-256"))
+        let schedule = try #require(KeySchedule(request.hash == "SHA384" ? .sha384 : .sha256))
         return withParameters(request) { parameters in
             guard derivation.take(parameters) else { return nil }
             var key = [UInt8](repeating: 0, count: request.count)

@@ -17,8 +17,7 @@ final class Derivation {
         }
     }
 
-    private(set) var isSHA384 = false
-    private var hasHash = false
+    private(set) var hash: KeySchedule.Hash?
     private var mode = Mode.none
     // The longest secret is that of an 8192-bit finite field.
     private var secret = Piece(0, 1024)
@@ -45,7 +44,7 @@ final class Derivation {
         label.count = nil
         context.count = nil
         mode = .none
-        hasHash = false
+        hash = nil
     }
 
     /// Takes a list of parameters that ends with one without a name; false when one of them cannot be used.
@@ -71,15 +70,8 @@ final class Derivation {
 
     private func takeHash(_ parameter: UnsafePointer<OSSL_PARAM>) -> Bool {
         guard let name = parameter.pointee.data?.assumingMemoryBound(to: CChar.self) else { return false }
-        if strcasecmp(name, "SHA2-256") == 0 || strcasecmp(name, "SHA256") == 0 {
-            isSHA384 = false
-        } else if strcasecmp(name, "SHA2-384") == 0 || strcasecmp(name, "SHA384") == 0 {
-            isSHA384 = true
-        } else {
-            return false
-        }
-        hasHash = true
-        return true
+        hash = KeySchedule.Hash(named: name)
+        return hash != nil
     }
 
     private func takeMode(_ parameter: UnsafePointer<OSSL_PARAM>) -> Bool {
@@ -114,7 +106,7 @@ final class Derivation {
     ///
     /// Extracting, the salt is a secret that "derived" is expanded of first (RFC 8446 §7.1); nothing stands for zeros.
     func derive(with schedule: KeySchedule, into key: UnsafeMutableRawBufferPointer) -> Bool {
-        guard hasHash else { return false }
+        guard hash == schedule.hash else { return false }
         switch mode {
         case .none: return false
         case .expand:

@@ -9,9 +9,17 @@ enum KeyDerivation {
 
     /// Finds the hashes; false when the library lacks one.
     static func prepare() -> Bool {
-        if sha256 == nil { sha256 = KeySchedule(hash: "SHA2-256") }
-        if sha384 == nil { sha384 = KeySchedule(hash: "SHA2-384") }
+        if sha256 == nil { sha256 = KeySchedule(.sha256) }
+        if sha384 == nil { sha384 = KeySchedule(.sha384) }
         return sha256 != nil && sha384 != nil
+    }
+
+    static func schedule(_ hash: KeySchedule.Hash?) -> KeySchedule? {
+        switch hash {
+        case .sha256: sha256
+        case .sha384: sha384
+        case nil: nil
+        }
     }
 
     private typealias Make = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
@@ -51,8 +59,7 @@ enum KeyDerivation {
             guard let raw, let key else { return 0 }
             let room = UnsafeMutableRawBufferPointer(start: key, count: count)
             return Unmanaged<Derivation>.fromOpaque(raw)._withUnsafeGuaranteedRef { derivation in
-                guard derivation.take(parameters),
-                    let schedule = derivation.isSHA384 ? KeyDerivation.sha384 : KeyDerivation.sha256
+                guard derivation.take(parameters), let schedule = KeyDerivation.schedule(derivation.hash)
                 else { return 0 }
                 return derivation.derive(with: schedule, into: room) ? 1 : 0
             }

@@ -1,6 +1,7 @@
 import COpenSSL
+import Glibc
 
-/// How TLS 1.3 derives keys: HKDF-Extract and HKDF-Expand-Label (RFC 8446 §7.1, RFC 5869), with one hash.
+/// How TLS derives keys with one hash: HKDF-Extract and HKDF-Expand-Label in 1.3 (RFC 8446 §7.1, RFC 5869), P_hash in 1.2.
 ///
 /// A handshake derives twenty keys. The library makes a dozen objects for each and looks every algorithm up by its name;
 /// here one hash context serves all of them. *Ownership:* owns the context; for one thread.
@@ -14,11 +15,28 @@ final class KeySchedule {
     private static let largestDigest = 48
     private static let largestBlock = 128
 
-    /// - Parameter hash: SHA2-256 or SHA2-384.
+    /// The hashes of TLS 1.3's suites, and of the better ones of 1.2.
+    enum Hash {
+        case sha256, sha384
+
+        /// - Returns: nil for a name of any other.
+        init?(named name: UnsafePointer<CChar>) {
+            if strcasecmp(name, "SHA2-256") == 0 || strcasecmp(name, "SHA256") == 0 {
+                self = .sha256
+            } else if strcasecmp(name, "SHA2-384") == 0 || strcasecmp(name, "SHA384") == 0 {
+                self = .sha384
+            } else {
+                return nil
+            }
+        }
+    }
+
+    let hash: Hash
+
     /// - Returns: nil when the library does not have it.
-    init?(hash: StaticString) {
-        let name = UnsafeRawPointer(hash.utf8Start).assumingMemoryBound(to: CChar.self)
-        guard let digest = EVP_MD_fetch(nil, name, nil) else { return nil }
+    init?(_ hash: Hash) {
+        self.hash = hash
+        guard let digest = EVP_MD_fetch(nil, hash == .sha256 ? "SHA2-256" : "SHA2-384", nil) else { return nil }
         defer { EVP_MD_free(digest) }
         size = Int(EVP_MD_get_size(digest))
         blockSize = Int(EVP_MD_get_block_size(digest))
@@ -80,6 +98,40 @@ final class KeySchedule {
                 let part = min(size, key.count - written)
                 Self.copy(UnsafeRawBufferPointer(rebasing: block[..<part]), to: key, at: written)
                 written += part
+            }
+            return true
+        }
+    }
+
+    /// P_hash of TLS 1.2 (RFC 5246 §5).
+    ///
+    /// - Parameters:
+    ///   - secret: no longer than the hash's block.
+    ///   - seed: begins with the label.
+    ///   - key: filled.
+    /// - Returns: false for a longer secret.
+    func pseudorandom(
+        secret: UnsafeRawBufferPointer,
+        seed: UnsafeRawBufferPointer,
+        into key: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        let none = UnsafeRawBufferPointer(start: nil, count: 0)
+        return withUnsafeTemporaryAllocation(byteCount: 3 * Self.largestDigest, alignment: 8) { room in
+            defer { OPENSSL_cleanse(room.baseAddress, room.count) }
+            // A(i) and A(i + 1) take turns.
+            var state = UnsafeMutableRawBufferPointer(rebasing: room[..<size])
+            var next = UnsafeMutableRawBufferPointer(rebasing: room[size..<(2 * size)])
+            let block = UnsafeMutableRawBufferPointer(rebasing: room[(2 * size)..<(3 * size)])
+            guard authenticate(secret, seed, none, into: state) else { return false }
+            var written = 0
+            while written < key.count {
+                guard authenticate(secret, UnsafeRawBufferPointer(state), seed, into: block) else { return false }
+                let part = min(size, key.count - written)
+                Self.copy(UnsafeRawBufferPointer(rebasing: block[..<part]), to: key, at: written)
+                written += part
+                guard written < key.count else { break }
+                guard authenticate(secret, UnsafeRawBufferPointer(state), none, into: next) else { return false }
+                swap(&state, &next)
             }
             return true
         }

@@ -2,7 +2,7 @@ import COpenSSL
 import Glibc
 
 /// Has the library ask us for what each handshake needs and its own way makes dear, by a provider (provider(7)) that is
-/// asked before the library's: the keys of TLS 1.3 (`KeySchedule`) and the agreement by X25519 (`KeyAgreement`).
+/// asked before the library's: the keys (`KeySchedule`) and the agreement by X25519 (`KeyAgreement`).
 ///
 /// The cryptography stays the library's. Where only validated modules may be used, the library does not ask this one: it
 /// does not claim to be one.
@@ -77,20 +77,26 @@ public enum LibraryProvider {
         ])
     }()
 
-    nonisolated(unsafe) private static let derivation = list("TLS13-KDF", KeyDerivation.functions)
-    nonisolated(unsafe) private static let keys = list(KeyAgreement.name, AgreementKey.functions)
-    nonisolated(unsafe) private static let exchange = list(KeyAgreement.name, Agreement.exchangeFunctions)
-    nonisolated(unsafe) private static let encapsulation = list(KeyAgreement.name, Agreement.encapsulationFunctions)
+    nonisolated(unsafe) private static let derivation = list([
+        ("TLS13-KDF", KeyDerivation.functions), ("TLS1-PRF", PseudorandomFunction.functions),
+    ])
+    nonisolated(unsafe) private static let keys = list([(KeyAgreement.name, AgreementKey.functions)])
+    nonisolated(unsafe) private static let exchange = list([(KeyAgreement.name, Agreement.exchangeFunctions)])
+    nonisolated(unsafe) private static let encapsulation = list([(KeyAgreement.name, Agreement.encapsulationFunctions)])
 
-    private static func list(_ name: StaticString, _ table: FunctionTable) -> UnsafePointer<OSSL_ALGORITHM> {
-        let list = UnsafeMutablePointer<OSSL_ALGORITHM>.allocate(capacity: 2)
-        list.initialize(repeating: OSSL_ALGORITHM(), count: 2)
-        list[0] = OSSL_ALGORITHM(
-            algorithm_names: UnsafePointer(name.immortal),
-            property_definition: UnsafePointer(("provider=everyhop" as StaticString).immortal),
-            implementation: table.start,
-            algorithm_description: nil
-        )
+    private static func list(_ entries: [(name: StaticString, functions: FunctionTable)]) -> UnsafePointer<
+        OSSL_ALGORITHM
+    > {
+        let list = UnsafeMutablePointer<OSSL_ALGORITHM>.allocate(capacity: entries.count + 1)
+        list.initialize(repeating: OSSL_ALGORITHM(), count: entries.count + 1)
+        for (index, entry) in entries.enumerated() {
+            list[index] = OSSL_ALGORITHM(
+                algorithm_names: UnsafePointer(entry.name.immortal),
+                property_definition: UnsafePointer(("provider=everyhop" as StaticString).immortal),
+                implementation: entry.functions.start,
+                algorithm_description: nil
+            )
+        }
         return UnsafePointer(list)
     }
 }
