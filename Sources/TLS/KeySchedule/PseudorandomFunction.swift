@@ -15,7 +15,7 @@ enum PseudorandomFunction {
         var secret: UnsafeRawBufferPointer?
         var seedCount = 0
 
-        /// Reads the parameters; what seeds there are is put one behind the other. Nil when it is not for us.
+        /// Reads the parameters, and puts what seeds there are one behind the other; nil when it is not for us.
         init?(_ parameters: UnsafePointer<OSSL_PARAM>, seed: UnsafeMutableRawBufferPointer) {
             var parameter = parameters
             while let key = parameter.pointee.key {
