@@ -15,6 +15,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench")
 import rig
 import longlived, http2client
 
+# Seconds: a worker that has lived so long is followed at once (`RestartPause.longLife`), others after a pause.
+LONG_LIFE = 10
 PORT, DATABASE, SERVER, ECHO, POSTGRES, ADMIN = (rig.free_port() for _ in range(6))
 
 
@@ -134,15 +136,31 @@ class Program:
         wait_for("an upgrade", 60, lambda: self.pid != old and len(self.workers()) >= 2)
 
     def kill(self):
-        """Kills a worker at random; answers the clients' ports that it served."""
-        victim = random.choice(self.workers())
+        """Kills a worker at random that has lived for long; answers the clients' ports that it served."""
+        wait_for("a worker that has lived for long", 60, self.seasoned)
+        victim, pauses = random.choice(self.seasoned()), self.says("after a pause of")
         # Held first, or it would accept more between the look and its end.
         os.kill(victim, signal.SIGSTOP)
         wait_for("a worker that is held", 5, lambda: ") T" in pathlib.Path(f"/proc/{victim}/stat").read_text())
         ports = self.ports(victim)
         os.kill(victim, signal.SIGKILL)
-        wait_for("a new worker", 60, lambda: victim not in (now := self.workers()) and len(now) >= 2)
+        wait_for("a new worker", 30, lambda: victim not in (now := self.workers()) and len(now) >= 2)
+        if self.says("after a pause of") > pauses:
+            raise SystemExit("a worker that had lived for long was followed after a pause")
         return ports
+
+    def seasoned(self):
+        """The workers that have lived for long."""
+        now = float(pathlib.Path("/proc/uptime").read_text().split()[0])
+        found = []
+        for worker in self.workers():
+            try:
+                fields = pathlib.Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if now - int(fields[19]) / os.sysconf("SC_CLK_TCK") > LONG_LIFE + 1:
+                found.append(worker)
+        return found
 
     def end(self):
         """Ends the master that is left, whoever started it."""
