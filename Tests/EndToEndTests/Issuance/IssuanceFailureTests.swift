@@ -122,4 +122,40 @@ import Testing
         )
         return try #require(Int(result.text.trimmingCharacters(in: .whitespacesAndNewlines)), "\(result.text)")
     }
+
+    @Test func `a reload keeps a working certificate whose file was damaged`() throws {
+        let trust = try TestTrust()
+        let issued = try Issued(trust, nil)
+        let directory = "https://localhost:\(try freePort())/dir"
+        let old = try issued.keepOld(directory)
+        let everyhop = try issued.start(directory)
+        try issued.folder.write("state/acme/certificates/portal/certificate.pem", "nothing\n")
+        let text = try issued.configuration(directory).replacingOccurrences(of: "\"2s\"", with: "\"3s\"")
+        try issued.folder.write("everyhop.toml", text)
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 2)
+        #expect(everyhop.log.contains("is gone or damaged where it is kept: the one that is served stays"))
+        #expect(try issued.shown()?.fingerprint == old.fingerprint)
+        // Another program would not have it.
+        everyhop.signal(SIGUSR2)
+        try everyhop.waitForLog("upgrade failed, this program goes on")
+        #expect(everyhop.log.contains("and only the present program has it"))
+        #expect(try issued.shown()?.fingerprint == old.fingerprint)
+    }
+
+    @Test func `a placeholder stays the same over reloads, wherever the state is kept`() throws {
+        let state = try TemporaryFolder()
+        let issued = try Issued(try TestTrust(), nil)
+        let directory = "https://localhost:\(try freePort())/dir"
+        let text = try issued.configuration(directory)
+            .replacingOccurrences(of: "state = \"state\"", with: "state = \"\(state.path)/state\"")
+        let everyhop = try EveryhopProcess(issued.folder, port: issued.tls, configuration: text)
+        let first = try #require(try issued.shown())
+        #expect(first.isSelfSigned)
+        try issued.folder.write("everyhop.toml", text.replacingOccurrences(of: "\"2s\"", with: "\"3s\""))
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 2)
+        #expect(try issued.shown()?.fingerprint == first.fingerprint)
+        #expect(everyhop.log.components(separatedBy: "has not been issued yet").count == 3)
+    }
 }
