@@ -12,8 +12,6 @@ public struct CertificateFolder: Sendable {
         case certificate
         /// What is remembered of it.
         case record
-        /// What is shown until there is one, with its key.
-        case placeholder
         /// The key of an account, by `accountName`.
         case account
     }
@@ -30,7 +28,6 @@ public struct CertificateFolder: Sendable {
         switch part {
         case .certificate: "\(path)/certificates/\(name)/certificate.pem"
         case .record: "\(path)/certificates/\(name)/record.json"
-        case .placeholder: "\(path)/certificates/\(name)/placeholder.pem"
         case .account: "\(path)/accounts/\(name).key"
         }
     }
@@ -47,13 +44,8 @@ public struct CertificateFolder: Sendable {
     }
 
     /// The present certificate; nil when there is none, or none that can be used.
-    ///
-    /// - Parameter part: the placeholder is one, too.
-    public func certificate(
-        _ name: String,
-        _ part: Part = .certificate
-    ) -> (file: CertificateFile, facts: CertificateFacts)? {
-        guard let bytes = read(part, name) else { return nil }
+    public func certificate(_ name: String) -> (file: CertificateFile, facts: CertificateFacts)? {
+        guard let bytes = read(.certificate, name) else { return nil }
         let file = CertificateFile(bytes)
         guard let identity = try? ServerIdentity(chainPEM: file.chainPEM, keyPEM: file.keyPEM) else { return nil }
         return (file, identity.facts)
@@ -64,7 +56,7 @@ public struct CertificateFolder: Sendable {
         let file = path(part, name)
         var folders = [path]
         switch part {
-        case .certificate, .record, .placeholder: folders += ["\(path)/certificates", "\(path)/certificates/\(name)"]
+        case .certificate, .record: folders += ["\(path)/certificates", "\(path)/certificates/\(name)"]
         case .account: folders += ["\(path)/accounts"]
         }
         for folder in folders { try File.makeFolder(folder) }

@@ -26,6 +26,26 @@ public struct ControlMessage: ~Copyable {
 /// The frame is: kind (1 byte), 1 when a descriptor comes along (1 byte), length (4 bytes, little-endian), payload.
 /// Sending queues and never blocks, so that a stuck child cannot stop the master.
 public struct ControlChannel: ~Copyable {
+    /// How much is taken at a time of what the other end says: one that never stops keeps nobody else waiting.
+    public struct Turn: Sendable {
+        private var messages: Int
+        private var bytes: Int
+
+        /// A turn of so many messages, and hardly more bytes.
+        public init(messages: Int = 64, bytes: Int = 1 << 20) {
+            self.messages = messages
+            self.bytes = bytes
+        }
+
+        /// Whether there may be more, for the next turn: in the channel itself, of which the kernel does not tell.
+        public var isOver: Bool { messages <= 0 || bytes <= 0 }
+
+        fileprivate mutating func take(_ payload: Int) {
+            messages -= 1
+            bytes -= payload
+        }
+    }
+
     /// The largest payload accepted, in bytes: a configuration with all its certificates.
     public static let limit = 64 << 20
     private static let headerSize = 6
@@ -161,6 +181,15 @@ public struct ControlChannel: ~Copyable {
                 }
             }
         }
+    }
+
+    /// The next whole message, unless the turn is over; nil when more bytes are needed.
+    ///
+    /// - Throws: as `receive` does.
+    public mutating func receive(within turn: inout Turn) throws(Errno) -> ControlMessage? {
+        guard !turn.isOver, let message = try receive() else { return nil }
+        turn.take(message.payload.count)
+        return message
     }
 
     /// Waits until the other end speaks, or the time is over.

@@ -139,6 +139,22 @@ import Testing
         #expect(kinds == [1, 2, 3, 4])
     }
 
+    @Test func `a turn ends after so many messages or bytes, and what has come by then is for the next`() throws {
+        var pair = try ControlChannel.pair()
+        var sender = ControlChannel(pair.takeFirst())
+        var receiver = ControlChannel(pair.takeSecond())
+        for number in 0..<10 { try sender.send(kind: UInt8(number), [1, 2, 3]) }
+        var taken: [[UInt8]] = []
+        for turn in [ControlChannel.Turn(messages: 4), ControlChannel.Turn(bytes: 10), ControlChannel.Turn()] {
+            var turn = turn
+            var kinds: [UInt8] = []
+            while let message = try receiver.receive(within: &turn) { kinds.append(message.kind) }
+            taken.append(kinds)
+            #expect(turn.isOver == (taken.count < 3))
+        }
+        #expect(taken == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]])
+    }
+
     @Test func `the other end's death is an error`() throws {
         var pair = try ControlChannel.pair()
         var receiver = ControlChannel(pair.takeFirst())

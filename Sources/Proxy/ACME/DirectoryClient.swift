@@ -17,14 +17,26 @@ struct DirectoryClient {
 
     let trust: ClientContext.Trust
 
-    func ask(_ request: Issuance.Request) throws -> Issuance.Answer {
+    /// Asks; each address of the server may take its time.
+    ///
+    /// - Parameter listen: called before each of them.
+    func ask(_ request: Issuance.Request, listen: () throws -> Void) throws -> Issuance.Answer {
         let address = request.address
         let context = try ClientContext(trust: trust, name: address.host, policy: .nist80052r2, alpn: ["http/1.1"])
         let addresses = try NameResolution.resolve(address.host, port: address.port)
-        let connection = try ProbeConnection.first(of: addresses, milliseconds: Self.patience)
-        _ = try connection.secure(context)
-        try connection.send(Self.head(request) + request.body)
-        return try Self.answer(connection, to: request.method == .head ? .head : .get)
+        var last: any Error = ProbeFailure("no address")
+        for address in addresses {
+            try listen()
+            let connection: ProbeConnection
+            do { connection = try ProbeConnection(to: address, milliseconds: Self.patience) } catch {
+                last = error
+                continue
+            }
+            _ = try connection.secure(context)
+            try connection.send(Self.head(request) + request.body)
+            return try Self.answer(connection, to: request.method == .head ? .head : .get)
+        }
+        throw last
     }
 
     private static func head(_ request: Issuance.Request) -> [UInt8] {

@@ -107,7 +107,10 @@ struct IssuerTask: ~Copyable {
         var step = issuance.begin()
         while true {
             switch step {
-            case .ask(let request): step = issuance.received(try client.ask(request), now: Self.now)
+            case .ask(let request):
+                // Each question may wait; the master asks meanwhile whether anybody is there.
+                let answer = try client.ask(request) { try listen(milliseconds: 0) }
+                step = issuance.received(answer, now: Self.now)
             case .show(let proof):
                 try show(proof)
                 step = issuance.shown()

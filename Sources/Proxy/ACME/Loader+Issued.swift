@@ -5,11 +5,13 @@ import TLS
 
 /// Certificates that authorities issue, and what is needed to ask for them.
 extension Loader {
-    /// The certificate that lies in the state's folder, or one that stands in its place until there is one: a site has to
-    /// be served for its authority to see who serves it.
+    /// The certificate that lies in the state's folder; nil when what is served is to stay.
+    ///
+    /// Where nothing is served yet, one stands in its place: a site has to be served for its authority to see who serves it.
     mutating func issued(_ certificate: Certificate, _ settings: ACMESettings, state: String) -> CertificateFile? {
         let folder = CertificateFolder(state: resolved(state))
-        note(folder.path(.certificate, certificate.name))
+        let path = folder.path(.certificate, certificate.name)
+        note(path)
         if let issued = folder.certificate(certificate.name) {
             let now = Int64(clamping: Clock.unixMicroseconds() / 1_000_000)
             if issued.facts.notAfter < now {
@@ -22,40 +24,48 @@ extension Loader {
             }
             return issued.file
         }
-        // Of a file that is gone or damaged while it is served, the copy in use is the best there is.
-        if present != nil { return nil }
+        let record = folder.read(.record, certificate.name).flatMap { CertificateRecord(json: $0) }
+        if takesOver, record?.lastSuccess != nil {
+            complain(
+                at: certificate.position,
+                "certificate \"\(certificate.name)\" is gone or damaged where it is kept, and only the present program has it",
+                fix: "bring \(path) back"
+            )
+            return nil
+        }
+        // Of a file that is gone or damaged while its certificate is served, the copy in use is the best there is.
+        let served = present?.resources[CertificateStore.chainName(certificate.name)]
+        let facts = served.flatMap { try? CertificateFacts.read(pem: $0).first }
+        if let facts, !facts.isSelfSigned {
+            complain(
+                .warning,
+                at: certificate.position,
+                "certificate \"\(certificate.name)\" is gone or damaged where it is kept: the one that is served stays",
+                fix: "bring \(path) back, or another one is asked for at the next start"
+            )
+            return nil
+        }
         complain(
             .warning,
             at: certificate.position,
             "certificate \"\(certificate.name)\" has not been issued yet: a self-signed placeholder is shown",
             fix: "the log says when it is"
         )
-        return placeholder(certificate, settings, state: resolved(state))
+        let names = settings.names.map(\.value.description)
+        if let facts, facts.names == names, facts.keyType.hasPrefix(settings.key == .ecdsa ? "ECDSA" : "RSA") {
+            return nil
+        }
+        return placeholder(certificate, names, settings)
     }
 
-    /// The same after a reload, as long as the same is asked for.
     private mutating func placeholder(
         _ certificate: Certificate,
-        _ settings: ACMESettings,
-        state: String
+        _ names: [String],
+        _ settings: ACMESettings
     ) -> CertificateFile? {
-        let folder = CertificateFolder(state: state)
-        let names = settings.names.map(\.value.description)
-        let now = Int64(clamping: Clock.unixMicroseconds() / 1_000_000)
-        if let kept = folder.certificate(certificate.name, .placeholder), kept.facts.names == names,
-            kept.facts.keyType.hasPrefix(settings.key == .ecdsa ? "ECDSA" : "RSA"), kept.facts.notAfter > now
-        {
-            return kept.file
-        }
         do throws(CertificateError) {
             let made = try CertificateMaker.selfSigned(names: names, key: settings.key.kind)
-            let file = CertificateFile(chainPEM: made.certificatePEM, keyPEM: made.keyPEM)
-            // Where nothing can be kept, the next one is another one.
-            if keepsCertificates {
-                try? File.makeFolder(state)
-                try? folder.write(.placeholder, certificate.name, file.bytes)
-            }
-            return file
+            return CertificateFile(chainPEM: made.certificatePEM, keyPEM: made.keyPEM)
         } catch {
             complain(at: certificate.position, "certificate \"\(certificate.name)\": no placeholder: \(error)")
             return nil

@@ -85,7 +85,6 @@ extension Master {
         var failure = ""
         let isOurs: Bool =
             switch part.part {
-            case .placeholder: false
             case .certificate, .record: configuration.issuedCertificates.contains { $0.certificate.name == part.name }
             case .account: part.name.utf8.count == 32 && part.name.utf8.allSatisfy { ASCII.hexValue($0) != nil }
             }
@@ -182,6 +181,17 @@ extension Master {
 }
 
 extension Bundle {
+    /// Takes from what is served the certificates that an authority issues and the loader has not got.
+    mutating func keepIssued(of served: Bundle, _ configuration: Configuration) {
+        for (certificate, _) in configuration.issuedCertificates {
+            let chain = CertificateStore.chainName(certificate.name)
+            let key = CertificateStore.keyName(certificate.name)
+            guard resources[chain] == nil else { continue }
+            resources[chain] = served.resources[chain]
+            resources[key] = served.resources[key]
+        }
+    }
+
     /// Without what only the issuer gets.
     var forTraffic: Bundle {
         guard resources.contains(where: { $0.key.hasPrefix(IssuerFiles.prefix) }) else { return self }

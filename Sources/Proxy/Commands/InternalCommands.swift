@@ -9,20 +9,27 @@ struct LoadCommand: ParsableCommand {
 
     @Argument var file: String
     @Flag var keepCertificates = false
-    @Flag var again = false
+    @Flag var takesOver = false
+    @Flag(help: "what is served now is at descriptor 3") var present = false
+    @Flag(help: "the same, and only what may be replaced in it is read") var again = false
 
     func run() throws {
-        let report: LoadReport
-        if again {
+        var served: Bundle?
+        if again || present {
             let memory = FileDescriptor(owning: ChildProcess.firstDescriptor)
-            let bundle = try Bundle(decoding: try File.readShared(memory, limit: ControlChannel.limit))
-            report = try Child.load(bundle.file, writes: true) { Loader.run(again: bundle) }
-        } else {
-            // The loader's own sandbox would hide it.
-            let lacks = Sandbox.unavailable()
-            report = try Child.load(file, writes: keepCertificates) {
-                Loader.run(file, keepsCertificates: keepCertificates, lacks: lacks)
-            }
+            served = try Bundle(decoding: try File.readShared(memory, limit: ControlChannel.limit))
+        }
+        // The loader's own sandbox would hide it.
+        let lacks = again ? [:] : Sandbox.unavailable()
+        let report = try Child.load(file, writes: again || keepCertificates) {
+            if again, let served { return Loader.run(again: served) }
+            return Loader.run(
+                file,
+                keepsCertificates: keepCertificates,
+                present: served,
+                takesOver: takesOver,
+                lacks: lacks
+            )
         }
         try File.writeAll(report.encoded(), to: 1)
     }

@@ -16,7 +16,7 @@ struct ChangeState {
     /// Warnings of the loader about what is on its way.
     var findings = ""
     /// What its files looked like before they were read.
-    var seen: [String: FileSignature] = [:]
+    var seen: [String: FileSignature]?
     /// What a worker that could not serve has said last.
     var workerFailure: String?
     /// Counts replacements.

@@ -59,6 +59,10 @@ enum ControlKind: UInt8 {
     /// the payload being an `HopMap.Audit.State`.
     case auditReport
 
+    // Master to monitor.
+    /// Take no more clients, answer those that are there, end.
+    case finish = 90
+
     // Child to master, before it is ready, and from there to the monitor.
     /// Which layers of its sandbox a child has put on: a `Sandbox.Report`.
     case sandbox = 60

@@ -155,11 +155,11 @@ extension Master {
     }
 
     func end(_ helper: HelperProcess) {
-        helper.end()
-        if helper.kind == .acme { issuerEnded() }
-        _ = ChildProcess.wait(for: helper.process)
         if let token = helper.token { handlers.remove(token) }
+        poller.remove(helper.channel.descriptor)
         helpers.removeAll { $0 === helper }
+        if helper.kind == .acme { issuerEnded() }
+        part(with: helper)
     }
 
     func start(_ kind: HelperProcess.Kind) {
@@ -222,10 +222,11 @@ extension Master {
         } catch { log.error("the \(kind.rawValue) cannot be started: \(error)") }
     }
 
-    /// Passes on what the resolver found.
-    func readHelper(_ helper: HelperProcess) {
+    /// Passes on what a helper has found.
+    func readHelper(_ helper: HelperProcess, _ turn: ControlChannel.Turn = .init()) {
+        var turn = turn
         do {
-            while let message = try helper.channel.receive() {
+            while let message = try helper.channel.receive(within: &turn) {
                 helper.hasStarted = true
                 guard let kind = ControlKind(rawValue: message.kind), helper.kind.maySay(kind) else {
                     throw WireReader.Malformed()
@@ -250,6 +251,7 @@ extension Master {
                 default: throw WireReader.Malformed()
                 }
             }
+            if turn.isOver { comeBack(to: helper.token) }
         } catch let error as Errno where error.isGone {
             // Its death is told by a signal; one that lives on without a channel does not answer any more.
             poller.remove(helper.channel.descriptor)
@@ -281,7 +283,7 @@ extension Master {
     }
 
     func helperEnded(_ helper: HelperProcess, _ status: Int) {
-        readHelper(helper)
+        readHelper(helper, .lastWords)
         if let token = helper.token { handlers.remove(token) }
         guard !isStopping else { return }
         if helper.kind == .acme { issuerEnded() }

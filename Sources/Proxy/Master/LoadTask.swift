@@ -22,49 +22,53 @@ final class LoadTask {
     /// When it has taken too long.
     let due: UInt64
     var token: Token?
-    /// Set by whoever collects the process first.
+    /// Set by whoever collects the process.
     var status: Int?
+    /// Whether all that it has to say is there.
+    var isRead = false
 
-    /// Has a child load a configuration.
-    init(reload file: String) throws(Errno) {
-        (process, reader) = try Self.begin(["load", file, "--keep-certificates"], handing: nil)
+    /// Has a child load a configuration, which may be another one than is served.
+    init(reload file: String, present bundle: Bundle) throws(Errno) {
+        (process, reader) = try Self.begin(["load", file, "--keep-certificates", "--present"], handing: bundle)
         (self.file, purpose) = (file, .reload)
         due = Clock.monotonicMicroseconds() / 1000 + Self.patience
     }
 
     /// Has a child read again what may be replaced in what is served.
     init(refresh bundle: Bundle) throws(Errno) {
-        // It is told which certificates there are, not their keys.
-        let chains = bundle.resources.filter { CertificateStore.isChain($0.key) }
-        let memory = try File.sharedMemory("everyhop-present", size: 0)
-        try File.writeAll(Bundle(file: bundle.file, tree: bundle.tree, resources: chains).encoded(), to: memory.raw)
-        (process, reader) = try Self.begin(["load", bundle.file, "--again"], handing: memory.raw)
+        (process, reader) = try Self.begin(["load", bundle.file, "--again"], handing: bundle)
         (file, purpose) = (bundle.file, .refresh)
         due = Clock.monotonicMicroseconds() / 1000 + Self.patience
     }
 
-    private static func begin(_ arguments: [String], handing raw: Int32?) throws(Errno) -> (Int32, PipeReader) {
+    /// - Parameter present: what is served; the child is told which certificates there are, not their keys.
+    private static func begin(
+        _ arguments: [String],
+        handing present: Bundle
+    ) throws(Errno) -> (Int32, PipeReader) {
+        let chains = present.resources.filter { CertificateStore.isChain($0.key) }
+        let memory = try File.sharedMemory("everyhop-present", size: 0)
+        try File.writeAll(Bundle(file: present.file, tree: present.tree, resources: chains).encoded(), to: memory.raw)
         var pipe = try File.pipe()
         let reading = pipe.takeFirst()
         let writing = pipe.takeSecond()
         let process = try ChildProcess.spawnSelf(
             arguments,
-            descriptors: raw.map { [$0] } ?? [],
+            descriptors: [memory.raw],
             standardOutput: writing.raw
         )
         return (process, PipeReader(reading, limit: ControlChannel.limit))
     }
 
-    /// What it has found, once its pipe has ended.
+    /// What it has found, once it has ended, or has taken too long.
     func report() -> LoadReport {
-        let status = status ?? ChildProcess.wait(for: process)
+        guard let status else {
+            return LoadReport(findings: "\(file): error: the loader did not end in time\n", bundle: nil)
+        }
         guard status == 0, let report = try? LoadReport(decoding: reader.bytes) else {
             let how = status < 0 ? "signal \(-status)" : "status \(status)"
             return LoadReport(findings: "\(file): error: the loader ended with \(how)\n", bundle: nil)
         }
         return report
     }
-
-    /// Ends it at once.
-    func end() { ChildProcess.end(process) }
 }

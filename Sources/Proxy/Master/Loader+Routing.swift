@@ -3,14 +3,13 @@ import TLS
 
 /// The files of routes and of clients' certificates.
 extension Loader {
-    mutating func readRouting(_ configuration: Configuration) {
+    mutating func readAnswers(_ configuration: Configuration) {
         for site in configuration.sites {
             for route in site.routes {
                 guard case .respond(let answer) = route.action, case .file(let path) = answer.body else { continue }
                 readAnswer(path)
             }
         }
-        readClientAuthorities(configuration)
     }
 
     /// What clients' certificates are verified by.

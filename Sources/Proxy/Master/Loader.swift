@@ -12,8 +12,10 @@ struct Loader {
 
     /// Has a child load `file`.
     ///
-    /// - Parameter keepsCertificates: whether self-signed certificates are made and kept where there are none yet.
-    static func load(_ file: String, keepsCertificates: Bool) -> LoadReport {
+    /// - Parameters:
+    ///   - keepsCertificates: whether self-signed certificates are made and kept where there are none yet.
+    ///   - takesOver: whether another program serves, whose certificates are not to be lost.
+    static func load(_ file: String, keepsCertificates: Bool, takesOver: Bool = false) -> LoadReport {
         do {
             var pipe = try File.pipe()
             let reading = pipe.takeFirst()
@@ -21,7 +23,8 @@ struct Loader {
             do {
                 let writing = pipe.takeSecond()
                 child = try ChildProcess.spawnSelf(
-                    ["load", file] + (keepsCertificates ? ["--keep-certificates"] : []),
+                    ["load", file] + (keepsCertificates ? ["--keep-certificates"] : [])
+                        + (takesOver ? ["--takes-over"] : []),
                     descriptors: [],
                     standardOutput: writing.raw
                 )
@@ -41,29 +44,35 @@ struct Loader {
 
     private let file: String
     let keepsCertificates: Bool
-    /// What is served now, when only what may be replaced in it is read again.
+    /// What is served now, without its keys.
     let present: Bundle?
-    /// What files looked like right before they were read.
+    /// Whether only what may be replaced in it is read again.
+    let isAgain: Bool
+    /// Whether another program serves what this one is to serve.
+    private(set) var takesOver = false
+    /// What the files that may be replaced looked like right before they were read.
     private var seen: [String: FileSignature] = [:]
+    private var isNoting = false
     /// Certificates that must not be used.
-    private var refused: Set<String> = []
+    var refused: Set<String> = []
     private var source: [UInt8] = []
     private var diagnostics: [Diagnostic] = []
     var resources: [String: [UInt8]] = [:]
     /// What of the sandbox this host does not permit, and why.
     var sandboxLacks: [Sandbox.Layer: String] = [:]
 
-    private init(_ file: String, keepsCertificates: Bool, present: Bundle? = nil) {
+    private init(_ file: String, keepsCertificates: Bool, present: Bundle?, isAgain: Bool = false) {
         self.file = file
         self.keepsCertificates = keepsCertificates
         self.present = present
+        self.isAgain = isAgain
     }
 
     /// The child's work when only what may be replaced is read again; certificates that are not good are left out.
     ///
-    /// - Parameter present: what is served now, of which the keys are not needed.
+    /// - Parameter present: what is served now.
     static func run(again present: Bundle) -> LoadReport {
-        var loader = Loader(present.file, keepsCertificates: true, present: present)
+        var loader = Loader(present.file, keepsCertificates: true, present: present, isAgain: true)
         return loader.loadAgain(present)
     }
 
@@ -71,12 +80,7 @@ struct Loader {
         guard let configuration = try? present.configuration() else {
             return LoadReport(findings: "\(file): error: the present configuration cannot be read\n", bundle: nil)
         }
-        readCertificates(configuration)
-        readStaples(configuration)
-        readAuthorities(configuration)
-        readTicketKeys(configuration)
-        readClientAuthorities(configuration)
-        readRevocation(configuration)
+        readReplaceable(configuration)
         for name in refused {
             resources[CertificateStore.chainName(name)] = nil
             resources[CertificateStore.keyName(name)] = nil
@@ -92,9 +96,19 @@ struct Loader {
 
     /// The child's work.
     ///
-    /// - Parameter lacks: what of the sandbox this host does not permit.
-    static func run(_ file: String, keepsCertificates: Bool, lacks: [Sandbox.Layer: String] = [:]) -> LoadReport {
-        var loader = Loader(file, keepsCertificates: keepsCertificates)
+    /// - Parameters:
+    ///   - present: what is served now, if anything is.
+    ///   - takesOver: whether another program serves.
+    ///   - lacks: what of the sandbox this host does not permit.
+    static func run(
+        _ file: String,
+        keepsCertificates: Bool,
+        present: Bundle? = nil,
+        takesOver: Bool = false,
+        lacks: [Sandbox.Layer: String] = [:]
+    ) -> LoadReport {
+        var loader = Loader(file, keepsCertificates: keepsCertificates, present: present)
+        loader.takesOver = takesOver
         loader.sandboxLacks = lacks
         return loader.load()
     }
@@ -120,13 +134,9 @@ struct Loader {
         diagnostics = decoded.diagnostics
         let configuration = decoded.configuration
         demandFIPS(configuration)
-        readCertificates(configuration)
-        readStaples(configuration)
-        readAuthorities(configuration)
-        readTicketKeys(configuration)
+        readReplaceable(configuration)
         readStickySecrets(configuration)
-        readRouting(configuration)
-        readRevocation(configuration)
+        readAnswers(configuration)
         readIssuerFiles(configuration)
         checkCredentials(configuration)
         checkClientsTrust(configuration)
@@ -135,6 +145,18 @@ struct Loader {
         checkSandbox(configuration)
         diagnostics += configuration.provider.diagnostics(today: Self.latestDay())
         return report(Bundle(file: file, tree: document.encoded(), resources: resources))
+    }
+
+    /// Reads what may be replaced while workers live on (`CertificateStore.isReplaceable`): the files that are watched.
+    private mutating func readReplaceable(_ configuration: Configuration) {
+        isNoting = true
+        readCertificates(configuration)
+        readStaples(configuration)
+        readAuthorities(configuration)
+        readTicketKeys(configuration)
+        readClientAuthorities(configuration)
+        readRevocation(configuration)
+        isNoting = false
     }
 
     private func report(_ bundle: Bundle?) -> LoadReport {
@@ -176,8 +198,8 @@ struct Loader {
         }
     }
 
-    /// Writes down what a file looks like before it is read: whoever changes it from now on is noticed.
-    mutating func note(_ path: String) { seen[path] = FileSignature(path: path) }
+    /// Writes down what a file looks like before it is read, if it may be replaced: whoever changes it from now on is noticed.
+    mutating func note(_ path: String) { if isNoting { seen[path] = FileSignature(path: path) } }
 
     mutating func complain(
         _ severity: Diagnostic.Severity = .error,
@@ -186,191 +208,6 @@ struct Loader {
         fix: String = ""
     ) {
         diagnostics.append(Diagnostic(severity, at: position, message, fix: fix))
-    }
-
-    // MARK: certificates
-
-    private mutating func readCertificates(_ configuration: Configuration) {
-        var facts: [String: CertificateFacts] = [:]
-        for certificate in configuration.certificates {
-            guard let pair = readPair(certificate, configuration) else { continue }
-            do throws(CertificateError) {
-                let identity = try ServerIdentity(chainPEM: pair.chain, keyPEM: pair.key)
-                let isIssued = if case .acme = certificate.source { true } else { false }
-                // One that is served already is nothing that could be refused.
-                if !isIssued, present?.resources[CertificateStore.chainName(certificate.name)] != pair.chain {
-                    facts[certificate.name] = identity.facts
-                    checkTime(identity.facts, certificate)
-                }
-                resources[CertificateStore.chainName(certificate.name)] = pair.chain
-                resources[CertificateStore.keyName(certificate.name)] = pair.key
-            } catch {
-                complain(
-                    at: pair.position(for: error),
-                    "certificate \"\(certificate.name)\": \(error)",
-                    fix: Self.fix(error)
-                )
-            }
-        }
-        for site in configuration.sites {
-            for binding in site.bindings {
-                checkCoverage(binding, facts)
-                checkKinds(binding, facts)
-            }
-        }
-    }
-
-    /// Certificate and key as PEM, and where the configuration names them.
-    private struct Pair {
-        let chain: [UInt8]
-        let key: [UInt8]
-        let chainPosition: Position
-        let keyPosition: Position
-
-        func position(for error: CertificateError) -> Position {
-            error == .noKey || error == .keyMismatch ? keyPosition : chainPosition
-        }
-    }
-
-    private mutating func readPair(_ certificate: Certificate, _ configuration: Configuration) -> Pair? {
-        switch certificate.source {
-        case .files(let chain, let key):
-            let chainBytes = read(chain, "chain")
-            let keyBytes = read(key, "key")
-            guard let chainBytes, let keyBytes else { return nil }
-            return Pair(chain: chainBytes, key: keyBytes, chainPosition: chain.position, keyPosition: key.position)
-        case .pfx(let path, let passwordFile):
-            let password = passwordFile.map { read($0, "password_file") }
-            guard let bytes = read(path, "pfx") else { return nil }
-            if password != nil, password == .some(nil) { return nil }
-            // An editor ends the file with a line end that is not part of the password.
-            let secret = (password?.flatMap { $0 } ?? []).filter { $0 != 0x0A && $0 != 0x0D }
-            do throws(CertificateError) {
-                let parts = try PFX.read(bytes, password: secret)
-                return Pair(
-                    chain: parts.chainPEM,
-                    key: parts.keyPEM,
-                    chainPosition: path.position,
-                    keyPosition: path.position
-                )
-            } catch {
-                complain(at: path.position, "pfx \"\(path.value)\": \(error)", fix: "check password_file")
-                return nil
-            }
-        case .selfSigned(let names):
-            return selfSigned(certificate, names)
-        case .acme(let settings):
-            guard let state = configuration.server.state?.value,
-                let file = issued(certificate, settings, state: state)
-            else { return nil }
-            let position = certificate.position
-            return Pair(chain: file.chainPEM, key: file.keyPEM, chainPosition: position, keyPosition: position)
-        }
-    }
-
-    /// The certificate that was kept for these names, or a new one.
-    private mutating func selfSigned(_ certificate: Certificate, _ names: [String]) -> Pair? {
-        let chainPath = resolved("\(certificate.name).self-signed.pem")
-        let keyPath = resolved("\(certificate.name).self-signed.key")
-        let position = certificate.position
-        note(chainPath)
-        note(keyPath)
-        if let chain = try? File.read(chainPath), let key = try? File.read(keyPath),
-            let facts = try? CertificateFacts.read(pem: chain).first,
-            facts.notAfter > Int64(Clock.unixMicroseconds() / 1_000_000) + 14 * 86_400,
-            names.allSatisfy({ facts.covers($0) || facts.names.contains($0) })
-        {
-            return Pair(chain: chain, key: key, chainPosition: position, keyPosition: position)
-        }
-        do {
-            let made = try CertificateMaker.selfSigned(names: names)
-            if keepsCertificates {
-                try File.write(made.keyPEM, to: keyPath, mode: 0o600)
-                try File.write(made.certificatePEM, to: chainPath, mode: 0o644)
-            }
-            return Pair(chain: made.certificatePEM, key: made.keyPEM, chainPosition: position, keyPosition: position)
-        } catch {
-            complain(
-                at: position,
-                "certificate \"\(certificate.name)\" cannot be made: \(error)",
-                fix: "let everyhop write \(chainPath), or make it with `everyhop cert self-signed`"
-            )
-            return nil
-        }
-    }
-
-    private mutating func checkTime(_ facts: CertificateFacts, _ certificate: Certificate) {
-        let position: Position
-        switch certificate.source {
-        case .files(let chain, _): position = chain.position
-        case .pfx(let path, _): position = path.position
-        case .selfSigned, .acme: position = certificate.position
-        }
-        let now = Int64(Clock.unixMicroseconds() / 1_000_000)
-        if facts.notAfter < now || facts.notBefore > now { refused.insert(certificate.name) }
-        if facts.notAfter < now {
-            complain(
-                at: position,
-                "certificate \"\(certificate.name)\" expired \((now - facts.notAfter) / 86_400) days ago",
-                fix: "renew it"
-            )
-        } else if facts.notBefore > now {
-            complain(
-                at: position,
-                "certificate \"\(certificate.name)\" is not valid yet",
-                fix: "check the clock, or wait"
-            )
-        } else if facts.notAfter < now + 14 * 86_400 {
-            complain(
-                .warning,
-                at: position,
-                "certificate \"\(certificate.name)\" expires in \((facts.notAfter - now) / 86_400) days",
-                fix: "renew it"
-            )
-        }
-    }
-
-    private mutating func checkCoverage(_ binding: Binding, _ facts: [String: CertificateFacts]) {
-        guard let host = binding.host else { return }
-        for name in binding.certificates {
-            guard let certificate = facts[name.value] else { continue }
-            let text = host.value.description
-            let isCovered =
-                host.value.isWildcard
-                ? certificate.names.contains { $0.lowercased() == text } : certificate.covers(text)
-            if isCovered { continue }
-            refused.insert(name.value)
-            let names = (certificate.names + certificate.addresses).joined(separator: ", ")
-            complain(
-                at: host.position,
-                "certificate \"\(name.value)\" does not cover host \"\(text)\"",
-                fix: "it is for \(names.isEmpty ? "no name" : names); use another certificate or host"
-            )
-        }
-    }
-
-    /// Of two certificates with keys of one kind, TLS would use the last and say nothing.
-    private mutating func checkKinds(_ binding: Binding, _ facts: [String: CertificateFacts]) {
-        guard binding.certificates.count == 2, let first = facts[binding.certificates[0].value],
-            let second = facts[binding.certificates[1].value]
-        else { return }
-        let kind = second.keyType.prefix { $0 != " " }
-        guard first.keyType.prefix(while: { $0 != " " }) == kind else { return }
-        refused.formUnion(binding.certificates.map(\.value))
-        complain(
-            at: binding.certificates[1].position,
-            "both certificates of the binding have a key of the kind \(kind)",
-            fix: "name one, or an ECDSA and an RSA one"
-        )
-    }
-
-    private static func fix(_ error: CertificateError) -> String {
-        switch error {
-        case .keyMismatch: "name the key that the certificate was made with"
-        case .noKey: "name a PEM private key without a password"
-        case .noCertificate: "name a PEM file, the server's certificate first"
-        case .badPFX, .noRevocationList, .invalidName, .library: ""
-        }
     }
 
     // MARK: the rest

@@ -35,7 +35,9 @@ extension Master {
             changes.asking = changes.waiting
             changes.waiting = []
             ServiceManager.notifyReloading()
-            do { begin(try LoadTask(reload: file)) } catch { refuseReload("the loader cannot be run: \(error)") }
+            do { begin(try LoadTask(reload: file, present: bundle)) } catch {
+                refuseReload("the loader cannot be run: \(error)")
+            }
         } else if changes.wantsRefresh {
             changes.wantsRefresh = false
             do { begin(try LoadTask(refresh: bundle)) } catch { log.error("the loader cannot be run: \(error)") }
@@ -52,7 +54,17 @@ extension Master {
     /// Reads what the loader says.
     func readLoader(_ task: LoadTask) {
         if let isOver = try? task.reader.read(), !isOver { return }
-        endLoading(task)
+        task.isRead = true
+        poller.remove(task.reader.descriptor)
+        // It may take its time to end; it is told by a signal.
+        if task.status == nil { task.status = ChildProcess.reap(task.process)?.status }
+        if task.status != nil { endLoading(task) }
+    }
+
+    /// A loader's process has ended; what it has found may still wait in the pipe.
+    func loaderEnded(_ task: LoadTask, _ status: Int) {
+        task.status = status
+        if task.isRead { endLoading(task) }
     }
 
     private func endLoading(_ task: LoadTask) {
@@ -60,6 +72,7 @@ extension Master {
         changes.load = nil
         if let token = task.token { handlers.remove(token) }
         poller.remove(task.reader.descriptor)
+        if task.status == nil { part(with: task.process, "loader") }
         let report = task.report()
         guard !isStopping else { return }
         switch task.purpose {
@@ -70,10 +83,7 @@ extension Master {
 
     /// A loader that takes too long is ended.
     func tendChanges(_ now: UInt64) {
-        if let load = changes.load, now >= load.due {
-            load.end()
-            endLoading(load)
-        }
+        if let load = changes.load, now >= load.due { endLoading(load) }
         if let replacement = changes.replacement, now >= replacement.due { replacementIsLate() }
         tendControl(now)
         tendWatch(now)
@@ -87,9 +97,11 @@ extension Master {
     // MARK: what the loader has found
 
     private func reloaded(_ report: LoadReport) {
-        guard let next = report.bundle, let configuration = try? next.configuration() else {
+        guard var next = report.bundle, let configuration = try? next.configuration() else {
             return refuseReload(report.findings)
         }
+        next.keepIssued(of: bundle, configuration)
+        if !report.findings.isEmpty { log.warning("\(report.findings)") }
         changes.findings = report.findings
         changes.seen = report.seen
         // A file that was replaced already when it changed is asked for all the same: sessions live through that.
@@ -128,8 +140,8 @@ extension Master {
 
     /// Tells those who have asked, and goes on with what waits.
     func endReload(_ outcome: ReloadOutcome) {
-        if case .done = outcome { seen.merge(changes.seen) { $1 } }
-        changes.seen = [:]
+        if case .done = outcome, let read = changes.seen { seen = read }
+        changes.seen = nil
         for token in changes.asking { answer(token, outcome, changes.findings) }
         changes.asking = []
         changes.findings = ""

@@ -88,7 +88,9 @@ extension Master {
 
     func acceptControl() {
         guard let listener = control.listener else { return }
-        while let accepted = try? Socket.accept(from: listener.descriptor) {
+        // Who goes on knocking is heard in the next turn.
+        for _ in 0..<ControlState.mostClients {
+            guard let accepted = try? Socket.accept(from: listener.descriptor) else { return }
             let descriptor = accepted.takeDescriptor()
             guard let peer = AbstractSocket.peer(of: descriptor), peer.isTrusted else {
                 log.warning("a command of another user was not heard")
@@ -106,7 +108,11 @@ extension Master {
     func readControl(_ client: ControlClient) {
         do {
             try client.channel.flush()
-            while let message = try client.channel.receive() { take(ControlRequest(rawValue: message.kind), client) }
+            var turn = ControlChannel.Turn()
+            while let message = try client.channel.receive(within: &turn) {
+                take(ControlRequest(rawValue: message.kind), client)
+            }
+            if turn.isOver { comeBack(to: client.token) }
             watch(client)
         } catch { close(client) }
     }

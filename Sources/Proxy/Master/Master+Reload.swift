@@ -29,6 +29,7 @@ extension Master {
             return refuseReload("\(error)")
         }
         previous = Previous(
+            generation: generation,
             bundle: bundle,
             configuration: self.configuration,
             plan: self.plan,
@@ -41,7 +42,6 @@ extension Master {
         addresses = ResolverTask.carry(addresses, from: self.configuration, to: configuration)
         use(next, configuration, plan, folders)
         generation += 1
-        respawns = []
         log.notice("reloading", metadata: ["generation": "\(generation)"])
         if hasUnknownNames {
             awaitNames()
@@ -60,10 +60,10 @@ extension Master {
     /// False when it has been given up.
     private func startGeneration() -> Bool {
         for slot in 0..<slots {
-            do { try startWorker(slot: slot) } catch {
+            do { try startWorker(slot: slot, of: generation) } catch {
                 log.error("worker \(slot) cannot be started: \(error)")
                 guard previous != nil else {
-                    respawns.append((slot, Self.now + 1000))
+                    respawns.append(Respawn(slot: slot, generation: generation, at: Self.now + 1000))
                     continue
                 }
                 changes.workerFailure = "\(error)"
@@ -116,6 +116,7 @@ extension Master {
         ServiceManager.notify("READY=1")
         let old = workers.filter { $0.generation < generation && $0.state != .draining }
         if !old.isEmpty { drain(old) }
+        respawns.removeAll { $0.generation < generation }
         generationServes()
         sockets.close(except: plan)
         previous = nil
@@ -157,12 +158,13 @@ extension Master {
         use(old.bundle, old.configuration, old.plan, old.folders)
         addresses = old.addresses
         previous = nil
-        // Workers that live still carry the old generation's number; those that follow carry the next.
-        generation = workers.filter { $0.state != .draining }.map(\.generation).max() ?? generation
+        generation = old.generation
+        respawns.removeAll { $0.generation != generation }
         sockets.close(except: plan)
         shareOut(since: old.sockets)
         for slot in 0..<slots where !workers.contains(where: { $0.slot == slot && $0.state != .draining }) {
-            if !respawns.contains(where: { $0.slot == slot }) { respawns.append((slot, Self.now)) }
+            if respawns.contains(where: { $0.slot == slot }) { continue }
+            respawns.append(Respawn(slot: slot, generation: generation, at: Self.now))
         }
         startHelpers()
         ServiceManager.notify("READY=1")
@@ -180,18 +182,11 @@ extension Master {
             worker.flush(poller)
         }
     }
-
-    // MARK: what workers are started with
-
-    /// Where the access log of a worker that is started now goes.
-    var accessLogNow: Int32? { previous == nil ? accessLog?.raw : nextAccessLog?.raw }
-
-    /// The ticket keys of a worker that is started now.
-    var ticketKeysNow: [UInt8] { changes.ticketKeys ?? tickets.encoded() }
 }
 
 /// The configuration before the last reload, until the new one serves.
 struct Previous {
+    let generation: Int
     let bundle: Bundle
     let configuration: Configuration
     let plan: ListenPlan

@@ -20,7 +20,7 @@ extension Master {
         let present = workers.filter { $0.generation == generation && $0.state != .draining }
         replacement.waiting = Set(present.map(\.process))
         changes.replacement = replacement
-        giveKeys(of: next, configuration)
+        giveKeys(of: next, configuration, generation)
         for worker in present { offer(replacement, to: worker) }
         goOnReplacing()
     }
@@ -81,7 +81,7 @@ extension Master {
         guard let replacement = changes.replacement else { return }
         changes.replacement = nil
         // The signer goes on with what is served.
-        giveKeys(of: bundle, configuration)
+        giveKeys(of: bundle, configuration, generation)
         for worker in workers where worker.generation == generation {
             worker.tell(.replacementDrop, ReplacementMessage(replacement.number).encoded())
         }

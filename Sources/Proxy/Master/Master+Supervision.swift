@@ -130,7 +130,7 @@ extension Master {
         }
         guard worker.state == .serving, !worker.isOutgrown, worker.generation == generation, previous == nil,
             !isStopping, now >= supervision.notOutgrownBefore[worker.slot] ?? 0,
-            !respawns.contains(where: { $0.slot == worker.slot })
+            !isAwaited(worker)
         else { return }
         worker.isOutgrown = true
         let facts = ["worker": "\(worker.slot)", "memory": "\(memory >> 20) MiB", "most": "\(ceiling >> 20) MiB"]
@@ -139,7 +139,7 @@ extension Master {
             metadata: Logger.Metadata(uniqueKeysWithValues: facts.map { ($0.key, "\($0.value)") })
         )
         record(.workerReplaced, facts.merging(["reason": ReplacementReason.memory.rawValue]) { $1 })
-        respawns.append((worker.slot, now))
+        respawns.append(Respawn(slot: worker.slot, generation: generation, at: now))
     }
 
     private func memoryCeiling() -> UInt64 {
@@ -165,21 +165,26 @@ extension Master {
 
     // MARK: places
 
-    /// A worker of this generation has died: another one follows, after a pause if it had not lived long.
+    /// A worker of a generation that serves has died: another one follows, after a pause if it had not lived long.
     func replace(_ worker: WorkerProcess) {
         let now = Self.now
         let pause = supervision.pauses[worker.slot, default: RestartPause()].next(lived: now - worker.startedAt)
         // One that was to take its place, or whose place it was to take, may be there.
-        guard !hasWorker(worker.slot), !respawns.contains(where: { $0.slot == worker.slot }) else { return }
-        let others = workers.contains { $0.generation == generation && $0.state == .serving }
+        guard !hasWorker(worker.slot, of: worker.generation), !isAwaited(worker) else { return }
+        let others = workers.contains { $0.generation == worker.generation && $0.state == .serving }
         let bounded = others ? pause : min(pause, Supervision.longestOutage)
         if bounded > 0 { log.notice("worker \(worker.slot) is started again after a pause of \(bounded) ms") }
-        respawns.append((worker.slot, now + bounded))
-        if worker.state == .serving { lend(worker.slot) }
+        respawns.append(Respawn(slot: worker.slot, generation: worker.generation, at: now + bounded))
+        if worker.state == .serving { lend(worker.slot, of: worker.generation, to: workers) }
+    }
+
+    /// Whether another worker is to take this one's place.
+    private func isAwaited(_ worker: WorkerProcess) -> Bool {
+        respawns.contains { $0.slot == worker.slot && $0.generation == worker.generation }
     }
 
     /// Whether a slot has a worker, or will have one, that may stay.
-    private func hasWorker(_ slot: Int) -> Bool {
+    private func hasWorker(_ slot: Int, of generation: Int) -> Bool {
         workers.contains {
             $0.slot == slot && $0.generation == generation && $0.state != .draining && !$0.isOutgrown
                 && $0.verdict == nil
@@ -201,21 +206,31 @@ extension Master {
         for other in workers where other !== worker && other.generation == worker.generation {
             other.tell(.takeBack, writer.bytes)
         }
-        guard worker.generation == generation, servedGeneration == generation else { return }
-        for respawn in respawns where !hasWorker(respawn.slot) { lend(respawn.slot, to: [worker]) }
+        guard worker.generation == servedGeneration else { return }
+        for respawn in respawns where respawn.generation == worker.generation {
+            if !hasWorker(respawn.slot, of: respawn.generation) {
+                lend(respawn.slot, of: respawn.generation, to: [worker])
+            }
+        }
     }
 
-    /// Has the others take the clients of a slot that has no worker, so that none of them waits for its next one.
-    private func lend(_ slot: Int) { lend(slot, to: workers.filter { $0.slot != slot }) }
-
-    private func lend(_ slot: Int, to others: [WorkerProcess]) {
-        for other in others where other.generation == generation && other.state == .serving {
-            for socket in sockets.descriptors(plan, slot: slot, of: slots, sharedToo: false) {
+    /// Has others take the clients of a slot that has no worker, so that none of them waits for its next one.
+    private func lend(_ slot: Int, of generation: Int, to others: [WorkerProcess]) {
+        guard let footing = footing(of: generation) else { return }
+        let slots = footing.configuration.workerCount
+        let sockets = sockets.descriptors(footing.plan, slot: slot, of: slots, sharedToo: false)
+        for other in others where other.generation == generation && other.slot != slot && other.state == .serving {
+            for socket in sockets {
                 other.tell(.lend, LentSocket(index: socket.index, slot: slot).encoded(), copyOf: socket.raw)
             }
             other.flush(poller)
         }
     }
+}
+
+extension ControlChannel.Turn {
+    /// For what a child has said before its end: as much as fits into a socket, whoever may still hold the other end.
+    static let lastWords = ControlChannel.Turn(messages: 65_536, bytes: 2 * Supervision.mostPayload)
 }
 
 extension HelperProcess {

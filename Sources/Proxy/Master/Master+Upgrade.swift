@@ -114,8 +114,9 @@ extension Master {
 
     /// Reads what the new program says.
     func readSuccessor(_ successor: Successor) {
+        var turn = ControlChannel.Turn()
         do {
-            while let message = try successor.channel.receive() {
+            while let message = try successor.channel.receive(within: &turn) {
                 switch ControlKind(rawValue: message.kind) {
                 case .ready: handOver(to: successor)
                 case .failed: successor.complaint = String(decoding: message.payload.prefix(4096), as: UTF8.self)
@@ -125,6 +126,7 @@ extension Master {
                 default: throw WireReader.Malformed()
                 }
             }
+            if turn.isOver { comeBack(to: successor.token) }
         } catch let error as Errno where error.isGone {
             // Its end is told by a signal.
             poller.remove(successor.channel.descriptor)
@@ -214,8 +216,9 @@ extension Master {
 
     /// Reads what the other one says.
     func readFormer(_ former: Former) {
+        var turn = ControlChannel.Turn()
         do {
-            while let message = try former.channel.receive() {
+            while let message = try former.channel.receive(within: &turn) {
                 switch ControlKind(rawValue: message.kind) {
                 case .counts: count(try MetricsTally(decoding: message.payload), of: former)
                 case .takeOver:
@@ -225,6 +228,7 @@ extension Master {
                 default: break
                 }
             }
+            if turn.isOver { comeBack(to: former.token) }
         } catch {
             formerIsGone(former)
         }

@@ -1,4 +1,3 @@
-import ACME
 import Bytes
 import Config
 import Logging
@@ -45,7 +44,7 @@ extension Master {
         guard configuration.server.watch else { return }
         if watch.files == nil { startWatching() }
         guard let files = watch.files else { return }
-        do { try files.watch(configuration.replaceableFiles(beside: file) + logFiles) } catch {
+        do { try files.watch(seen.keys + logFiles) } catch {
             if !watch.hasComplained {
                 log.warning("changed files are noticed within \(WatchState.interval / 1000) s only: \(error)")
             }
@@ -83,32 +82,9 @@ extension Master {
         watch.firstEvent = nil
         watch.nextLook = now + WatchState.interval
         guard configuration.server.watch else { return }
-        let paths = configuration.replaceableFiles(beside: file)
         // Links may lead elsewhere now.
-        try? files.watch(paths + logFiles)
+        try? files.watch(seen.keys + logFiles)
         reopenMovedLogs()
-        if paths.contains(where: { seen[$0] != FileSignature(path: $0) }) { refresh() }
-    }
-}
-
-extension Configuration {
-    /// The files that may be replaced while workers live on.
-    func replaceableFiles(beside file: String) -> [String] {
-        var paths: [String] = []
-        for certificate in certificates {
-            switch certificate.source {
-            case .files(let chain, let key): paths += [chain.value, key.value]
-            case .pfx(let path, let password): paths += [path.value] + (password.map { [$0.value] } ?? [])
-            case .acme:
-                guard let state = server.state?.value else { continue }
-                paths.append(CertificateFolder(state: state).path(.certificate, certificate.name))
-            case .selfSigned: paths += ["\(certificate.name).self-signed.pem", "\(certificate.name).self-signed.key"]
-            }
-        }
-        paths += certificates.compactMap { $0.ocspFile?.value } + revocationLists.flatMap { $0.files.map(\.value) }
-        paths += upstreams.compactMap { $0.trust?.ca?.value } + databases.compactMap { $0.trust?.ca?.value }
-        paths += sites.flatMap(\.bindings).compactMap { $0.clients?.ca?.value }
-        if let keys = tls.ticketKeys?.value { paths.append(keys) }
-        return Set(paths).sorted().map { Loader.resolved($0, beside: file) }
+        if seen.contains(where: { $0.value != FileSignature(path: $0.key) }) { refresh() }
     }
 }

@@ -8,21 +8,36 @@ import Telemetry
 
 /// Starting, watching and replacing workers.
 extension Master {
-    /// Starts a worker of the current generation and hands it all it needs.
-    func startWorker(slot: Int) throws {
-        let worker = try spawnWorker(slot: slot, bundle, configuration, plan, generation: generation)
-        workers.append(worker)
+    /// What workers of a generation are started with; nil when it does not serve any more.
+    func footing(of generation: Int) -> Footing? {
+        if generation == self.generation {
+            return Footing(
+                bundle: bundle,
+                configuration: configuration,
+                plan: plan,
+                folders: folders,
+                addresses: addresses,
+                accessLog: previous == nil ? accessLog?.raw : nextAccessLog?.raw,
+                ticketKeys: changes.ticketKeys ?? tickets.encoded()
+            )
+        }
+        guard let previous, previous.generation == generation else { return nil }
+        return Footing(
+            bundle: previous.bundle,
+            configuration: previous.configuration,
+            plan: previous.plan,
+            folders: previous.folders,
+            addresses: previous.addresses,
+            accessLog: accessLog?.raw,
+            ticketKeys: tickets.encoded()
+        )
     }
 
-    /// Starts a worker of any generation.
-    func spawnWorker(
-        slot: Int,
-        _ bundle: Bundle,
-        _ configuration: Configuration,
-        _ plan: ListenPlan,
-        generation: Int
-    ) throws -> WorkerProcess {
-        giveKeys(of: bundle, configuration)
+    /// Starts a worker and hands it all it needs, unless its generation does not serve any more.
+    func startWorker(slot: Int, of generation: Int) throws {
+        guard let footing = footing(of: generation) else { return }
+        let configuration = footing.configuration
+        giveKeys(of: footing.bundle, configuration, generation)
         var pair = try ControlChannel.pair()
         let theirs = pair.takeSecond()
         let descriptor = try File.sharedMemory("everyhop-metrics", size: MetricsPage.size)
@@ -41,38 +56,43 @@ extension Master {
         let token = handlers.insert(.worker(worker))
         worker.token = token
         try poller.add(worker.channel.descriptor, token, .read)
+        workers.append(worker)
+        hand(footing, to: worker)
+        joinReplacement(worker)
+        worker.flush(poller)
+        for helper in helpers where helper.readsPages { helper.add(worker) }
+    }
+
+    private func hand(_ footing: Footing, to worker: WorkerProcess) {
+        let configuration = footing.configuration
         let user = configuration.server.user.flatMap { Privileges.isRoot ? Privileges.lookUp(user: $0.value) : nil }
         let orders = WorkerOrders(
-            slot: slot,
-            generation: generation,
+            slot: worker.slot,
+            generation: worker.generation,
             connectionLimit: connectionLimit(configuration),
             user: user
         )
         worker.tell(.orders, orders.encoded())
-        worker.tell(.configuration, withoutIsolatedKeys(bundle.forTraffic, configuration).encoded())
+        worker.tell(.configuration, withoutIsolatedKeys(footing.bundle.forTraffic, configuration).encoded())
         worker.tell(.metrics, copyOf: worker.pageDescriptor.raw)
-        worker.tell(.ticketKeys, ticketKeysNow)
-        if let raw = accessLogNow { worker.tell(.accessLog, copyOf: raw) }
-        for socket in sockets.descriptors(plan, slot: slot, of: configuration.workerCount) {
+        worker.tell(.ticketKeys, footing.ticketKeys)
+        if let raw = footing.accessLog { worker.tell(.accessLog, copyOf: raw) }
+        for socket in sockets.descriptors(footing.plan, slot: worker.slot, of: configuration.workerCount) {
             var writer = WireWriter()
             writer.put(socket.index)
             worker.tell(.listener, writer.bytes, copyOf: socket.raw)
         }
-        for folder in folders.descriptors {
+        for folder in footing.folders.descriptors {
             var writer = WireWriter()
             writer.put(folder.index)
             worker.tell(.folder, writer.bytes, copyOf: folder.raw)
         }
-        for update in addresses { worker.tell(.addresses, update.encoded()) }
+        for update in footing.addresses { worker.tell(.addresses, update.encoded()) }
         for update in health { worker.tell(.health, update.encoded()) }
         for update in staples.values { worker.tell(.staple, update.encoded()) }
         hand(proofsTo: worker)
         link(worker)
         worker.tell(.start)
-        joinReplacement(worker)
-        worker.flush(poller)
-        for helper in helpers where helper.readsPages { helper.add(worker) }
-        return worker
     }
 
     /// Each client may need a descriptor of its own and one for a server; some are kept for all else.
@@ -91,9 +111,10 @@ extension Master {
     }
 
     /// Reads what a worker says.
-    func readWorker(_ worker: WorkerProcess) {
+    func readWorker(_ worker: WorkerProcess, _ turn: ControlChannel.Turn = .init()) {
+        var turn = turn
         do {
-            while let message = try worker.channel.receive() {
+            while let message = try worker.channel.receive(within: &turn) {
                 switch ControlKind(rawValue: message.kind) {
                 case .ready: workerIsReady(worker)
                 case .pong: worker.pulse.answered()
@@ -110,6 +131,7 @@ extension Master {
                 default: throw WireReader.Malformed()
                 }
             }
+            if turn.isOver { comeBack(to: worker.token) }
         } catch let error as Errno where error.isGone {
             // Its death is told by a signal; one that lives on without a channel does not answer any more.
             poller.remove(worker.channel.descriptor)
@@ -165,7 +187,9 @@ extension Master {
             } else if let index = helpers.firstIndex(where: { $0.process == process }) {
                 helperEnded(helpers.remove(at: index), status)
             } else if let load = changes.load, load.process == process {
-                load.status = status
+                loaderEnded(load, status)
+            } else if parted(from: process) {
+                continue
             } else if process == successor?.process {
                 successorEnded(status)
             }
@@ -174,11 +198,11 @@ extension Master {
 
     private func ended(_ worker: WorkerProcess, _ status: Int) {
         // What it last said may still wait in the channel.
-        readWorker(worker)
+        readWorker(worker, .lastWords)
         if let token = worker.token { handlers.remove(token) }
         retiredPage.absorb(worker.page, named: worker.names, as: changes.retiredNames)
         leaveReplacement(worker)
-        for helper in helpers where helper.readsPages { helper.remove(worker) }
+        for helper in helpers + partings.compactMap(\.helper) where helper.readsPages { helper.remove(worker) }
         forgetProofs(of: worker)
         let isExpected = worker.verdict == nil && (worker.state == .draining || isStopping)
         let how = status < 0 ? "signal \(-status)" : "status \(status)"
@@ -194,17 +218,41 @@ extension Master {
             "worker \(worker.slot) died; its connections are lost",
             metadata: ["how": "\(how)", "reason": "\(reason.rawValue)", "pid": "\(worker.process)"]
         )
-        guard worker.generation == generation, worker.state != .draining, !isStopping else { return }
+        let isPresent = worker.generation == generation
+        // While another generation starts, the one before it serves.
+        guard isPresent || worker.generation == previous?.generation, worker.state != .draining, !isStopping else {
+            return
+        }
         if worker.state == .starting, former != nil, former?.state != .finishing {
             failure = "worker \(worker.slot) of the new program died with \(how) before it served"
             return
         }
-        if worker.state == .starting, previous != nil {
+        if isPresent, worker.state == .starting, previous != nil {
             abandonGeneration()
             return
         }
         replace(worker)
     }
+}
+
+/// What the workers of a generation are started with.
+struct Footing {
+    let bundle: Bundle
+    let configuration: Configuration
+    let plan: ListenPlan
+    let folders: OpenFolders
+    let addresses: [AddressUpdate]
+    /// Where the access log goes.
+    let accessLog: Int32?
+    let ticketKeys: [UInt8]
+}
+
+/// A slot that is to be filled again.
+struct Respawn {
+    let slot: Int
+    let generation: Int
+    /// When, in monotonic milliseconds.
+    let at: UInt64
 }
 
 extension MetricsNames {

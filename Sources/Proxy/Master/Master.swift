@@ -41,6 +41,8 @@ final class Master {
     let sockets = ListeningSockets()
     var folders: OpenFolders
     var handlers = Slab<Handler>()
+    /// Who has more to say than was heard in the last turn.
+    private var behind: [Token] = []
     /// What new workers are started with.
     var bundle: Bundle
     var configuration: Configuration
@@ -48,6 +50,8 @@ final class Master {
     var generation = 1
     var workers: [WorkerProcess] = []
     var helpers: [HelperProcess] = []
+    /// Children that were told to end and have not yet.
+    var partings: [Parting] = []
     let tickets: TicketKeys
     var accessLog: FileDescriptor?
     /// That of a configuration which does not serve yet.
@@ -87,7 +91,7 @@ final class Master {
     var control = ControlState()
     /// Files that are replaced when they change.
     var watch = WatchState()
-    /// What they looked like right before they were read last, by path.
+    /// What those that may be replaced looked like right before they were read last, by path.
     var seen: [String: FileSignature]
     /// The program that is to take over, or has done so.
     var successor: Successor?
@@ -109,8 +113,8 @@ final class Master {
     private let signals: SignalDescriptor
     /// Until when the workers of a generation wait for the first look-up of its servers' names; nil when none does.
     var namesDue: UInt64?
-    /// Slots to fill again, and when, in monotonic milliseconds.
-    var respawns: [(slot: Int, at: UInt64)] = []
+    /// Slots to fill again.
+    var respawns: [Respawn] = []
     /// Who is to live how, and what was done about those who did not.
     var supervision = Supervision()
     /// The last generation of which all workers have served.
@@ -128,7 +132,7 @@ final class Master {
         Privileges.forbidCoreDumps()
         Privileges.wipeFreed(true)
         descriptorLimit = Privileges.raiseDescriptorLimit()
-        let report = Loader.load(options.file, keepsCertificates: true)
+        let report = Loader.load(options.file, keepsCertificates: true, takesOver: former != nil)
         guard let bundle = report.bundle else { throw Failure.configuration(report.findings) }
         self.options = options
         self.former = former
@@ -177,18 +181,22 @@ final class Master {
         if hasUnknownNames {
             awaitNames()
         } else {
-            for slot in 0..<slots { try startWorker(slot: slot) }
+            for slot in 0..<slots { try startWorker(slot: slot, of: generation) }
         }
         startHelpers()
         startControl()
         watchFiles()
         while !isOver {
             let count = try poller.wait(milliseconds: timeout())
+            let late = behind
+            behind = []
             for index in 0..<count { try handle(poller.event(at: index).token) }
+            for token in late { try handle(token) }
             tend()
             if let failure { throw Failure.system(failure) }
         }
         for helper in helpers { helper.end() }
+        for parting in partings { ChildProcess.end(parting.process) }
         if hasHandedOver {
             log.notice("all is handed over, and finished")
             return tellCounts()
@@ -199,7 +207,9 @@ final class Master {
     }
 
     /// Whether nothing is left to do; a program before this one is waited for, since it is stopped together with it.
-    private var isOver: Bool { (isStopping || hasHandedOver) && workers.isEmpty && former == nil }
+    private var isOver: Bool {
+        (isStopping || (hasHandedOver && !isFinishing)) && workers.isEmpty && former == nil
+    }
 
     /// How many workers serve at a time.
     var slots: Int { configuration.workerCount }
@@ -208,13 +218,19 @@ final class Master {
 
     // MARK: events
 
+    /// Reads on in the next turn what was not read in this one.
+    func comeBack(to token: Token?) {
+        if let token, !behind.contains(token) { behind.append(token) }
+    }
+
     private func timeout() -> Int32 {
+        guard behind.isEmpty else { return 0 }
         var next = nextRotation
         next = min(next, supervision.nextRound)
         for respawn in respawns { next = min(next, respawn.at) }
         for helper in lateHelpers { next = min(next, helper.at) }
         if keepsReports { next = min(next, report.nextLook) }
-        next = min(next, expiry.nextLook)
+        next = min(next, expiry.nextLook, nextParting)
         for worker in workers { if let drainedBy = worker.drainedBy { next = min(next, drainedBy) } }
         if let namesDue { next = min(next, namesDue) }
         next = min(next, nextTending)
@@ -266,12 +282,13 @@ final class Master {
         let due = respawns.filter { $0.at <= now }
         respawns.removeAll { $0.at <= now }
         for respawn in due where !isStopping {
-            do { try startWorker(slot: respawn.slot) } catch {
+            do { try startWorker(slot: respawn.slot, of: respawn.generation) } catch {
                 log.error("worker \(respawn.slot) cannot be started: \(error)")
-                respawns.append((respawn.slot, now + 1000))
+                respawns.append(Respawn(slot: respawn.slot, generation: respawn.generation, at: now + 1000))
             }
         }
         supervise()
+        tendPartings(now)
         tendUpgrade(now)
         feedWatchdog(now)
         for worker in workers {

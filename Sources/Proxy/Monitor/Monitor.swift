@@ -13,7 +13,7 @@ final class Monitor {
     /// Those of them that may listen to events: the others are kept for metrics.
     private static let mostListeners = 16
     /// How long a client may take, in milliseconds.
-    private static let patience: UInt64 = 5000
+    static let patience: UInt64 = 5000
 
     private enum Handler {
         case control
@@ -42,6 +42,9 @@ final class Monitor {
     private var issuance: [IssuanceUpdate]
     private(set) var rates = RateWindow()
     private var isStopping = false
+    /// Whether another monitor takes its clients from now on.
+    private var isFinishing = false
+    private var listening: Token?
     private var handlers = Slab<Handler>()
     private var clients = 0
     private var listeners: [Token] = []
@@ -64,19 +67,23 @@ final class Monitor {
         channel = setup.takeChannel()
         wheel = TimerWheel(now: Self.now)
         for update in seen { apply(update) }
-        if let listener { try poller.add(listener.descriptor, handlers.insert(.listener(listener)), .read) }
+        if let listener {
+            let token = handlers.insert(.listener(listener))
+            listening = token
+            try poller.add(listener.descriptor, token, .read)
+        }
         try poller.add(channel.descriptor, handlers.insert(.control), .read)
     }
 
     static var now: UInt64 { Clock.monotonicMicroseconds() / 1000 }
 
-    /// Serves until the master is gone.
+    /// Serves until the master is gone, or has another monitor.
     func run() throws {
         try channel.send(kind: ControlKind.ready.rawValue)
         // What came together with the order to start lies in the channel already: epoll would not tell of it.
         try readControl()
         try check()
-        while true {
+        while !isFinishing || clients > 0 {
             let count = try poller.wait(milliseconds: timeout())
             for index in 0..<count { try handle(poller.event(at: index).token) }
             for token in wheel.expire(now: Self.now) { expired(token) }
@@ -89,7 +96,8 @@ final class Monitor {
     private func timeout() -> CInt {
         let now = Self.now
         var next = rates.due <= now ? 0 : CInt(clamping: rates.due - now)
-        for timeout in [wheel.timeout(now: now), checker.timeout(now: now)] where timeout >= 0 {
+        let checks = isFinishing ? -1 : checker.timeout(now: now)
+        for timeout in [wheel.timeout(now: now), checks] where timeout >= 0 {
             next = min(next, timeout)
         }
         return next
@@ -114,14 +122,15 @@ final class Monitor {
         case .client(let client):
             if client.ready(poller, reply: { reply($0, to: token) }) { close(token) }
         case .check(let number):
-            try tell(checker.ready(number, now: Self.now, poller) { handlers.remove($0) })
+            let updates = checker.ready(number, now: Self.now, poller) { handlers.remove($0) }
+            if !isFinishing { try tell(updates) }
         case nil: break
         }
     }
 
     /// For the audit log: at once, and then once a minute at most.
     private func tellOfLookers() throws {
-        guard lookers > 0, Self.now >= nextTold else { return }
+        guard lookers > 0, !isFinishing, Self.now >= nextTold else { return }
         nextTold = Self.now + 60_000
         var writer = WireWriter()
         writer.put(lookers)
@@ -133,6 +142,8 @@ final class Monitor {
     // MARK: checks
 
     private func check() throws {
+        // Another one's checks count by now.
+        guard !isFinishing else { return }
         try tell(
             checker.tend(now: Self.now, poller, buffers) {
                 handlers.insert(.check($0))
@@ -163,6 +174,17 @@ final class Monitor {
         }
     }
 
+    /// Leaves new clients to the next monitor; who listens to events comes again by itself.
+    private func finish() {
+        isFinishing = true
+        // The master has the same socket open: closing it would not end the watching.
+        if let listening, case .listener(let listener) = handlers[listening] {
+            poller.remove(listener.descriptor)
+            handlers.remove(listening)
+        }
+        for token in listeners { close(token) }
+    }
+
     private func close(_ token: Token) {
         guard case .client = handlers[token] else { return }
         handlers.remove(token)
@@ -179,7 +201,7 @@ final class Monitor {
     /// What a request is answered.
     private func reply(_ request: AdminRequest, to token: Token) -> AdminConnection.Reply {
         guard request.path == "/events" else { return .answer(answer(request.path)) }
-        guard listeners.count < Self.mostListeners, let event = event() else {
+        guard !isFinishing, listeners.count < Self.mostListeners, let event = event() else {
             return .answer(AdminAnswer(status: 503, fields: "Retry-After: 10\r\n", body: "too many listen already\n"))
         }
         listeners.append(token)
@@ -209,6 +231,7 @@ final class Monitor {
             case .ready: serving.insert(try reader.int())
             case .signer: RemoteKeys.ask(message.takeDescriptor())
             case .drain: isStopping = true
+            case .finish: finish()
             case .replacement:
                 // One that cannot use it ends, and another one begins with it.
                 let bundle = try Bundle(decoding: try ReplacementMessage(decoding: message.payload).content)

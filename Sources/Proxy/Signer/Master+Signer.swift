@@ -17,14 +17,16 @@ extension Master {
     ///
     /// To be called before anybody gets a certificate with a new key. Keys of workers that still finish stay, and so do those
     /// that were replaced last: a handshake may be under way.
-    func giveKeys(of bundle: Bundle, _ configuration: Configuration) {
+    ///
+    /// - Parameter generation: whose keys they are.
+    func giveKeys(of bundle: Bundle, _ configuration: Configuration, _ generation: Int) {
         guard configuration.tls.isolatesKeys else { return }
         let present = configuration.certificates.compactMap { bundle.resources[CertificateStore.keyName($0.name)] }
         if signerKeys[generation]?.present != present {
             signerKeys[generation] = (present, before: signerKeys[generation]?.present ?? [])
         }
-        for old in signerKeys.keys where old != generation && !workers.contains(where: { $0.generation == old }) {
-            signerKeys[old] = nil
+        for old in signerKeys.keys where old != generation && footing(of: old) == nil {
+            if !workers.contains(where: { $0.generation == old }) { signerKeys[old] = nil }
         }
         if !helpers.contains(where: { $0.kind == .signer }) { return start(.signer) }
         tellKeys()

@@ -203,4 +203,33 @@ import Testing
         try reloaded.replace("upstream.pem", trust.authority.certificatePEM + other.certificatePEM)
         try waitUntil("answers") { try reloaded.ask().text.hasPrefix("HTTP/1.1 200") }
     }
+
+    @Test func `checks of servers use another trust at once, and the audit log tells what was replaced`() throws {
+        let text = try trust.configuration(
+            port: reloaded.port,
+            upstream: try reloaded.countingServer().port,
+            more: "[audit]\nlog = \"audit.log\"",
+            upstreamMore: "health = { path = \"/\", interval = \"200ms\" }"
+        )
+        let everyhop = try EveryhopProcess(folder, port: reloaded.port, configuration: text)
+        let workers = try everyhop.workers()
+        try everyhop.waitForLog("server is up")
+        let pin = try trust.pin()
+        let other = try trust.pin(of: CertificateMaker.selfSigned(names: ["x"]))
+        try folder.write("everyhop.toml", text.replacingOccurrences(of: pin, with: other))
+        #expect(try reloaded.reload().status == 0)
+        try everyhop.waitForLog("server is down")
+        try folder.write("everyhop.toml", text)
+        #expect(try reloaded.reload().status == 0)
+        try everyhop.waitForLog("server is up again")
+        let next = try reloaded.renew()
+        try reloaded.waitUntilShown(next, everyhop)
+        #expect(try everyhop.workers() == workers)
+        let before = try reloaded.pin(trust.portal)
+        let audit = String(decoding: try File.read("\(folder.path)/audit.log"), as: UTF8.self).split(separator: "\n")
+        for texts in [
+            ["\"event\":\"trust\"", "\"before_pins\":\"\(pin)\"", "\"pins\":\"\(other)\""],
+            ["\"event\":\"certificate\"", "\"before_pin\":\"\(before)\"", "\"pin\":\"\(next)\""],
+        ] { #expect(audit.contains { line in texts.allSatisfy { line.contains($0) } }, "\(texts) in \(audit)") }
+    }
 }

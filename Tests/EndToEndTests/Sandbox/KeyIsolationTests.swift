@@ -130,6 +130,31 @@ import Testing
         }
     }
 
+    @Test func `a key of a kind that the signer does not have is found out before anything starts`() throws {
+        let made = try Shell.run(
+            [
+                "openssl", "req", "-x509", "-nodes", "-days", "7", "-subj", "/CN=localhost", "-addext",
+                "subjectAltName=DNS:localhost", "-newkey", "ed448", "-keyout", "\(folder.path)/portal.key", "-out",
+                "\(folder.path)/portal.pem",
+            ],
+            merged: true
+        )
+        #expect(made.status == 0, "\(made.text)")
+        for (isolates, status) in [(true, 1), (false, 0)] {
+            let text = try trust.configuration(
+                port: 8443,
+                upstream: 1,
+                more: "[tls]\nkey_isolation = \(isolates)\n"
+            )
+            let file = try folder.write("everyhop.toml", text)
+            let checked = try Shell.run([EveryhopProcess.program, "check", "--config", file], merged: true)
+            #expect(checked.status == status, "\(checked.text)")
+            let complaint =
+                "everyhop.toml:10:7: error: certificate \"portal\" has a key (ED448) that cannot be isolated"
+            #expect(checked.text.contains(complaint) == isolates, "\(checked.text)")
+        }
+    }
+
     @Test(arguments: ["TLSv1.2", "TLSv1.3"])
     func `a certificate for servers is signed for, too`(_ version: String) throws {
         let nginx = try Nginx(
