@@ -5,8 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 package=${1:-$(ls -t .build/everyhop_*.deb | head -1)}
 work=$(mktemp -d)
-program=""
-trap 'if [ -n "$program" ]; then kill -9 "$program" 2> /dev/null || true; fi; rm -rf --one-file-system "$work"' EXIT
+trap 'rm -rf --one-file-system "$work"' EXIT
+trap 'exit 1' INT TERM
 root=$work/root
 
 for tool in mmdebstrap lintian; do
@@ -21,6 +21,15 @@ fail() {
 inside() {
     unshare --mount --pid --fork sh -ec 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"' "$root" \
         env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@"
+}
+# The same, with a network of its own, where the configuration's ports are free, and for so many seconds at most.
+alone() {
+    seconds=$1
+    shift
+    timeout --signal=KILL "$seconds" unshare --net --mount --pid --fork --kill-child sh -ec '
+        ip link set lo up
+        mount -t proc proc "$0/proc"
+        exec chroot "$0" "$@"' "$root" env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@"
 }
 there() { for file in "$@"; do [ -e "$root$file" ] || fail "$file is not there"; done; }
 gone() { for file in "$@"; do [ ! -e "$root$file" ] || fail "$file is still there"; done; }
@@ -53,26 +62,22 @@ inside logrotate --debug /etc/logrotate.d/everyhop > /dev/null 2>&1 || fail "log
 inside bash -c '. /usr/share/bash-completion/completions/everyhop' || fail "bash refuses the completion"
 
 echo "serving"
-# A network of its own: the ports of the configuration may be in use here.
 cat > "$root/serve" <<'END'
 everyhop run --config /etc/everyhop/everyhop.toml > /run/out 2>&1 &
-tries=0
-until curl -sk https://127.0.0.1:8443/ > /run/page; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 100 ] || break
-    sleep 0.1
-done
-curl -s http://127.0.0.1:9180/healthz > /run/health
+curl -sk --retry 300 --retry-delay 1 --retry-connrefused --retry-max-time 300 https://127.0.0.1:8443/ > /run/page
+everyhop health 127.0.0.1:9180 > /run/health
 kill %1
-wait
+wait %1
+echo "$?" > /run/status
 END
-unshare --net --mount sh -ec 'ip link set lo up; mount -t proc proc "$0/proc"; exec chroot "$0" bash /serve' "$root"
+alone 600 bash /serve || true
 grep -q "everyhop is installed" "$root/run/page" || fail "no page: $(cat "$root/run/out")"
-[ -s "$root/run/health" ] || fail "no health"
+[ "$(cat "$root/run/health")" = ready ] || fail "not ready: $(cat "$root/run/out")"
+[ "$(cat "$root/run/status")" = 0 ] || fail "it did not stop: $(cat "$root/run/out")"
 [ -s "$root/var/log/everyhop/access.jsonl" ] || fail "no access log"
 
 echo "upgrading"
-# In the place of systemd: a main process that hands over to another one when it is told to.
+# In the place of systemd: what says which process is the main one. All else is the real thing.
 mkdir -p "$root/run/systemd/system"
 mv "$root/bin/systemctl" "$root/bin/systemctl.kept" 2> /dev/null || true
 cat > "$root/bin/systemctl" <<'END'
@@ -84,26 +89,47 @@ case "$*" in
 esac
 END
 chmod +x "$root/bin/systemctl"
-sh -c "trap 'echo 4242 > $root/run/main; exit 0' USR2; while :; do sleep 0.1; done" &
-program=$!
-echo "$program" > "$root/run/main"
 echo "# mine" >> "$root/etc/everyhop/everyhop.toml"
-inside apt-get install -y -q /next.deb > "$work/upgrade" 2>&1 || fail "upgrading: $(cat "$work/upgrade")"
-wait "$program" || fail "the running program was not told"
-program=""
+# A client asks again and again, on a new connection each time, and is never refused.
+cat > "$root/upgrade" <<'END'
+everyhop run --config /etc/everyhop/everyhop.toml --pid-file /run/main > /run/out 2>&1 &
+curl -sk --retry 300 --retry-delay 1 --retry-connrefused --retry-max-time 300 https://127.0.0.1:8443/ > /dev/null
+while [ ! -e /run/enough ]; do
+    if curl -sk -m 60 https://127.0.0.1:8443/ > /dev/null; then echo; else echo "curl ended with $?" >> /run/refused; fi >> /run/asked
+    sleep 0.05
+done &
+client=$!
+cat /run/main > /run/before
+# Under load, a new program may take longer than a package waits.
+apt-get install -y -q /next.deb > /run/apt 2>&1
+echo "$?" > /run/status
+tries=0
+while [ "$(cat /run/main)" = "$(cat /run/before)" ] && [ "$tries" -lt 1200 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+cat /run/main > /run/after
+touch /run/enough
+wait "$client"
+kill "$(cat /run/after)"
+# A program that does not hand over: the package says so, and that is no error.
+sh -c 'trap "" USR2; while :; do sleep 1; done' &
+echo "$!" > /run/main
+sed -i 's/-lt 60/-lt 2/' /var/lib/dpkg/info/everyhop.postinst
+/var/lib/dpkg/info/everyhop.postinst configure 99.0-1 > /run/again 2>&1
+echo "$?" >> /run/again
+END
+alone 900 bash /upgrade || true
+[ "$(cat "$root/run/status")" = 0 ] || fail "upgrading: $(cat "$root/run/apt")"
+[ "$(cat "$root/run/before")" != "$(cat "$root/run/after")" ] || fail "no new program: $(cat "$root/run/apt" "$root/run/out")"
+[ ! -e "$root/run/refused" ] || fail "clients were refused: $(sort "$root/run/refused" | uniq -c) $(cat "$root/run/out")"
+[ "$(wc -l < "$root/run/asked")" -gt 3 ] || fail "nobody asked"
 grep -q "daemon-reload" "$root/run/calls" || fail "systemd was not told of the unit"
-grep -qE "^(--.* )?(stop|restart) everyhop" "$root/run/calls" && fail "an upgrade stops nothing"
+if grep -qE "^(--.* )?(stop|restart) everyhop" "$root/run/calls"; then fail "an upgrade stops nothing"; fi
 grep -q "# mine" "$root/etc/everyhop/everyhop.toml" || fail "the configuration was overwritten"
 inside dpkg-query -W -f '${Version}' everyhop | grep -q '^99' || fail "not upgraded"
-# A program that does not hand over: the upgrade says so and succeeds.
-sh -c 'trap "" USR2; while :; do sleep 1; done' &
-program=$!
-echo "$program" > "$root/run/main"
-sed -i 's/-lt 60/-lt 2/' "$root/var/lib/dpkg/info/everyhop.postinst"
-inside dpkg-reconfigure everyhop > /dev/null 2>&1 || inside /var/lib/dpkg/info/everyhop.postinst configure 99.0-1 \
-    > "$work/again" 2>&1 || fail "an upgrade that the program refuses is an error"
-kill -9 "$program"
-program=""
+[ "$(tail -1 "$root/run/again")" = 0 ] || fail "an upgrade that the program refuses is an error: $(cat "$root/run/again")"
+grep -q "the running program goes on" "$root/run/again" || fail "nobody says that the old program goes on"
 
 echo "removing"
 inside apt-get remove -y -q everyhop > "$work/remove" 2>&1 || fail "removing: $(cat "$work/remove")"
@@ -111,7 +137,7 @@ gone /usr/bin/everyhop /lib/systemd/system/everyhop.service
 there /etc/everyhop/everyhop.toml /var/log/everyhop/access.jsonl
 inside apt-get purge -y -q everyhop > "$work/purge" 2>&1 || fail "purging: $(cat "$work/purge")"
 gone /etc/everyhop /etc/logrotate.d/everyhop /var/log/everyhop /var/lib/everyhop
-inside getent passwd everyhop > /dev/null && fail "the user is still there"
+if inside getent passwd everyhop > /dev/null; then fail "the user is still there"; fi
 left=$(find "$root" -xdev -path "$root/proc" -prune -o -path "$root/var/lib/dpkg" -prune -o -path "$root/var/log/dpkg.log" \
     -prune -o -name '*everyhop*' -print)
 [ -z "$left" ] || fail "left: $left"
