@@ -9,8 +9,8 @@ packages="$packages python3-asyncpg python3-pymysql python3-mysqldb python3-pyms
 packages="$packages gocryptfs fuse3 e2fsprogs mount"
 # Clients and servers of HTTP/2, gRPC and WebSocket.
 packages="$packages nghttp2-client iproute2 python3-grpcio python3-h2 python3-websockets"
-# Faults: networks that lose packets, and a clock that jumps.
-packages="$packages nftables faketime"
+# Faults: networks that lose packets, and a clock that is moved (it is built).
+packages="$packages nftables gcc libc6-dev"
 # The JSON Schema of audit reports.
 packages="$packages python3-jsonschema"
 # An authority that issues certificates (RFC 8555).

@@ -91,10 +91,18 @@ public struct RenewalPlan {
     /// - Parameters:
     ///   - facts: the present one's; nil when there is none, or none that can be used.
     ///   - asks: what is wanted, as `record.asked` has it.
-    public static func next(_ facts: CertificateFacts?, _ record: CertificateRecord, asks: Question) -> Int64 {
+    public static func next(
+        _ facts: CertificateFacts?,
+        _ record: CertificateRecord,
+        asks: Question,
+        now: Int64
+    ) -> Int64 {
         var due = facts.map { renewal(of: $0) } ?? 0
         if let facts, !asks.isAnswered(by: facts, record) { due = 0 }
-        guard let notBefore = record.notBefore, record.asked == asks.text else { return due }
+        // Later than any pause: the clock was wrong when it failed, which may be why it did.
+        guard let notBefore = record.notBefore, record.asked == asks.text, notBefore <= now + Int64(longestPause) else {
+            return due
+        }
         return max(due, notBefore)
     }
 

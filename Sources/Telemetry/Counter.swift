@@ -58,6 +58,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case poolReuses
     /// Times that accepting stopped at the connection limit.
     case connectionLimitReached
+    /// Clients' connections beyond what one client may have.
+    case clientsRefused
     /// Access log lines that could not be written.
     case accessLogDropped
     /// Layers of its sandbox that this worker could not put on.
@@ -192,6 +194,11 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .poolReuses: ("everyhop_upstream_pool_reuses_total", "", "Requests over a pooled connection.")
         case .connectionLimitReached:
             ("everyhop_connection_limit_reached_total", "", "Times that accepting stopped at the connection limit.")
+        case .clientsRefused:
+            (
+                "everyhop_client_connections_refused_total", "",
+                "Clients' connections beyond server.limits.connections_per_client."
+            )
         case .accessLogDropped: ("everyhop_access_log_dropped_total", "", "Access log lines that could not be written.")
         case .sandboxLacks:
             ("everyhop_sandbox_missing_layers", "", "Layers of the sandbox that workers could not put on.")

@@ -28,19 +28,21 @@ import Testing
         for _ in 0..<20 {
             let facts = try facts()
             let life = facts.notAfter - facts.notBefore
-            let due = RenewalPlan.next(facts, record(), asks: question)
+            let due = RenewalPlan.next(facts, record(), asks: question, now: 1000)
             #expect(due >= facts.notBefore + life / 3 * 2 && due <= facts.notBefore + life / 3 * 2 + life / 30)
-            #expect(due == RenewalPlan.next(facts, record(), asks: question))
+            #expect(due == RenewalPlan.next(facts, record(), asks: question, now: 1000))
         }
         #expect(Set(try (0..<10).map { _ in RenewalPlan.renewal(of: try facts()) % 100_000 }).count > 1)
     }
 
     @Test func `at once when there is none, or when something else is asked for`() throws {
-        #expect(RenewalPlan.next(nil, CertificateRecord(), asks: question) == 0)
-        #expect(RenewalPlan.next(try facts(names: ["a.test"]), record(), asks: question) == 0)
-        #expect(RenewalPlan.next(try facts(names: ["a.test", "b.test", "c.test"]), record(), asks: question) == 0)
-        #expect(RenewalPlan.next(try facts(key: .rsa), record(), asks: question) == 0)
-        #expect(RenewalPlan.next(try facts(), record("https://other.test/dir"), asks: question) == 0)
+        #expect(RenewalPlan.next(nil, CertificateRecord(), asks: question, now: 1000) == 0)
+        #expect(RenewalPlan.next(try facts(names: ["a.test"]), record(), asks: question, now: 1000) == 0)
+        #expect(
+            RenewalPlan.next(try facts(names: ["a.test", "b.test", "c.test"]), record(), asks: question, now: 1000) == 0
+        )
+        #expect(RenewalPlan.next(try facts(key: .rsa), record(), asks: question, now: 1000) == 0)
+        #expect(RenewalPlan.next(try facts(), record("https://other.test/dir"), asks: question, now: 1000) == 0)
     }
 
     @Test func `after failures ever later, and not before the authority says`() throws {
@@ -48,18 +50,20 @@ import Testing
         var pauses: [Int64] = []
         for _ in 0..<14 {
             record.failed(IssuanceFailure("x"), asked: question.text, now: 1000, jitter: 1)
-            pauses.append(RenewalPlan.next(nil, record, asks: question) - 1000)
+            pauses.append(RenewalPlan.next(nil, record, asks: question, now: 1000) - 1000)
         }
         #expect(pauses.prefix(4) == [60, 120, 240, 480] && pauses.last == 43_200)
         record.failed(IssuanceFailure("x", retryAfter: 100_000), asked: question.text, now: 1000, jitter: 0)
-        #expect(RenewalPlan.next(nil, record, asks: question) == 101_000)
+        #expect(RenewalPlan.next(nil, record, asks: question, now: 1000) == 101_000)
         record.failed(IssuanceFailure("x", retryAfter: .max), asked: question.text, now: 1000, jitter: 0)
-        #expect(RenewalPlan.next(nil, record, asks: question) == 1000 + 7 * 86_400)
+        #expect(RenewalPlan.next(nil, record, asks: question, now: 1000) == 1000 + 7 * 86_400)
+        // Later than that, the clock was wrong when it failed.
+        #expect(RenewalPlan.next(nil, record, asks: question, now: 1000 - 86_400) == 0)
         // Another question need not wait, and its first failure is a first one.
         let other = RenewalPlan.Question(directory: Self.directory, names: ["a.test"], key: .ecdsa)
-        #expect(RenewalPlan.next(nil, record, asks: other) == 0)
+        #expect(RenewalPlan.next(nil, record, asks: other, now: 1000) == 0)
         record.failed(IssuanceFailure("x"), asked: other.text, now: 1000, jitter: 0)
-        #expect(RenewalPlan.next(nil, record, asks: other) == 1030 && record.failures == 17)
+        #expect(RenewalPlan.next(nil, record, asks: other, now: 1000) == 1030 && record.failures == 17)
     }
 
     @Test func `what is kept is its owner's alone, and what is no file of ours is not believed`() throws {

@@ -65,6 +65,7 @@ import Testing
         ("[server.limits]\nbody = \"x\"\n", "2:8", "body is not a size"),
         ("[server.limits]\nminimum_rate = \"240\"\n", "2:16", "is not a rate"),
         ("[server.limits]\nhandshakes = 1\n", "2:14", "handshakes"),
+        ("[server.limits]\nconnections_per_client = -1\n", "2:26", "connections_per_client"),
         ("[server.limits]\nbuffers = \"64KiB\"\n", "2:11", "buffers is too small"),
         ("[log]\nlevel = \"loud\"\n", "2:9", "level \"loud\" is not known"),
         ("[log]\nquery = 1\n", "2:9", "query has to be true or false"),

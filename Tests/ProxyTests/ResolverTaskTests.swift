@@ -39,4 +39,12 @@ import Testing
             ]
         )
     }
+
+    @Test func `a name that cannot be resolved is told of at once, and then once a minute`() {
+        var complaint = ResolverTask.Complaint()
+        let told = [(0, "a"), (5000, "a"), (10_000, "b"), (69_999, "b"), (70_000, "b")].map { now, text in
+            complaint.shouldTell(text, now: now)
+        }
+        #expect(told == [true, false, true, false, true])
+    }
 }

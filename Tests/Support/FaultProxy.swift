@@ -7,12 +7,10 @@ public final class FaultProxy: @unchecked Sendable {
     public struct Faults: Sendable {
         /// How long each byte takes, in milliseconds.
         public var delay: UInt64 = 0
-        /// After so many bytes from who has dialled, both sides are reset.
+        /// After so many bytes from who has dialled, which still arrive, both sides are reset.
         public var resetAfterRequest: Int?
-        /// After so many bytes of the answer, both sides are reset.
+        /// After so many bytes of the answer, which still arrive, both sides are reset.
         public var resetAfterAnswer: Int?
-        /// So many connections have the fault; later ones are good.
-        public var connections = Int.max
 
         /// None.
         public init() {}
@@ -22,11 +20,8 @@ public final class FaultProxy: @unchecked Sendable {
     public let port: UInt16
     private let listener: FileDescriptor
     private let target: UInt16
-    private let faults: Faults
-    private let accepted = Shared(0)
-
-    /// How many connections were made.
-    public var count: Int { accepted.value }
+    /// What is wrong with connections that are made from now on.
+    public let faults: Shared<Faults>
 
     /// - Parameter target: the port of loopback that the wire leads to.
     public init(to target: UInt16, _ faults: Faults) throws {
@@ -34,7 +29,7 @@ public final class FaultProxy: @unchecked Sendable {
         listener = try Socket.listen(on: any, sharePort: false)
         port = Socket.localAddress(listener)?.port ?? 0
         self.target = target
-        self.faults = faults
+        self.faults = Shared(faults)
         TestThread.start { [self] in serve() }
     }
 
@@ -45,13 +40,11 @@ public final class FaultProxy: @unchecked Sendable {
                 let address = SocketAddress(ip: "127.0.0.1", port: target),
                 let attempt = try? Socket.connect(to: address)
             else { continue }
-            var faults = self.faults
-            if accepted.value >= faults.connections { faults = Faults() }
-            accepted.with { $0 += 1 }
+            let faults = self.faults.value
             let (near, far) = (connection.takeDescriptor().release(), attempt.takeDescriptor().release())
             let ends = Ends(near, far)
-            TestThread.start { [faults] in Self.carry(ends, near, far, faults.delay, faults.resetAfterRequest) }
-            TestThread.start { [faults] in Self.carry(ends, far, near, faults.delay, faults.resetAfterAnswer) }
+            TestThread.start { Self.carry(ends, near, far, faults.delay, faults.resetAfterRequest) }
+            TestThread.start { Self.carry(ends, far, near, faults.delay, faults.resetAfterAnswer) }
         }
     }
 
@@ -106,6 +99,7 @@ public final class FaultProxy: @unchecked Sendable {
             carried += count
             waiting.append((Clock.monotonicMicroseconds() / 1000 + delay, Array(room.prefix(count))))
             guard let limit, carried >= limit else { continue }
+            for piece in waiting { _ = write(piece.bytes, to: target) }
             return ends.reset()
         }
         shutdown(target, CInt(SHUT_WR))

@@ -90,6 +90,8 @@ extension Server.Limits {
         bodyBytes = table.size("body")
         minimumRate = table.rate("minimum_rate") ?? minimumRate
         handshakes = table.integer("handshakes", in: 16...1_000_000) ?? handshakes
+        // As elsewhere, 0 is no limit.
+        connectionsPerClient = table.integer("connections_per_client", in: 0...1_000_000).flatMap { $0 == 0 ? nil : $0 }
         if let node = table.node("buffers"), let size = table.size("buffers") {
             if size >= 1 << 20 {
                 bufferBytes = size

@@ -54,6 +54,8 @@ public struct Server: Sendable {
         public internal(set) var minimumRate: UInt64 = 240
         /// The most TLS handshakes with clients that one worker has under way.
         public internal(set) var handshakes = 1024
+        /// The most connections of one client to one worker; nil for any number.
+        public internal(set) var connectionsPerClient: Int?
         /// What may wait in the memory of one worker, of all connections together.
         public internal(set) var bufferBytes: UInt64 = 256 << 20
     }

@@ -65,7 +65,12 @@ struct IssuerTask: ~Copyable {
     }
 
     private func due(_ name: String, _ settings: ACMESettings) -> Int64 {
-        RenewalPlan.next(present[name], records[name] ?? CertificateRecord(), asks: settings.question)
+        RenewalPlan.next(
+            present[name],
+            records[name] ?? CertificateRecord(),
+            asks: settings.question,
+            now: Self.now
+        )
     }
 
     // MARK: one certificate

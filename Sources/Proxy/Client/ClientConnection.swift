@@ -241,7 +241,7 @@ final class ClientConnection {
         if let boundServer { worker.upstream(boundServer)?.ownerGone(worker) }
         worker.metrics.add(.clientConnectionsActive, -1)
         worker.remove(token)
-        worker.clientClosed()
+        worker.clientClosed(token)
     }
 
     private func endOfStream(_ worker: Worker) {

@@ -203,7 +203,7 @@ final class HTTP2ClientConnection {
         transport.sayGoodbye()
         worker.metrics.add(.clientConnectionsActive, -1)
         worker.remove(token)
-        worker.clientClosed()
+        worker.clientClosed(token)
     }
 
     /// Nothing more is said after what waits.

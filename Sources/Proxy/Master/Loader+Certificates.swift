@@ -110,7 +110,7 @@ extension Loader {
         note(keyPath)
         if let chain = try? File.read(chainPath), let key = try? File.read(keyPath),
             let facts = try? CertificateFacts.read(pem: chain).first,
-            facts.notAfter > Int64(Clock.unixMicroseconds() / 1_000_000) + 14 * 86_400,
+            Self.isFresh(facts, now: Int64(Clock.unixMicroseconds() / 1_000_000)),
             names.allSatisfy({ facts.covers($0) || facts.names.contains($0) })
         {
             return Pair(chain: chain, key: key, chainPosition: position, keyPosition: position)
@@ -130,6 +130,11 @@ extension Loader {
             )
             return nil
         }
+    }
+
+    /// Whether one that was kept may go on: a clock that was wrong once may have made one for another time.
+    private static func isFresh(_ facts: CertificateFacts, now: Int64) -> Bool {
+        facts.notBefore <= now && facts.notAfter > now + 14 * 86_400
     }
 
     private mutating func checkTime(_ facts: CertificateFacts, _ certificate: Certificate) {

@@ -209,7 +209,6 @@ struct Loader {
     ) {
         diagnostics.append(Diagnostic(severity, at: position, message, fix: fix))
     }
-
     // MARK: the rest
 
     private mutating func readAuthorities(_ configuration: Configuration) {

@@ -8,6 +8,22 @@ struct ResolverTask {
         let server: Int
         let name: String
         var last: [String] = []
+        var complaint = Complaint()
+    }
+
+    /// What is wrong with a name, told when it is new and then once a while: an outage is no flood of the log.
+    struct Complaint {
+        /// Milliseconds between two lines that say the same.
+        static let pause: UInt64 = 60_000
+
+        private var told: (text: String, at: UInt64)?
+
+        /// - Parameter now: monotonic milliseconds.
+        mutating func shouldTell(_ text: String, now: UInt64) -> Bool {
+            if let told, told.text == text, now < told.at + Self.pause { return false }
+            told = (text, now)
+            return true
+        }
     }
 
     /// Every server that has a name instead of an address.
@@ -49,6 +65,7 @@ struct ResolverTask {
                 try channel.answerPings()
                 do throws(NameResolution.Failure) {
                     let found = try NameResolution.resolve(names[index].name, port: 1).map(\.host).sorted()
+                    names[index].complaint = Complaint()
                     guard found != names[index].last else { continue }
                     names[index].last = found
                     let update = AddressUpdate(
@@ -61,6 +78,8 @@ struct ResolverTask {
                     // The last known addresses stay in use: a resolver's failure is not the servers'.
                     failed = true
                     let text = "cannot resolve \(names[index].name): \(error)"
+                    let now = Clock.monotonicMicroseconds() / 1000
+                    guard names[index].complaint.shouldTell(text, now: now) else { continue }
                     try? channel.send(kind: ControlKind.failed.rawValue, Array(text.utf8))
                 }
             }

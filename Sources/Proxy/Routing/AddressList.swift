@@ -36,6 +36,9 @@ struct AddressBits: Hashable {
         }
     }
 
+    /// Who is told apart by it: an IPv6 client has a /64 at least, and all of that is one client.
+    var ofClient: AddressBits { isIPv4 ? self : AddressBits(high: high, low: 0) }
+
     /// As logs have it.
     var description: String {
         let value = isIPv4 ? UInt32(truncatingIfNeeded: low).bigEndian : 0

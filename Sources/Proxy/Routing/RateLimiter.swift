@@ -55,10 +55,8 @@ struct RateLimiter {
         return best
     }
 
-    /// An IPv6 client has a /64 at least: all of it is one client.
     private static func key(_ address: AddressBits, _ number: Int) -> AddressBits {
-        let tag = UInt64(truncatingIfNeeded: number + 1)
-        return address.isIPv4
-            ? AddressBits(high: 0, low: address.low | tag << 48) : AddressBits(high: address.high, low: tag << 48)
+        let client = address.ofClient
+        return AddressBits(high: client.high, low: client.low | UInt64(truncatingIfNeeded: number + 1) << 48)
     }
 }

@@ -32,6 +32,7 @@ struct StaplerTask: ~Copyable {
 
     private var channel: ControlChannel
     private var entries: [Entry]
+    private var clock = WallClockWatch(unix: Clock.unixMicroseconds(), monotonic: Clock.monotonicMicroseconds())
 
     /// Every certificate of a binding that can be asked about, each once.
     static func subjects(_ bundle: Bundle, _ configuration: Configuration) -> [Subject] {
@@ -76,6 +77,10 @@ struct StaplerTask: ~Copyable {
     private mutating func run() throws {
         try readControl()
         while true {
+            // What a wrong clock made of an answer, and of the time for the next question, does not hold.
+            if clock.wasSet(unix: Clock.unixMicroseconds(), monotonic: Clock.monotonicMicroseconds()) {
+                for index in entries.indices { entries[index].due = Self.now }
+            }
             for index in entries.indices where entries[index].due <= Self.now {
                 entries[index] = looked(entries[index])
                 try channel.send(kind: ControlKind.staple.rawValue, entries[index].update.encoded())
@@ -84,7 +89,7 @@ struct StaplerTask: ~Copyable {
             }
             try channel.flushWaiting()
             let next = entries.map(\.due).min() ?? Int64.max
-            // A clock that is set forward is noticed within a minute.
+            // A clock that is set is noticed within a minute.
             let pause = UInt64(clamping: min(max(next - Self.now, 0), 60)) * 1000
             if try channel.waitForMaster(milliseconds: max(pause, 100)) { try readControl() }
         }

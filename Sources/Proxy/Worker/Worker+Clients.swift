@@ -59,6 +59,11 @@ extension Worker {
 
     /// It is known whose the connection is: it begins with what its address serves.
     func begin(_ token: Token, _ descriptor: consuming FileDescriptor, _ origin: ClientOrigin, _ entry: ListenEntry) {
+        guard hasPlace(token, origin, entry) else {
+            metrics.add(.clientsRefused)
+            log.client(origin.peer, "it has as many connections as one client may")
+            return drop(token)
+        }
         switch entry.kind {
         case .https: beginHandshake(token, descriptor, origin, entry)
         case .redirect:
@@ -70,11 +75,24 @@ extension Worker {
         }
     }
 
+    /// Whether a client may have one more connection.
+    ///
+    /// Whoever passes others' connections or requests on is many clients, and so is an application.
+    private func hasPlace(_ token: Token, _ origin: ClientOrigin, _ entry: ListenEntry) -> Bool {
+        guard places.limit != nil, let address = AddressBits(origin.peer) else { return true }
+        switch entry.kind {
+        case .https, .redirect: break
+        case .database, .admin: return true
+        }
+        if snapshot.trusts(origin.peer) || snapshot.announces(origin.peer, at: entry.address) { return true }
+        return places.take(token, address)
+    }
+
     /// A client that is registered, and has no session that would do so, goes.
     func drop(_ token: Token) {
         metrics.add(.clientConnectionsActive, -1)
         remove(token)
-        clientClosed()
+        clientClosed(token)
     }
 
     private func identity(_ origin: ClientOrigin, _ entry: ListenEntry) -> ClientIdentity {

@@ -75,6 +75,7 @@ final class Worker {
     private var senders: [Token] = []
     private var requestIDs = RequestIDSource()
     var gate: AcceptGate
+    var places: ClientPlaces
     var handshakes: Handshakes
     var pressure = Pressure()
     private var control: ControlChannel
@@ -96,6 +97,7 @@ final class Worker {
         metrics = setup.metrics
         log = setup.log
         gate = AcceptGate(limit: setup.orders.connectionLimit)
+        places = ClientPlaces(limit: setup.snapshot.configuration.server.limits.connectionsPerClient)
         handshakes = Handshakes(limit: setup.snapshot.configuration.server.limits.handshakes)
         nowMicroseconds = Clock.monotonicMicroseconds()
         now = nowMicroseconds / 1000
@@ -402,11 +404,12 @@ final class Worker {
         metrics.add(.active, database: session.target.index, -1)
         metrics.add(.clientConnectionsActive, -1)
         record(session)
-        clientClosed()
+        clientClosed(session.client.token)
     }
 
-    func clientClosed() {
+    func clientClosed(_ token: Token) {
         clients -= 1
+        places.giveBack(token)
         if !isDraining, gate.shouldOpen(clients: clients, now: now) {
             log.accepting()
             try? watchListeners()

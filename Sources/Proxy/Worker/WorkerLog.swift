@@ -12,6 +12,8 @@ final class WorkerLog {
     private var written = 0
     private var suppressed = 0
     private var refusals = RepeatedLines()
+    private var pauses = RepeatedLines()
+    private var isPauseTold = false
     private var accessLogFails = false
 
     init(slot: Int, generation: Int, level: String) {
@@ -23,24 +25,39 @@ final class WorkerLog {
         }
     }
 
-    func accepting() { logger.notice("accepting again: below the limits") }
+    /// A pause is over; told when its beginning was.
+    func accepting() {
+        guard isPauseTold else { return }
+        isPauseTold = false
+        logger.notice("accepting again: below the limits")
+    }
 
     func atLimit(_ limit: Int) {
-        logger.warning("connection limit reached: new clients wait", metadata: ["limit": "\(limit)"])
+        pause(.warning, "connection limit reached: new clients wait", ["limit": "\(limit)"])
     }
 
     func outOfDescriptors(_ error: Errno, _ clients: Int) {
-        logger.error(
+        pause(
+            .error,
             "no descriptor left: new clients wait; raise the limit of open files (ulimit -n)",
-            metadata: ["error": "\(error)", "clients": "\(clients)"]
+            ["error": "\(error)", "clients": "\(clients)"]
         )
     }
 
     func underPressure(_ held: Int, _ limit: Int) {
-        logger.warning(
+        pause(
+            .warning,
             "buffers are used up: new clients wait, new requests are 503, the slowest readers are cut off",
-            metadata: ["bytes": "\(held)", "limit": "\(limit)"]
+            ["bytes": "\(held)", "limit": "\(limit)"]
         )
+    }
+
+    /// No accepting for now; a worker that stays at a limit does so again and again.
+    private func pause(_ level: Logger.Level, _ text: String, _ metadata: Logger.Metadata) {
+        guard let before = pauses.admit(text, now: Self.seconds) else { return }
+        isPauseTold = true
+        let leftOut: Logger.Metadata = before > 0 ? ["left out": "\(before)"] : [:]
+        logger.log(level: level, "\(text)", metadata: metadata.merging(leftOut) { $1 })
     }
 
     func acceptFailed(_ error: any Error) { logger.error("cannot accept: \(error)") }

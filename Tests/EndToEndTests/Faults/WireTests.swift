@@ -8,7 +8,7 @@ import Testing
 @Suite("Faults of the wire", .serialized) struct WireTests {
     let trust: TestTrust
     let folder: TemporaryFolder
-    let admin: UInt16
+    let admin: EveryhopAdmin
     private static let get = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
     init() throws {
@@ -16,7 +16,7 @@ import Testing
         trust = try TestTrust()
         folder = try TemporaryFolder()
         try trust.write(to: folder)
-        admin = try freePort()
+        admin = try EveryhopAdmin()
     }
 
     /// - Parameters:
@@ -32,7 +32,7 @@ import Testing
         let text = try trust.configuration(
             port: port,
             upstream: 1,
-            server: "admin = \"127.0.0.1:\(admin)\"\n\(server)",
+            server: "\(admin.setting)\n\(server)",
             upstreamMore: upstreamMore
         )
         .replacingOccurrences(of: "ip = \"127.0.0.1\"", with: "ip = \"\(binding)\"")
@@ -41,14 +41,6 @@ import Testing
             with: "[\(servers.map { "\"\($0)\"" }.joined(separator: ", "))]"
         )
         return try EveryhopProcess(folder, port: port, configuration: text)
-    }
-
-    private func metrics() throws -> String {
-        try Shell.run(["curl", "-sS", "--retry", "9", "--retry-connrefused", "http://127.0.0.1:\(admin)/metrics"]).text
-    }
-
-    private func waitForMetric(_ line: String) throws {
-        try waitUntil(line) { try metrics().contains("\n\(line)\n") }
     }
 
     private func ask(_ everyhop: EveryhopProcess) throws -> String {
@@ -92,6 +84,22 @@ import Testing
         try network.pass()
     }
 
+    @Test func `with 300 ms each way on both legs, requests take as long and succeed`() throws {
+        var faults = FaultProxy.Faults()
+        faults.delay = 300
+        let everyhop = try start(["127.0.0.1:\(try FaultProxy(to: server().port, faults).port)"])
+        let near = try FaultProxy(to: everyhop.port, faults)
+        let connection = try Connection(to: near.port, try trust.client())
+        for least in [1_800_000, 1_200_000] as [UInt64] {
+            let before = Clock.monotonicMicroseconds()
+            #expect(try connection.answers(200))
+            // There and back on both legs; the first time also for the handshake with the server.
+            #expect(Clock.monotonicMicroseconds() - before >= least)
+        }
+        #expect(try admin.metric("everyhop_upstream_connections_total") == 1)
+        #expect(try admin.metric("everyhop_upstream_timeouts_total") == 0)
+    }
+
     // MARK: resets in mid-handshake
 
     @Test(arguments: [0, 1, 100, 300, 900])
@@ -110,6 +118,55 @@ import Testing
         try waitUntil("the descriptors of \(before) before") { try descriptors() <= before }
         #expect(try ask(everyhop).hasPrefix("HTTP/1.1 200 "))
         #expect(try everyhop.workers().first == worker)
+    }
+
+    // The server's first flight has some 800 bytes.
+    @Test(arguments: [1, 200, 600])
+    func `a server that is reset in mid-handshake is 502`(_ bytes: Int) throws {
+        var faults = FaultProxy.Faults()
+        faults.resetAfterAnswer = bytes
+        let everyhop = try start(["127.0.0.1:\(try FaultProxy(to: server().port, faults).port)"])
+        #expect(try ask(everyhop).hasPrefix("HTTP/1.1 502 "))
+        try everyhop.waitForAccess("\"status\":502", "TLS: Connection reset by peer")
+        try admin.waitForMetric("everyhop_upstream_connect_failures_total", 1)
+    }
+
+    @Test func `a server that is reset in mid-handshake does not matter while there is another one`() throws {
+        var faults = FaultProxy.Faults()
+        faults.resetAfterAnswer = 200
+        let server = try server()
+        let wire = try FaultProxy(to: server.port, faults)
+        let everyhop = try start(["127.0.0.1:\(wire.port)", "127.0.0.1:\(server.port)"])
+        for _ in 0..<4 { #expect(try ask(everyhop).hasPrefix("HTTP/1.1 200 ")) }
+        try admin.waitForMetric("everyhop_upstream_connect_failures_total", 1)
+    }
+
+    @Test func `a database that is reset in mid-handshake is an error in its protocol`() throws {
+        let postgres = try PostgresServer(trust)
+        var faults = FaultProxy.Faults()
+        faults.resetAfterAnswer = 600
+        let wire = try FaultProxy(to: postgres.port, faults)
+        let port = try freePort()
+        let database = """
+            [[database]]
+            name = "ehr"
+            protocol = "postgres"
+            server = "127.0.0.1:\(wire.port)"
+            trust = { pins = ["\(try trust.pin())"] }
+            [[database.binding]]
+            port = \(port)
+            """
+        let everyhop = try EveryhopProcess(folder, port: port, configuration: trust.configuration(databases: database))
+        func login() throws -> String {
+            let client = try Connection(to: port, nil)
+            try client.send([0, 0, 0, 20, 0, 3, 0, 0] + Array("user\0alice\0\0".utf8))
+            return String(decoding: try client.receive() ?? [], as: UTF8.self)
+        }
+        let refused = try login()
+        #expect(refused.hasPrefix("E") && refused.contains("08001"), "\(refused)")
+        try everyhop.waitForAccess("\"database\":\"ehr\"", "\"established\":false", "TLS")
+        wire.faults.with { $0 = FaultProxy.Faults() }
+        #expect(try login().hasPrefix("R"))
     }
 
     // MARK: half-open

@@ -7,11 +7,11 @@ import Testing
 /// What happens when a worker has no place, no descriptor or no memory left, and after that.
 @Suite("A worker at its limits", .serialized) struct ExhaustionTests {
     let bench: Bench
-    let admin: UInt16
+    let admin: EveryhopAdmin
 
     init() throws {
         bench = try Bench()
-        admin = try freePort()
+        admin = try EveryhopAdmin()
     }
 
     /// `/big` is 100 MB, `/wait` is answered when the client has gone, all else at once.
@@ -34,27 +34,81 @@ import Testing
         }
     }
 
-    private func start(files: Int? = nil, server: String = "") throws -> EveryhopProcess {
+    private func start(files: Int? = nil, server: String = "", upstream: String = "") throws -> EveryhopProcess {
         let port = try freePort()
         let text = try bench.trust.configuration(
             port: port,
             upstream: try self.server().port,
-            server: "admin = \"127.0.0.1:\(admin)\"\n\(server)"
+            server: "\(admin.setting)\n\(server)",
+            upstreamMore: upstream
         )
         let prefix = files.map { ["prlimit", "--nofile=\($0):\($0)"] } ?? []
         return try EveryhopProcess(bench.folder, port: port, configuration: text, prefix: prefix)
     }
 
-    private func metric(_ name: String) throws -> Int {
-        let text = try Shell.run([
-            "curl", "-sS", "--retry", "9", "--retry-connrefused", "http://127.0.0.1:\(admin)/metrics",
-        ])
-        .text
-        let line = text.split(separator: "\n").first { $0.hasPrefix("\(name) ") } ?? ""
-        return Int(line.split(separator: " ").last ?? "") ?? -1
+    private static let get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    /// A client with a request, which is served some time.
+    private func askLater(_ everyhop: EveryhopProcess, _ served: Shared<Int>) {
+        let (port, trust) = (everyhop.port, bench.trust)
+        TestThread.start {
+            guard let client = try? Connection(to: port, trust.client(), seconds: 90) else { return }
+            try? client.send(Self.get)
+            if (try? client.receive(until: "ok"))?.hasPrefix("HTTP/1.1 200") == true { served.with { $0 += 1 } }
+        }
     }
 
-    private static let get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    @Test func `at the limit of connections new clients wait, and are served when others have gone`() throws {
+        // (100 - 64) / 2 = 18 clients.
+        let everyhop = try start(files: 100, server: "timeouts = { handshake = \"2m\", head = \"5m\" }")
+        let context = try bench.trust.client()
+        // The look at the binding may be one of them, and goes.
+        var held: [Connection] = []
+        try waitUntil("the limit") {
+            if held.count < 18 { held.append(try Connection(to: everyhop.port, context)) }
+            return held.count == 18 && everyhop.log.contains("connection limit reached: new clients wait limit=\"18\"")
+        }
+        let served = Shared(0)
+        for _ in 0..<10 { askLater(everyhop, served) }
+        // Those who are connected are served meanwhile.
+        for client in held.prefix(5) {
+            try client.send(Self.get)
+            #expect(try client.receive(until: "ok").hasPrefix("HTTP/1.1 200"))
+        }
+        #expect(served.value == 0)
+        #expect(try admin.metric("everyhop_client_connections") <= 18)
+        held.removeLast(10)
+        try waitUntil("ten who waited", seconds: 90) { served.value == 10 }
+        try everyhop.waitForLog("accepting again")
+        #expect(try admin.metric("everyhop_connection_limit_reached_total") >= 1)
+    }
+
+    @Test func `without a descriptor requests are 503 and clients wait; no server is blamed, and all of it passes`()
+        throws
+    {
+        let everyhop = try start(
+            files: 64,
+            server: "timeouts = { handshake = \"2m\", head = \"5m\" }",
+            upstream: "timeouts = { connect = \"2m\", response = \"5m\" }"
+        )
+        let peer = try bench.client(everyhop)
+        // Each needs a connection to the server, and there are not so many descriptors.
+        let waiting = try (0..<80).map { _ in try peer.request(HTTP2Frames.get("/wait")) }
+        try everyhop.waitForAccess("\"status\":503", "no connection to a server can be made on this host")
+        let served = Shared(0)
+        askLater(everyhop, served)
+        try everyhop.waitForLog("no descriptor left")
+        let told = Clock.monotonicMicroseconds()
+        // It is tried twice a second, and not told each time.
+        try waitUntil("four tries") { Clock.monotonicMicroseconds() - told > 2_000_000 }
+        #expect(served.value == 0)
+        let lines = everyhop.log.components(separatedBy: "no descriptor left").count - 1
+        #expect(lines <= 1 + Int((Clock.monotonicMicroseconds() - told) / 9_000_000))
+        for stream in waiting { try peer.send(HTTP2Frames.reset(stream)) }
+        try waitUntil("the client that waited", seconds: 90) { served.value == 1 }
+        #expect(!everyhop.log.contains("ejected") && !everyhop.log.contains("server failed"))
+        #expect(try everyhop.workers().count == 1)
+    }
 
     @Test func `buffers stay within their limit: nobody new is let in, and the slowest readers go`() throws {
         let everyhop = try start(server: "[server.limits]\nbuffers = \"2MiB\"")
@@ -66,10 +120,10 @@ import Testing
             try reader.send("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
             return reader
         }
-        try waitUntil("readers cut off") { try metric("everyhop_readers_cut_total") > 0 }
+        try waitUntil("readers cut off") { try admin.metric("everyhop_readers_cut_total") > 0 }
         try everyhop.waitForLog("buffers are used up")
         try waitUntil("buffers below their limit") {
-            let held = try metric("everyhop_buffer_bytes")
+            let held = try admin.metric("everyhop_buffer_bytes")
             return held > 0 && held <= 2 << 20
         }
         try waitUntil("a good client", seconds: 60) {
@@ -81,7 +135,7 @@ import Testing
             return false
         }
         #expect(try everyhop.workers().first == worker)
-        #expect(try metric("everyhop_readers_cut_total") < 50)
+        #expect(try admin.metric("everyhop_readers_cut_total") < 50)
         readers.forEach { $0.abort() }
     }
 }

@@ -6,39 +6,20 @@ import Testing
 
 @Suite("Floods of handshakes", .serialized) struct HandshakeFloodTests {
     let bench: Bench
-    let admin: UInt16
+    let admin: EveryhopAdmin
     let everyhop: EveryhopProcess
 
     init() throws {
         bench = try Bench()
-        admin = try freePort()
+        admin = try EveryhopAdmin()
         let settings = """
-            admin = "127.0.0.1:\(admin)"
+            \(admin.setting)
             [server.timeouts]
             handshake = "2m"
             [server.limits]
             handshakes = 16
             """
         everyhop = try bench.start(try bench.echo().port, server: settings)
-    }
-
-    private func waitForMetrics(_ lines: String...) throws {
-        var text = ""
-        do {
-            try waitUntil("\(lines)") {
-                text = try Shell.run(["curl", "-sS", "http://127.0.0.1:\(admin)/metrics"]).text
-                return lines.allSatisfy { text.contains("\n\($0)\n") }
-            }
-        } catch {
-            let seen = text.split(separator: "\n").filter { $0.hasPrefix("everyhop_client_handshakes") }
-            throw DeadlinePassed(description: "\(lines), not \(seen)")
-        }
-    }
-
-    private func metric(_ name: String) throws -> Int {
-        let text = try Shell.run(["curl", "-sS", "http://127.0.0.1:\(admin)/metrics"]).text
-        let line = text.split(separator: "\n").first { $0.hasPrefix("\(name) ") } ?? ""
-        return Int(line.split(separator: " ").last ?? "") ?? -1
     }
 
     /// Connections that say nothing.
@@ -49,8 +30,8 @@ import Testing
     @Test func `who connects and says nothing does not keep others out`() throws {
         let held = try silent(40)
         // The look at this hop from outside may be one more.
-        try waitUntil("24 and more dropped") { try metric("everyhop_client_handshakes_dropped_total") >= 24 }
-        #expect(try metric("everyhop_client_handshakes_active") <= 16)
+        try waitUntil("24 and more dropped") { try admin.metric("everyhop_client_handshakes_dropped_total") >= 24 }
+        #expect(try admin.metric("everyhop_client_handshakes_active") <= 16)
         #expect(try bench.client(everyhop).get().status == 200)
         // The oldest went, the youngest are still there.
         #expect(try held[0].receive() == nil)
@@ -73,6 +54,7 @@ import Testing
         }
         try waitUntil("eight threads", seconds: 60) { done.value >= 8000 }
         #expect(done.value == 8200)
-        try waitForMetrics("everyhop_client_handshakes_active 0", "everyhop_client_handshakes_dropped_total 0")
+        try admin.waitForMetric("everyhop_client_handshakes_active", 0)
+        #expect(try admin.metric("everyhop_client_handshakes_dropped_total") == 0)
     }
 }

@@ -91,7 +91,8 @@ struct AuditPlan {
         let present = chain.flatMap { try? CertificateFacts.read(pem: $0) }?.first
         if let last = record.lastSuccess, let present {
             facts.append(Fact("last issued", CalendarDate.text(last)))
-            let next = RenewalPlan.next(present, record, asks: settings.question)
+            let now = Int64(clamping: Clock.unixMicroseconds() / 1_000_000)
+            let next = RenewalPlan.next(present, record, asks: settings.question, now: now)
             facts.append(Fact("next renewal", CalendarDate.text(next)))
         } else {
             facts.append(Fact("last issued", "never: a self-signed placeholder is shown"))
