@@ -416,6 +416,9 @@ final class Worker {
     // MARK: the master's word
 
     private func readControl() throws(Errno) {
+        // Keys may come: what they came in leaves no copy behind.
+        Privileges.wipeFreed(true)
+        defer { Privileges.wipeFreed(false) }
         while true {
             // A master that is gone takes the listening sockets' other holders with it: end, fail closed.
             guard var message = try control.receive() else { return }
