@@ -34,6 +34,10 @@ struct SandboxAudit {
         // Whoever has not told yet has not met anybody.
         let settled = children.filter { !$0.isStarting }
         let evidence = [Fact("master \(master.identifier)", Child.text(ofMaster: master))] + children.map(\.evidence)
+        // So it is, too, when another program is taking this one's place.
+        guard settled.contains(where: { $0.name == "worker" }) else {
+            return .notChecked(.processSandbox, "the workers still start", evidence)
+        }
         let faults = Self.names.compactMap { name in
             fault(of: name, settled.filter { $0.name == name }.flatMap(\.faults))
         }
@@ -148,9 +152,8 @@ private struct Child {
                     layer: layer,
                     text: "lack(s) \(SandboxAudit.quoted(layer)), which this kernel has (\(reason))"
                 )
-            case .files: return Fault(layer: layer, text: "lack(s) \(SandboxAudit.quoted(layer)) (\(reason))")
-            // Root on purpose, and so on: what the kernel shows has been judged.
-            case .user, .capabilities, .privileges, .memory, .calls: return nil
+            case .user, .capabilities, .privileges, .memory, .files, .calls:
+                return Fault(layer: layer, text: "lack(s) \(SandboxAudit.quoted(layer)) (\(reason))")
             }
         }
     }

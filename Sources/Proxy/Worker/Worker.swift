@@ -416,8 +416,7 @@ final class Worker {
     // MARK: the master's word
 
     private func readControl() throws(Errno) {
-        // Keys may come: what they came in leaves no copy behind.
-        Privileges.wipeFreed(true)
+        Privileges.wipeFreed(true)  // What keys come in leaves no copy behind.
         defer { Privileges.wipeFreed(false) }
         while true {
             // A master that is gone takes the listening sockets' other holders with it: end, fail closed.
