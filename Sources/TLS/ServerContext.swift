@@ -107,8 +107,8 @@ public final class ServerContext {
         everyhop_ctx_set_ticket_callback(context) { ssl, name, iv, cipher, mac, encrypting in
             guard let owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ExtraData.contextOwner) else { return -1 }
             let tickets = Unmanaged<ServerContext>.fromOpaque(owner)._withUnsafeGuaranteedRef { $0.tickets }
-            return tickets.keys.withUnsafeBufferPointer {
-                everyhop_ticket(ssl, $0.baseAddress, CInt(clamping: $0.count), name, iv, cipher, mac, encrypting)
+            return tickets.withKeys { keys, count in
+                everyhop_ticket(ssl, keys, count, name, iv, cipher, mac, encrypting)
             }
         }
     }

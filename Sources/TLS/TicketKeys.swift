@@ -4,37 +4,56 @@ import Glibc
 /// The keys of stateless session tickets (RFC 5077, RFC 8446 §4.6.1): made by the master, shared by all workers, so
 /// that a session resumes whichever worker answers.
 ///
-/// *Ownership:* contexts hold it; `replace` changes it for all of them at once. It holds secrets.
+/// They lie in OpenSSL's secure heap and are overwritten when they are replaced.
+///
+/// *Ownership:* contexts hold it; `replace` changes it for all of them at once. `TLSLibrary.prepare` has to come first.
 public final class TicketKeys {
     private static let size = MemoryLayout<everyhop_ticket_key>.size
     /// The current key and the ones before it.
-    private static let most = 3
+    private static let kept = 3
+    /// As many as a file may have.
+    private static let most = 16
 
-    private(set) var keys: [everyhop_ticket_key]
+    /// Room for all that there may ever be, so that a replacement needs none.
+    private let memory: UnsafeMutablePointer<everyhop_ticket_key>
+    /// How many there are; what follows them is zero.
+    private var count = 0
 
     /// Makes one random key.
-    public init() throws(TLSError) { keys = [try Self.random()] }
+    public init() throws(TLSError) {
+        guard let memory = Self.allocate() else { throw .libraryFailure("no memory for session ticket keys") }
+        self.memory = memory
+        try rotate()
+    }
 
     /// Reads keys that another process encoded, or a file of 80-byte keys, the current one first; nil when the length
     /// is not a whole number of keys.
     public init?(decoding bytes: [UInt8]) {
-        keys = []
+        guard let memory = Self.allocate() else { return nil }
+        self.memory = memory
         guard replace(decoding: bytes) else { return nil }
     }
 
-    /// The keys for another process of this program.
-    public func encoded() -> [UInt8] {
-        var bytes: [UInt8] = []
-        for key in keys { withUnsafeBytes(of: key) { bytes.append(contentsOf: $0) } }
-        return bytes
+    deinit { CRYPTO_secure_clear_free(memory, Self.most * Self.size, nil, 0) }
+
+    private static func allocate() -> UnsafeMutablePointer<everyhop_ticket_key>? {
+        CRYPTO_secure_zalloc(most * size, nil, 0)?.bindMemory(to: everyhop_ticket_key.self, capacity: most)
     }
+
+    /// Lends the keys, the current one first; they must not outlive `body`.
+    func withKeys<R>(_ body: (UnsafePointer<everyhop_ticket_key>, CInt) -> R) -> R {
+        body(memory, CInt(truncatingIfNeeded: count))
+    }
+
+    /// The keys for another process of this program.
+    public func encoded() -> [UInt8] { Array(UnsafeRawBufferPointer(start: memory, count: count * Self.size)) }
 
     /// Secrets for something else that all workers have to agree on, one of each key, the current one first; they tell
     /// nothing about the keys.
     public func secrets(for purpose: StaticString) -> [[UInt8]] {
         let message = purpose.withUTF8Buffer { Array($0) }
-        return keys.compactMap { key in
-            var bytes = withUnsafeBytes(of: key) { Array($0) }
+        return (0..<count).compactMap { index in
+            var bytes = Array(UnsafeRawBufferPointer(start: memory + index, count: Self.size))
             defer { bytes.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) } }
             return MessageCode.sha256(key: bytes, message)
         }
@@ -42,34 +61,30 @@ public final class TicketKeys {
 
     /// Takes other keys; false, changing nothing, when the bytes are not keys.
     public func replace(decoding bytes: [UInt8]) -> Bool {
-        guard !bytes.isEmpty, bytes.count % Self.size == 0, bytes.count / Self.size <= 16 else { return false }
-        cleanse()
-        keys = (0..<bytes.count / Self.size).map { index in
-            bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: index * Self.size, as: everyhop_ticket_key.self) }
-        }
+        let number = bytes.count / Self.size
+        guard (1...Self.most).contains(number), bytes.count % Self.size == 0 else { return false }
+        bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(start: memory, count: bytes.count).copyMemory(from: $0) }
+        forget(after: number)
         return true
     }
 
     /// Makes a new current key; tickets of the two before it still open.
     public func rotate() throws(TLSError) {
-        let rotated = [try Self.random()] + keys.prefix(Self.most - 1)
-        cleanse()
-        keys = rotated
-    }
-
-    deinit { cleanse() }
-
-    /// Overwrites the keys, so that memory given back does not hold them.
-    private func cleanse() {
-        keys.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) }
-    }
-
-    private static func random() throws(TLSError) -> everyhop_ticket_key {
         var key = everyhop_ticket_key()
+        defer { withUnsafeMutableBytes(of: &key) { OPENSSL_cleanse($0.baseAddress, $0.count) } }
         let made = withUnsafeMutableBytes(of: &key) {
-            RAND_bytes($0.bindMemory(to: UInt8.self).baseAddress, CInt(clamping: $0.count))
+            RAND_priv_bytes($0.bindMemory(to: UInt8.self).baseAddress, CInt(clamping: $0.count))
         }
         guard made == 1 else { throw .libraryFailure("no randomness") }
-        return key
+        let older = min(count, Self.kept - 1)
+        (memory + 1).update(from: memory, count: older)
+        memory[0] = key
+        forget(after: older + 1)
+    }
+
+    /// Overwrites what follows so many keys.
+    private func forget(after number: Int) {
+        OPENSSL_cleanse(memory + number, (Self.most - number) * Self.size)
+        count = number
     }
 }

@@ -17,7 +17,8 @@ import Testing
                 logsQueries: false,
                 auditLog: nil,
                 knownHead: nil,
-                admin: nil
+                admin: nil,
+                told: .unknown(reason: "nobody was asked")
             ).report()
             #expect(report.findings.filter { $0.check == .processLogs }.map(\.verdict) == [expected])
         }

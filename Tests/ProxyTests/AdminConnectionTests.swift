@@ -37,7 +37,14 @@ import Testing
             health: hostile,
             glance: nil
         )
-        let map = HopMap(program: hostile, monitor: hostile, traffic: .init(), hops: [hop], audit: .init(.never))
+        let map = HopMap(
+            program: hostile,
+            monitor: hostile,
+            traffic: .init(),
+            hops: [hop],
+            audit: .init(.never),
+            sandbox: .init([])
+        )
         let page = HopPage(map).answer()
         #expect(!page.body.contains("alert(1)</script>") && !page.body.contains("<img"))
         #expect(page.body.contains("&lt;img src=x onerror=&#39;alert(2)&#39;&gt;&amp;\u{FFFD}\u{FFFD}"))

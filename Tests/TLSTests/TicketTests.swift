@@ -83,6 +83,22 @@ import Testing
         #expect(try Link.open(client, table).serverFacts?.resumed == true)
     }
 
+    @Test func `keys lie in the secure heap, and those that were replaced are overwritten`() throws {
+        TLSLibrary.prepare()
+        let many = [UInt8](repeating: 7, count: 16 * 80)
+        let keys = try #require(TicketKeys(decoding: many))
+        func bytes() -> [UInt8] {
+            keys.withKeys { first, _ in Array(UnsafeRawBufferPointer(start: first, count: 16 * 80)) }
+        }
+        #expect(keys.withKeys { first, _ in CRYPTO_secure_allocated(first) } == 1)
+        #expect(bytes() == many)
+        #expect(keys.replace(decoding: [UInt8](repeating: 9, count: 80)))
+        #expect(bytes() == [UInt8](repeating: 9, count: 80) + [UInt8](repeating: 0, count: 15 * 80))
+        for _ in 0..<3 { try keys.rotate() }
+        #expect(!bytes().contains([UInt8](repeating: 9, count: 16)))
+        #expect(bytes()[240...].allSatisfy { $0 == 0 })
+    }
+
     @Test func `a ticket is one`() throws {
         let client = try makeClient(root)
         _ = try Link.open(client, try worker(try TicketKeys()))

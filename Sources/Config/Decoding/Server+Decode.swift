@@ -43,13 +43,9 @@ extension Server {
 extension Server {
     /// What the master does with processes that are not well, and with a new program.
     private mutating func supervise(_ table: TableReader) {
-        if let node = table.node("hang_timeout"), let time = table.duration("hang_timeout") {
-            if (1000...600_000).contains(time) {
-                hangTimeout = time
-            } else {
-                table.complain(at: node.position, "hang_timeout is out of range", fix: "use a time from 1s to 10m")
-            }
-        }
+        let minutes = (range: UInt64(1000)...600_000, words: "1s to 10m")
+        hangTimeout = table.duration("hang_timeout", within: minutes) ?? hangTimeout
+        upgradeTimeout = table.duration("upgrade_timeout", within: minutes) ?? upgradeTimeout
         if let node = table.node("worker_memory"), let size = table.size("worker_memory") {
             if size >= 16 << 20 {
                 workerMemory = size
@@ -61,7 +57,6 @@ extension Server {
                 )
             }
         }
-        upgradeTimeout = table.duration("upgrade_timeout") ?? upgradeTimeout
     }
 }
 
@@ -136,7 +131,9 @@ extension TLSSettings {
         isolatesKeys = table.boolean("key_isolation") ?? isolatesKeys
         if let inner = table.table("tickets", label: "tickets") {
             ticketKeys = inner.path("keys")
-            ticketRotation = inner.duration("rotate") ?? ticketRotation
+            // Each rotation is a message to every worker, and the third one after a ticket was made ends it.
+            let days = (range: UInt64(60_000)...7 * 86_400_000, words: "1m to 7d")
+            ticketRotation = inner.duration("rotate", within: days) ?? ticketRotation
             inner.finish()
         }
         ocsp = table.word("ocsp", OCSP.self) ?? ocsp

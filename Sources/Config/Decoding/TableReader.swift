@@ -156,6 +156,14 @@ final class TableReader {
         return nil
     }
 
+    /// The same, within bounds.
+    func duration(_ key: String, within bounds: (range: ClosedRange<UInt64>, words: String)) -> UInt64? {
+        guard let node = node(key), let time = duration(key) else { return nil }
+        if bounds.range.contains(time) { return time }
+        complain(at: node.position, "\(key) is out of range", fix: "use a time from \(bounds.words)")
+        return nil
+    }
+
     /// A size in bytes: an integer, or a string like `64KiB`.
     func size(_ key: String) -> UInt64? {
         guard let node = node(key) else { return nil }

@@ -17,6 +17,14 @@ public struct ProcessAudit {
         }
     }
 
+    /// What the processes that run told the master of their sandboxes.
+    public enum Told: Sendable {
+        /// Those that have told.
+        case processes([ConfinedProcess])
+        /// The master was not asked, or said nothing: why.
+        case unknown(reason: String)
+    }
+
     /// The configuration's absolute path: whoever runs with it is looked at.
     public var configuration: String
     /// SHA-256 of its bytes.
@@ -33,6 +41,8 @@ public struct ProcessAudit {
     public var knownHead: String?
     /// The admin address, and whether only this host reaches it.
     public var admin: (place: String, isLocal: Bool)?
+    /// What processes told of their sandboxes; to be asked before it is looked at them.
+    public var told: Told
 
     /// An audit of the process that runs with a configuration.
     public init(
@@ -43,7 +53,8 @@ public struct ProcessAudit {
         logsQueries: Bool,
         auditLog: String?,
         knownHead: String?,
-        admin: (place: String, isLocal: Bool)?
+        admin: (place: String, isLocal: Bool)?,
+        told: Told
     ) {
         self.configuration = configuration
         self.digest = digest
@@ -53,6 +64,7 @@ public struct ProcessAudit {
         self.auditLog = auditLog
         self.knownHead = knownHead
         self.admin = admin
+        self.told = told
     }
 
     /// All that was found.
@@ -72,7 +84,7 @@ public struct ProcessAudit {
             kind: .process,
             name: "everyhop",
             place: master.map { "process \($0.identifier)" } ?? "not running",
-            facts: [Fact("cryptography", FIPS.module)],
+            facts: [Fact("cryptography", FIPS.module)] + SandboxAudit.facts(),
             findings: findings
         )
     }
@@ -106,27 +118,7 @@ public struct ProcessAudit {
         guard let master else {
             return .notChecked(.processSandbox, "nothing on this host runs with \(configuration)")
         }
-        let workers = processes.filter { $0.parent == master.identifier && $0.arguments.dropFirst().first == "worker" }
-        guard !workers.isEmpty else {
-            return .notChecked(.processSandbox, "the process has no worker that can be seen")
-        }
-        var evidence: [Fact] = []
-        var missing: [String] = []
-        for worker in workers {
-            let layers = WorkerLayers(worker)
-            evidence.append(Fact("worker \(worker.identifier)", layers.text))
-            for lack in layers.missing where !missing.contains(lack) { missing.append(lack) }
-        }
-        guard missing.isEmpty else {
-            return .fallsShort(
-                .processSandbox,
-                "workers \(missing.joined(separator: ", "))",
-                remedy:
-                    "start everyhop as root with user = \"everyhop\" in [server], so that workers can give up what they need not",
-                evidence
-            )
-        }
-        return .holds(.processSandbox, "\(workers.count) workers run without privileges", evidence)
+        return SandboxAudit(master, processes, told).finding()
     }
 
     private func keyFiles(_ master: ProcessFacts?) -> Finding {
@@ -264,39 +256,4 @@ extension ProcessAudit {
         }
         return .holds(.processAuditLog, "\(log.entries) entries, each with the digest of the one before it", evidence)
     }
-}
-
-/// What keeps a worker from doing harm, as the kernel tells it.
-private struct WorkerLayers {
-    private let isUnprivileged: Bool
-    private let gainsNothing: Bool
-    private let hasNoCapability: Bool
-    private let writesNoCore: Bool
-    private let filter: String
-
-    init(_ worker: ProcessFacts) {
-        let users = worker.status["Uid"]?.split(whereSeparator: { $0 == "\t" || $0 == " " }) ?? []
-        isUnprivileged = !users.isEmpty && !users.contains("0")
-        gainsNothing = worker.status["NoNewPrivs"] == "1"
-        hasNoCapability = worker.status["CapEff"]?.allSatisfy { $0 == "0" } ?? false
-        writesNoCore = worker.coreLimit == "0"
-        filter = worker.status["Seccomp"] == "2" ? "filter" : "none"
-    }
-
-    var missing: [String] {
-        var missing: [String] = []
-        if !isUnprivileged { missing.append("run as root") }
-        if !hasNoCapability { missing.append("have capabilities") }
-        if !gainsNothing { missing.append("may gain privileges") }
-        if !writesNoCore { missing.append("may write core files") }
-        if filter == "none" { missing.append("may make any system call") }
-        return missing
-    }
-
-    var text: String {
-        "unprivileged user: \(word(isUnprivileged)), no capabilities: \(word(hasNoCapability)), no new privileges: "
-            + "\(word(gainsNothing)), no core files: \(word(writesNoCore)), seccomp: \(filter)"
-    }
-
-    private func word(_ holds: Bool) -> String { holds ? "yes" : "no" }
 }

@@ -182,6 +182,21 @@ public struct HopMap: Codable, Sendable {
         }
     }
 
+    /// What keeps the processes from doing harm.
+    public struct Confinement: Codable, Sendable {
+        /// Layers that at least one process should have put on and has not, in words.
+        public let missing: [String]
+        /// Every process and its layers.
+        public let processes: [ConfinedProcess]
+
+        /// What processes told.
+        public init(_ processes: [ConfinedProcess]) {
+            missing = Sandbox.Layer.allCases.filter { layer in processes.contains { $0.has(layer) == false } }
+                .map(\.meaning)
+            self.processes = processes
+        }
+    }
+
     /// The form of this map.
     public let schema: String
     /// The program and its version.
@@ -202,9 +217,18 @@ public struct HopMap: Codable, Sendable {
     public let hops: [Hop]
     /// The newest audit.
     public let audit: Audit
+    /// What keeps the processes from doing harm.
+    public let sandbox: Confinement
 
     /// A map whose verdict is what its hops come to.
-    public init(program: String, monitor: String, traffic: Traffic, hops: [Hop], audit: Audit) {
+    public init(
+        program: String,
+        monitor: String,
+        traffic: Traffic,
+        hops: [Hop],
+        audit: Audit,
+        sandbox: Confinement
+    ) {
         schema = Self.schema
         self.program = program
         self.monitor = monitor
@@ -215,6 +239,7 @@ public struct HopMap: Codable, Sendable {
         daysLeft = hops.compactMap(\.daysLeft).min()
         self.hops = hops
         self.audit = audit.current
+        self.sandbox = sandbox
     }
 
     /// It as JSON, on one line.

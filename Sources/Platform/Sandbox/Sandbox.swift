@@ -24,20 +24,34 @@ public enum Sandbox {
         /// Seccomp: no system call but those of a list.
         case calls
 
-        /// What is said when it is missing.
-        public var meaning: String {
+        /// What it is called.
+        public var name: String {
             switch self {
             case .user: "unprivileged user"
             case .capabilities: "no capabilities"
             case .privileges: "no new privileges"
             case .memory: "no core file, not dumpable"
-            case .code: "no executable memory (Linux 6.3)"
-            case .files: "landlock: files (Linux 5.13)"
-            case .ports: "landlock: TCP ports (Linux 6.7)"
-            case .scope: "landlock: signals and abstract sockets (Linux 6.12)"
+            case .code: "no executable memory"
+            case .files: "landlock: files"
+            case .ports: "landlock: TCP ports"
+            case .scope: "landlock: signals and abstract sockets"
             case .calls: "seccomp"
             }
         }
+
+        /// The first kernel that has it; nil when every kernel does that is supported.
+        private var since: String? {
+            switch self {
+            case .code: "Linux 6.3"
+            case .files: "Linux 5.13"
+            case .ports: "Linux 6.7"
+            case .scope: "Linux 6.12"
+            case .user, .capabilities, .privileges, .memory, .calls: nil
+            }
+        }
+
+        /// What is said when it is missing.
+        public var meaning: String { since.map { "\(name) (\($0))" } ?? name }
     }
 
     /// What a process goes on to need.

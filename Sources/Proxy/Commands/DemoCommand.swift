@@ -29,7 +29,7 @@ struct DemoCommand: ParsableCommand {
             throw ExitCode(1)
         }
         let application = try ChildProcess.spawnSelf(
-            ["demo-application", "\(folder)/app.pem", "\(folder)/app.key"],
+            ["demo-application", "\(folder)/app.pem", "\(folder)/app.key", "\(Host.process)"],
             descriptors: [demonstration.application.raw]
         )
         defer { ChildProcess.end(application) }
@@ -144,11 +144,13 @@ struct DemoApplicationCommand: ParsableCommand {
 
     @Argument var chain: String
     @Argument var key: String
+    /// Who has started it; by the time it could look for itself, that one may be dead and another in its place.
+    @Argument var parent: Int32
 
     func run() throws {
+        ChildProcess.dieWithParent(parent)
         SignalDescriptor.ignoreBrokenPipes()
         SignalDescriptor.leaveEndingToParent()
-        ChildProcess.dieWithParent(ChildProcess.parent)
         let identity = try ServerIdentity(chainPEM: try File.read(chain), keyPEM: try File.read(key))
         let listener = FileDescriptor(owning: ChildProcess.firstDescriptor)
         try DemoApplication(listener: listener, identity: identity).run()

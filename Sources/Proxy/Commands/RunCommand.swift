@@ -1,5 +1,6 @@
 import ArgumentParser
 import Platform
+import TLS
 
 /// `everyhop run`: the master, in the foreground.
 struct RunCommand: ParsableCommand {
@@ -32,6 +33,8 @@ struct RunCommand: ParsableCommand {
         let options = RunOptions(file: config, pidFile: pidFile, program: program)
         var former: Former?
         do {
+            // Both take keys.
+            TLSLibrary.prepare()
             if takeOver { former = try Former() }
             try Master(options, former: former).run()
         } catch Master.Failure.configuration(let findings) {

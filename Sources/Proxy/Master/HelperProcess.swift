@@ -48,6 +48,8 @@ final class HelperProcess {
     /// What it was asked to do, encoded; kept for issuers alone.
     var handed: [UInt8] = []
     var pulse = Pulse()
+    /// What it has told of its sandbox.
+    var sandbox: Sandbox.Report?
     /// Whether it has begun its work, by its own word.
     var hasStarted = false
     /// Why the master ends it, once it has decided so.
@@ -235,7 +237,9 @@ extension Master {
                 case .addresses:
                     spread(try AddressUpdate(decoding: message.payload), from: helper)
                 case .ready: if helper.kind == .resolver && helper.generation == generation { namesAreKnown() }
-                case .sandbox: note(try Sandbox.Report(decoding: message.payload), of: helper.kind.rawValue)
+                case .sandbox:
+                    helper.sandbox = try note(message.payload, of: helper.kind.rawValue, after: helper.sandbox)
+                    tellOfSandboxes()
                 case .health: spread(try HealthUpdate(decoding: message.payload))
                 case .folderGone: lose(try FolderLoss(decoding: message.payload))
                 case .adminAccess:

@@ -1,5 +1,6 @@
 import Bytes
 import Config
+import Evidence
 import Logging
 import Platform
 import TLS
@@ -10,6 +11,8 @@ enum ControlRequest: UInt8 {
     case reload = 1
     /// Change to another program, and say how that ended.
     case upgrade = 50
+    /// Tell what children told of their sandboxes.
+    case sandboxes = 60
 }
 
 /// What the master answers, with text for people.
@@ -134,6 +137,9 @@ extension Master {
                 upgradeAsking.append(token)
                 upgrade()
             }
+        case .sandboxes:
+            let told = try? ConfinedProcess.json(confined)
+            answer(token, told.map { .done(String(decoding: $0, as: UTF8.self)) } ?? .refused("it cannot be told"), "")
         case nil: answer(token, .refused("this version does not know what is asked"), "")
         }
     }

@@ -1,3 +1,4 @@
+import Evidence
 import Logging
 import Platform
 
@@ -10,14 +11,37 @@ extension Master {
         }
     }
 
-    /// Tells the operator which layers a kind of child lacks, once for each lack.
-    func note(_ report: Sandbox.Report, of kind: String) {
+    /// Takes in what a child tells of its sandbox, once and before it meets anybody, and tells the operator which layers a
+    /// kind of child lacks, once for each lack.
+    ///
+    /// - Parameter before: what it told before; who tells twice makes no sense.
+    func note(_ payload: [UInt8], of kind: String, after before: Sandbox.Report?) throws -> Sandbox.Report {
+        guard before == nil else { throw WireReader.Malformed() }
+        let report = try Sandbox.Report(decoding: payload)
         let missing = Sandbox.Layer.allCases.compactMap { layer in
             report.missing[layer].map { "\(layer.meaning) (\($0))" }
         }
-        guard !missing.isEmpty else { return }
         let text = missing.joined(separator: ", ")
-        guard sandboxLacks.insert(text).inserted else { return }
-        log.warning("the sandbox lacks: \(text)", metadata: ["child": "\(kind)"])
+        if !missing.isEmpty, sandboxLacks.insert(text).inserted {
+            log.warning("the sandbox lacks: \(text)", metadata: ["child": "\(kind)"])
+        }
+        return report
+    }
+
+    /// What every child that is there has told.
+    var confined: [ConfinedProcess] {
+        let workers = workers.compactMap { worker in
+            worker.sandbox.map { ConfinedProcess("worker", worker.process, $0) }
+        }
+        return workers
+            + helpers.compactMap { helper in
+                helper.sandbox.map { ConfinedProcess(helper.kind.rawValue, helper.process, $0) }
+            }
+    }
+
+    /// Has the hop map tell it, too.
+    func tellOfSandboxes() {
+        guard let payload = try? ConfinedProcess.json(confined) else { return }
+        for helper in helpers where helper.kind == .monitor && helper.hasStarted { helper.tell(.sandbox, payload) }
     }
 }

@@ -121,7 +121,9 @@ extension Master {
                 case .failed:
                     changes.workerFailure = String(decoding: message.payload, as: UTF8.self)
                     log.error("worker \(worker.slot): \(String(decoding: message.payload, as: UTF8.self))")
-                case .sandbox: note(try Sandbox.Report(decoding: message.payload), of: "workers")
+                case .sandbox:
+                    worker.sandbox = try note(message.payload, of: "workers", after: worker.sandbox)
+                    tellOfSandboxes()
                 case .replacementReady, .replacementRefused, .replacementDone:
                     try readReplacement(message.kind, message.payload, from: worker)
                 case .refusal:

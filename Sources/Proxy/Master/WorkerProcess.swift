@@ -28,6 +28,8 @@ final class WorkerProcess {
     var pulse = Pulse()
     /// Why the master ends it, once it has decided so.
     var verdict: ReplacementReason?
+    /// What it has told of its sandbox.
+    var sandbox: Sandbox.Report?
     /// Whether another one takes its place because it has too much memory.
     var isOutgrown = false
 

@@ -44,7 +44,10 @@ extension Monitor {
             monitor: identity,
             traffic: traffic(),
             hops: clientHops() + appHops() + databaseHops(),
-            audit: audit
+            audit: audit,
+            sandbox: HopMap.Confinement(
+                confined.filter { told in told.name != "worker" || pages.contains { $0.process == Int(told.process) } }
+            )
         )
     }
 

@@ -33,6 +33,8 @@ final class Monitor {
     private(set) var serving: Set<Int>
     /// What was last seen of each hop.
     var glances: [HopKey: Glance] = [:]
+    /// What the master's children told of their sandboxes; some may have ended.
+    var confined: [ConfinedProcess] = []
     private(set) var audit: HopMap.Audit
     /// What authorities say of certificates, by fingerprint.
     private var staples: [String: StapleUpdate] = [:]
@@ -240,6 +242,7 @@ final class Monitor {
             case .ping: try channel.send(kind: ControlKind.pong.rawValue)
             case .addresses: checker.apply(try AddressUpdate(decoding: message.payload))
             case .hop: apply(try HopUpdate(decoding: message.payload))
+            case .sandbox: confined = try ConfinedProcess.read(json: message.payload)
             case .staple:
                 let update = try StapleUpdate(decoding: message.payload)
                 staples[update.fingerprint] = update

@@ -419,6 +419,8 @@ final class Worker {
     // MARK: the master's word
 
     private func readControl() throws(Errno) {
+        Privileges.wipeFreed(true)  // What keys come in leaves no copy behind.
+        defer { Privileges.wipeFreed(false) }
         while true {
             // A master that is gone takes the listening sockets' other holders with it: end, fail closed.
             guard var message = try control.receive() else { return }

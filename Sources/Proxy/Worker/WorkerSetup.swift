@@ -74,12 +74,12 @@ struct WorkerSetup: ~Copyable {
         }
         guard let orders, let bundle else { throw Failure.malformed("orders or configuration") }
         guard let metrics else { throw Failure.malformed("metrics page") }
-        guard let keys, let tickets = TicketKeys(decoding: keys) else { throw Failure.malformed("ticket keys") }
         // No folder comes later: reading is permitted beneath these, and no other file.
         let readable = folders.map { (try? KernelEncryption.plainFolder(above: $0.raw).release()) ?? $0.raw }
         var report: Sandbox.Report
         do { report = try Sandbox.giveUp(becoming: orders.user) } catch { throw Failure.privileges(error) }
         TLSLibrary.prepare(connections: orders.connectionLimit)
+        guard let keys, let tickets = TicketKeys(decoding: keys) else { throw Failure.malformed("ticket keys") }
         let snapshot = try Snapshot(bundle, tickets: tickets, updates: updates)
         Sandbox.confine(.worker(snapshot.configuration, folders: readable), &report)
         for (above, folder) in zip(readable, folders) where above != folder.raw { _ = FileDescriptor(owning: above) }

@@ -77,12 +77,14 @@ struct Audited {
     }
 
     /// Runs `everyhop audit`, as a user does.
-    func audit(_ configuration: String) throws -> (report: AuditReport, status: Int) {
+    ///
+    /// - Parameter prefix: what it is started with, such as another network.
+    func audit(_ configuration: String, prefix: [String] = []) throws -> (report: AuditReport, status: Int) {
         let file = try folder.write("everyhop.toml", configuration)
         let json = "\(folder.path)/report.json"
         let program = EveryhopProcess.program
         let result = try Shell.run(
-            [program, "audit", "--config", file, "--format", "json", "--output", json],
+            prefix + [program, "audit", "--config", file, "--format", "json", "--output", json],
             merged: true
         )
         do { return (try AuditReport(json: File.read(json)), result.status) } catch {

@@ -52,20 +52,9 @@ import Testing
             .compactMap { Int32($0.split(separator: " ")[0]) }.first
     }
 
-    /// Whether a process has some bytes anywhere in its memory, as root sees it.
+    /// Whether a process has some bytes anywhere in its memory.
     private func memory(of process: Int32, holds needle: [UInt8]) throws -> Bool {
-        let maps = try String(contentsOfFile: "/proc/\(process)/maps", encoding: .utf8)
-        let memory = open("/proc/\(process)/mem", O_RDONLY | O_CLOEXEC)
-        #expect(memory >= 0)
-        defer { close(memory) }
-        for line in maps.split(separator: "\n") where line.contains(" rw") {
-            let range = line.split(separator: " ")[0].split(separator: "-").compactMap { Int($0, radix: 16) }
-            var bytes = [UInt8](repeating: 0, count: range[1] - range[0])
-            let count = pread(memory, &bytes, bytes.count, off_t(range[0]))
-            guard count > 0 else { continue }
-            if Data(bytes.prefix(count)).range(of: Data(needle)) != nil { return true }
-        }
-        return false
+        try !ProcessMemory(process: process).places(of: needle).isEmpty
     }
 
     /// The private number of an EC key, as `openssl` prints it.
@@ -101,6 +90,39 @@ import Testing
         let body = try #require(trust.portal.keyPEM.split(separator: 0x0A).dropFirst().first)
         let worker = try #require(try everyhop.workers().first)
         #expect(try !memory(of: worker, holds: Array(body)))
+    }
+
+    /// "dd" is memory that no core file has: the secure heap.
+    @Test func `session ticket keys lie in the secure heap alone, also after a replacement`() throws {
+        func keys() -> [UInt8] { (0..<240).map { _ in UInt8.random(in: 0...255) } }
+        // Names of keys are no secret: what follows them is.
+        func secret(_ keys: [UInt8], _ index: Int) -> [UInt8] { Array(keys[(80 * index + 16)..<(80 * index + 80)]) }
+        let old = keys()
+        try File.write(old, to: "\(folder.path)/ticket.keys", mode: 0o600)
+        let everyhop = try start(
+            isolated: false,
+            upstream: try server().port,
+            more: "tickets = { keys = \"ticket.keys\" }\n"
+        )
+        let worker = ProcessMemory(process: try #require(try everyhop.workers().first))
+        #expect(try curl(everyhop, version: "1.3") == "ok")
+        for index in 0..<3 {
+            let places = try worker.places(of: secret(old, index))
+            #expect(places.count == 1 && places.allSatisfy { $0.contains("dd") }, "\(places)")
+        }
+        let next = keys()
+        try File.write(next, to: "\(folder.path)/ticket.keys.new", mode: 0o600)
+        #expect(rename("\(folder.path)/ticket.keys.new", "\(folder.path)/ticket.keys") == 0)
+        try waitUntil("the new keys: \(everyhop.log)") { try !worker.places(of: secret(next, 0)).isEmpty }
+        try waitUntil("that nothing is left of how they came") {
+            try worker.places(of: secret(next, 2)).count == 1 && worker.places(of: secret(old, 0)).isEmpty
+        }
+        for index in 0..<3 {
+            #expect(try worker.places(of: secret(old, index)).isEmpty)
+            let places = try worker.places(of: secret(next, index))
+            #expect(places.count == 1 && places.allSatisfy { $0.contains("dd") }, "\(places)")
+        }
+        #expect(try curl(everyhop, version: "1.3") == "ok")
     }
 
     @Test(arguments: ["rsa:2048", "rsa-pss", "ec:P-256", "ec:P-384", "ed25519"])

@@ -13,7 +13,7 @@ struct AuditPlan {
     private let store: CertificateStore
     /// A name that no server knows; most servers say how they would ask it for a password all the same.
     private static let nobody = "everyhop_audit"
-    /// How long one question to a database may take, in milliseconds.
+    /// How long one question to a database, or to the running everyhop, may take, in milliseconds.
     private static let patience: UInt64 = 10_000
 
     /// - Parameters:
@@ -255,7 +255,8 @@ struct AuditPlan {
             logsQueries: configuration.log.query,
             auditLog: configuration.audit.log.map { Loader.resolved($0.value, beside: bundle.file) },
             knownHead: knownHead(),
-            admin: configuration.server.admin.map { ($0.value.description, $0.value.isLocal) }
+            admin: configuration.server.admin.map { ($0.value.description, $0.value.isLocal) },
+            told: RunningMaster(config: bundle.file).sandboxes(milliseconds: Self.patience)
         ).report()
     }
 
