@@ -22,6 +22,10 @@ public final class FaultProxy: @unchecked Sendable {
     private let target: UInt16
     /// What is wrong with connections that are made from now on.
     public let faults: Shared<Faults>
+    private let accepted = Shared(0)
+
+    /// How many connections there were.
+    public var count: Int { accepted.value }
 
     /// - Parameter target: the port of loopback that the wire leads to.
     public init(to target: UInt16, _ faults: Faults) throws {
@@ -40,6 +44,7 @@ public final class FaultProxy: @unchecked Sendable {
                 let address = SocketAddress(ip: "127.0.0.1", port: target),
                 let attempt = try? Socket.connect(to: address)
             else { continue }
+            accepted.with { $0 += 1 }
             let faults = self.faults.value
             let (near, far) = (connection.takeDescriptor().release(), attempt.takeDescriptor().release())
             let ends = Ends(near, far)

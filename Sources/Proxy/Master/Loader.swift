@@ -209,7 +209,8 @@ struct Loader {
     ) {
         diagnostics.append(Diagnostic(severity, at: position, message, fix: fix))
     }
-    // MARK: the rest
+
+    // MARK: authorities
 
     private mutating func readAuthorities(_ configuration: Configuration) {
         for upstream in configuration.upstreams {

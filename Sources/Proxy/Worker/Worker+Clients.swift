@@ -200,4 +200,14 @@ extension Worker {
             pauseListeners()
         }
     }
+
+    /// A client's connection has ended, and another may come.
+    func clientClosed(_ token: Token) {
+        clients -= 1
+        places.giveBack(token)
+        if !isDraining, gate.shouldOpen(clients: clients, now: now) {
+            log.accepting()
+            try? watchListeners()
+        }
+    }
 }

@@ -407,15 +407,6 @@ final class Worker {
         clientClosed(session.client.token)
     }
 
-    func clientClosed(_ token: Token) {
-        clients -= 1
-        places.giveBack(token)
-        if !isDraining, gate.shouldOpen(clients: clients, now: now) {
-            log.accepting()
-            try? watchListeners()
-        }
-    }
-
     // MARK: the master's word
 
     private func readControl() throws(Errno) {
