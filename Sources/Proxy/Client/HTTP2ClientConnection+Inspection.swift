@@ -70,7 +70,7 @@ extension HTTP2ClientConnection {
         }
         if idleSince != 0 {
             let limit = servedAny ? settings.timeouts.keepAlive : settings.timeouts.head
-            if now &- idleSince >= limit, !hasGoneAway { goAway(worker) }
+            if now &- idleSince >= limit, !hasGoneAway, !waitsForTurn { goAway(worker) }
             return
         }
         for stream in session.streams where !stream.isClosed { inspect(stream, settings, worker) }

@@ -33,7 +33,7 @@ final class HTTP2ClientConnection {
     private(set) var phase = Phase.open
     var isTouched = false
     /// What is left of the client's bytes is dealt with when the connection's turn comes.
-    private var waitsForTurn = false
+    private(set) var waitsForTurn = false
     /// Heads on their way into the session, as HTTP/1.1 has them.
     var scratch: ByteQueue
     private var deadline = Deadline()
@@ -170,7 +170,10 @@ final class HTTP2ClientConnection {
             return
         case .open: break
         }
-        perform(farewell.look(now: worker.now), worker)
+        // No stream is begun behind the word that an earlier one was the last: what has come in this very turn counts.
+        process(worker)
+        guard phase == .open else { return }
+        if !waitsForTurn { perform(farewell.look(now: worker.now), worker) }
         inspect(worker)
         guard phase == .open else { return }
         setDeadline(Self.inspection, worker)
