@@ -200,8 +200,6 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
         _ = try pair.request(Self.get)
         try pair.exchange()
         pair.server.announceShutdown()
-        // Asked while the announcement is under way, and so before the answer to the PING.
-        _ = try pair.request(Self.get)
         var kinds: [UInt8] = []
         while pair.server.wantsToSend {
             try pair.server.send(into: &queue, upTo: 1)
