@@ -10,6 +10,7 @@ struct LoadCommand: ParsableCommand {
     @Argument var file: String
     @Flag var keepCertificates = false
     @Flag var takesOver = false
+    @Flag(help: "certificates that are not valid now are errors") var demandsValidity = false
     @Flag(help: "what is served now is at descriptor 3") var present = false
     @Flag(help: "the same, and only what may be replaced in it is read") var again = false
 
@@ -28,6 +29,7 @@ struct LoadCommand: ParsableCommand {
                 keepsCertificates: keepCertificates,
                 present: served,
                 takesOver: takesOver,
+                demandsValidity: demandsValidity,
                 lacks: lacks
             )
         }

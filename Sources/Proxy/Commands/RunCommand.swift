@@ -70,7 +70,7 @@ struct CheckCommand: ParsableCommand {
     var config: String
 
     func run() throws {
-        let report = Loader.load(config, keepsCertificates: false)
+        let report = Loader.load(config, keepsCertificates: false, demandsValidity: true)
         if !report.findings.isEmpty { Complaint.write(report.findings) }
         guard report.bundle != nil else { throw ExitCode(1) }
         print("\(config): good")

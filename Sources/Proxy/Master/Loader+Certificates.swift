@@ -18,7 +18,7 @@ extension Loader {
                 let isServed = present?.resources[CertificateStore.chainName(certificate.name)] == pair.chain
                 if !isIssued, !(isAgain && isServed) {
                     facts[certificate.name] = identity.facts
-                    checkTime(identity.facts, certificate)
+                    checkTime(identity.facts, certificate, isServed: isServed)
                 }
                 resources[CertificateStore.chainName(certificate.name)] = pair.chain
                 resources[CertificateStore.keyName(certificate.name)] = pair.key
@@ -137,7 +137,9 @@ extension Loader {
         facts.notBefore <= now && facts.notAfter > now + 14 * 86_400
     }
 
-    private mutating func checkTime(_ facts: CertificateFacts, _ certificate: Certificate) {
+    /// Only one that is to take another's place is refused for its time: whatever was served before a restart, or still is,
+    /// clients judge by themselves, and that it is over is told again and again.
+    private mutating func checkTime(_ facts: CertificateFacts, _ certificate: Certificate, isServed: Bool) {
         let position: Position
         switch certificate.source {
         case .files(let chain, _): position = chain.position
@@ -145,15 +147,18 @@ extension Loader {
         case .selfSigned, .acme: position = certificate.position
         }
         let now = Int64(Clock.unixMicroseconds() / 1_000_000)
-        if facts.notAfter < now || facts.notBefore > now { refused.insert(certificate.name) }
+        let isRefused = demandsValidity || present != nil && !isServed
+        if isRefused, facts.notAfter < now || facts.notBefore > now { refused.insert(certificate.name) }
         if facts.notAfter < now {
             complain(
+                isRefused ? .error : .warning,
                 at: position,
                 "certificate \"\(certificate.name)\" expired \((now - facts.notAfter) / 86_400) days ago",
                 fix: "renew it"
             )
         } else if facts.notBefore > now {
             complain(
+                isRefused ? .error : .warning,
                 at: position,
                 "certificate \"\(certificate.name)\" is not valid yet",
                 fix: "check the clock, or wait"

@@ -15,7 +15,13 @@ struct Loader {
     /// - Parameters:
     ///   - keepsCertificates: whether self-signed certificates are made and kept where there are none yet.
     ///   - takesOver: whether another program serves, whose certificates are not to be lost.
-    static func load(_ file: String, keepsCertificates: Bool, takesOver: Bool = false) -> LoadReport {
+    ///   - demandsValidity: whether certificates that are not valid now are errors, and not only warnings.
+    static func load(
+        _ file: String,
+        keepsCertificates: Bool,
+        takesOver: Bool = false,
+        demandsValidity: Bool = false
+    ) -> LoadReport {
         do {
             var pipe = try File.pipe()
             let reading = pipe.takeFirst()
@@ -24,7 +30,7 @@ struct Loader {
                 let writing = pipe.takeSecond()
                 child = try ChildProcess.spawnSelf(
                     ["load", file] + (keepsCertificates ? ["--keep-certificates"] : [])
-                        + (takesOver ? ["--takes-over"] : []),
+                        + (takesOver ? ["--takes-over"] : []) + (demandsValidity ? ["--demands-validity"] : []),
                     descriptors: [],
                     standardOutput: writing.raw
                 )
@@ -50,6 +56,7 @@ struct Loader {
     let isAgain: Bool
     /// Whether another program serves what this one is to serve.
     private(set) var takesOver = false
+    private(set) var demandsValidity = false
     /// What the files that may be replaced looked like right before they were read.
     private var seen: [String: FileSignature] = [:]
     private var isNoting = false
@@ -99,16 +106,19 @@ struct Loader {
     /// - Parameters:
     ///   - present: what is served now, if anything is.
     ///   - takesOver: whether another program serves.
+    ///   - demandsValidity: whether certificates that are not valid now are errors.
     ///   - lacks: what of the sandbox this host does not permit.
     static func run(
         _ file: String,
         keepsCertificates: Bool,
         present: Bundle? = nil,
         takesOver: Bool = false,
+        demandsValidity: Bool = false,
         lacks: [Sandbox.Layer: String] = [:]
     ) -> LoadReport {
         var loader = Loader(file, keepsCertificates: keepsCertificates, present: present)
         loader.takesOver = takesOver
+        loader.demandsValidity = demandsValidity
         loader.sandboxLacks = lacks
         return loader.load()
     }
