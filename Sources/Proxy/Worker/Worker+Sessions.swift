@@ -67,4 +67,16 @@ extension Worker {
         if times.verified > 0 { line.field("connect_us", times.verified &- times.dialled) }
         if times.established > 0 { line.field("login_us", times.established &- session.acceptedAt) }
     }
+
+    /// An exchange has changed to another protocol: like a database session it may outlive a reload.
+    func tunnelBegan() {
+        sessions += 1
+        metrics.add(.tunnels)
+        metrics.add(.tunnelsActive)
+    }
+
+    func tunnelEnded() {
+        sessions -= 1
+        metrics.add(.tunnelsActive, -1)
+    }
 }

@@ -358,18 +358,6 @@ final class Worker {
         return exchange
     }
 
-    /// An exchange has changed to another protocol: like a database session it may outlive a reload.
-    func tunnelBegan() {
-        sessions += 1
-        metrics.add(.tunnels)
-        metrics.add(.tunnelsActive)
-    }
-
-    func tunnelEnded() {
-        sessions -= 1
-        metrics.add(.tunnelsActive, -1)
-    }
-
     func recycle(_ exchange: Exchange) {
         // Some are kept for the next requests; after a peak the others give their memory back.
         guard spareExchanges.count < 1024 else {
