@@ -28,6 +28,8 @@ final class WorkerProcess {
     var pulse = Pulse()
     /// Why the master ends it, once it has decided so.
     var verdict: ReplacementReason?
+    /// When it has to have ended then.
+    var endsBy = UInt64.max
     /// Whether another one takes its place because it has too much memory.
     var isOutgrown = false
 
