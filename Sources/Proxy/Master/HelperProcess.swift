@@ -54,6 +54,8 @@ final class HelperProcess {
     var hasStarted = false
     /// Why the master ends it, once it has decided so.
     var verdict: ReplacementReason?
+    /// When it has to have ended then.
+    var endsBy = UInt64.max
 
     init(
         _ kind: Kind,

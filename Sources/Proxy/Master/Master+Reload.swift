@@ -151,7 +151,7 @@ extension Master {
         drain(failed.filter { $0.state == .serving })
         for worker in failed where worker.state == .starting {
             worker.state = .draining
-            ChildProcess.end(worker.process)
+            end(worker)
         }
         namesDue = nil
         endHelpers(of: generation)

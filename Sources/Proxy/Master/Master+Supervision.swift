@@ -43,6 +43,7 @@ extension Master {
         supervision.nextRound = now + interval
         for worker in workers where worker.verdict == nil { look(at: worker, now) }
         for helper in helpers where helper.verdict == nil { look(at: helper, now) }
+        partWithStuck(now)
         if hasHandedOver { tellCounts() }
     }
 
@@ -93,13 +94,14 @@ extension Master {
                 "state": "\(ProcessState.summary(of: worker.process))",
             ]
         )
-        ChildProcess.end(worker.process)
+        end(worker)
     }
 
     /// Ends a helper at once; its death is followed by its replacement.
     func condemn(_ helper: HelperProcess, _ reason: ReplacementReason, _ why: String) {
         guard helper.verdict == nil, helpers.contains(where: { $0 === helper }) else { return }
         helper.verdict = reason
+        helper.endsBy = Self.now + Parting.patienceWithKernel
         log.error(
             "the \(helper.kind.rawValue) is ended: \(why)",
             metadata: [
@@ -108,6 +110,26 @@ extension Master {
             ]
         )
         helper.end()
+    }
+
+    /// Ends a worker at once.
+    func end(_ worker: WorkerProcess) {
+        ChildProcess.end(worker.process)
+        worker.endsBy = min(worker.endsBy, Self.now + Parting.patienceWithKernel)
+    }
+
+    /// Has others take the place of those that the kernel does not let go of, although they were killed.
+    private func partWithStuck(_ now: UInt64) {
+        for worker in workers where now >= worker.endsBy {
+            workers.removeAll { $0 === worker }
+            partings.append(Parting(process: worker.process, name: "worker \(worker.slot)", due: now))
+            ended(worker, -9)
+        }
+        for helper in helpers where now >= helper.endsBy {
+            helpers.removeAll { $0 === helper }
+            partings.append(Parting(process: helper.process, name: helper.kind.rawValue, due: now))
+            helperEnded(helper, -9)
+        }
     }
 
     /// How many slots have a worker that answers.

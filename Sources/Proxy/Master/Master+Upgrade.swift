@@ -168,7 +168,7 @@ extension Master {
         // What speaks to others is the new program's; workers that drain need who looks after folders, and who signs.
         let kept: Set<HelperProcess.Kind> = [.watcher, .resolver, .signer]
         for helper in helpers where !kept.contains(helper.kind) { end(helper) }
-        for worker in workers where worker.state == .starting { ChildProcess.end(worker.process) }
+        for worker in workers where worker.state == .starting { end(worker) }
         drain(workers.filter { $0.state != .draining })
         for worker in workers { worker.flush(poller) }
         ServiceManager.notify("MAINPID=\(successor.process)")

@@ -198,7 +198,8 @@ extension Master {
         }
     }
 
-    private func ended(_ worker: WorkerProcess, _ status: Int) {
+    /// A worker has ended, and is no more among the others.
+    func ended(_ worker: WorkerProcess, _ status: Int) {
         // What it last said may still wait in the channel.
         readWorker(worker, .lastWords)
         if let token = worker.token { handlers.remove(token) }

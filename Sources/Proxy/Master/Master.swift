@@ -295,7 +295,7 @@ final class Master {
             guard let drainedBy = worker.drainedBy, now >= drainedBy else { continue }
             worker.drainedBy = nil
             log.warning("worker \(worker.slot) of generation \(worker.generation) did not finish in time: ended")
-            ChildProcess.end(worker.process)
+            end(worker)
         }
         for worker in workers where worker.channel.hasOutgoing { worker.flush(poller) }
         for helper in helpers where helper.channel.hasOutgoing { helper.flush(poller) }
@@ -339,7 +339,7 @@ final class Master {
         if let successor, !hasHandedOver { giveUp(successor, "this program was told to stop") }
         former?.tell(.drain)
         if isStopping {
-            for worker in workers { ChildProcess.end(worker.process) }
+            for worker in workers { end(worker) }
             return
         }
         isStopping = true

@@ -30,6 +30,8 @@ final class WorkerProcess {
     var verdict: ReplacementReason?
     /// What it has told of its sandbox.
     var sandbox: Sandbox.Report?
+    /// When it has to have ended then.
+    var endsBy = UInt64.max
     /// Whether another one takes its place because it has too much memory.
     var isOutgrown = false
 
