@@ -1,4 +1,5 @@
 import Foundation
+import Platform
 import Support
 
 /// What another process has in its memory, as root sees it.
@@ -10,7 +11,8 @@ struct ProcessMemory {
         let file = open("/proc/\(process)/mem", O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { throw DeadlinePassed(description: "the memory of \(process) cannot be read") }
         defer { close(file) }
-        let maps = try String(contentsOfFile: "/proc/\(process)/smaps", encoding: .utf8)
+        // Not by Foundation, which takes the kernel's first piece for the whole.
+        let maps = String(decoding: try File.read("/proc/\(process)/smaps"), as: UTF8.self)
         var found = 0
         var places: [Set<String>] = []
         for line in maps.split(separator: "\n") {
