@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 RELEASE = swift build -c release --static-swift-stdlib
 
-.PHONY: build deps run test bench bench-abuse exam exam-slow exam-soak fuzz lint install deb test-deb
+.PHONY: build deps run test bench bench-abuse bench-instructions exam exam-slow exam-soak fuzz lint install deb test-deb
 
 build: deps
 	$(RELEASE) --product everyhop
@@ -23,6 +23,12 @@ test: deps
 bench: build
 	@./Scripts/bench-deps.sh
 	python3 Scripts/bench/bench.py $(BENCH)
+
+# Instructions of the pure parts and of whole operations beside their thresholds; ends with 1 if one got slower.
+bench-instructions: build
+	@./Scripts/bench-deps.sh
+	$(RELEASE) --product Instructions
+	python3 Scripts/bench/instructions.py $(BENCH)
 
 # What attacks over HTTP/2 cost another client; see docs/http2.md.
 bench-abuse: build

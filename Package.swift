@@ -77,6 +77,12 @@ let package = Package(
             ],
             swiftSettings: base
         ),
+        // Not installed: the pure parts, for callgrind to count their instructions.
+        .executableTarget(
+            name: "Instructions",
+            dependencies: ["Bytes", "Database", "HTTP", "HTTP2", "Platform", "Telemetry"],
+            swiftSettings: base
+        ),
         .testTarget(name: "BytesTests", dependencies: ["Bytes"], swiftSettings: base),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: base),
         .testTarget(name: "DatabaseTests", dependencies: ["Bytes", "Database"], swiftSettings: base),

@@ -36,14 +36,14 @@ struct slot {
 
 static struct {
     const char *name, *path;
-    int port, connections, tls, resume, requests, idle, post;
+    int port, connections, tls, resume, requests, idle, post, count;
     double seconds, rate;
-} options = {"localhost", "/1k", 0, 32, 13, 0, 1, 0, 0, 1, 0};
+} options = {"localhost", "/1k", 0, 32, 13, 0, 1, 0, 0, 0, 1, 0};
 
 static struct sockaddr_in address;
 static SSL_CTX *context;
 static struct slot *slots;
-static int poller, request_length, running;
+static int poller, request_length, running, begun;
 static char *request;
 static long long *latencies, began, stops, next_due;
 static size_t count, room, handshakes, resumed, failed, lost;
@@ -208,6 +208,8 @@ static void begin_what_is_due(void) {
         struct slot *slot = &slots[turn % options.connections];
         if (slot->phase != CLOSED && slot->phase != RESTING) continue;
         if (time >= stops || (step && time < next_due)) return;
+        if (options.count && begun == options.count) return;
+        begun++;
         begin(slot, step ? next_due : now());
         next_due += step;
     }
@@ -231,6 +233,7 @@ static void make_load(void) {
     stops = began + (long long)(options.seconds * 1e9);
     // What has begun may end; what hangs is not waited for.
     while (now() < stops || (running && now() < stops + 3000000000LL)) {
+        if (options.count && begun == options.count && !running) break;
         if (now() < stops) begin_what_is_due();
         wait_for_events();
     }
@@ -293,7 +296,7 @@ static void read_options(int argc, char **argv) {
     static const struct option names[] = {
         {"port", 1, 0, 'p'}, {"name", 1, 0, 'n'}, {"path", 1, 0, 'u'}, {"connections", 1, 0, 'c'},
         {"seconds", 1, 0, 's'}, {"tls", 1, 0, 't'}, {"resume", 0, 0, 'R'}, {"requests", 1, 0, 'q'},
-        {"rate", 1, 0, 'r'}, {"idle", 0, 0, 'i'}, {"post", 1, 0, 'P'}, {0}};
+        {"rate", 1, 0, 'r'}, {"idle", 0, 0, 'i'}, {"post", 1, 0, 'P'}, {"count", 1, 0, 'C'}, {0}};
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) switch (option) {
         case 'p': options.port = atoi(optarg); break;
         case 'n': options.name = optarg; break;
@@ -306,6 +309,7 @@ static void read_options(int argc, char **argv) {
         case 'r': options.rate = atof(optarg); break;
         case 'i': options.idle = 1, options.requests = 2; break;
         case 'P': options.post = atoi(optarg); break;
+        case 'C': options.count = atoi(optarg); break;
         default: exit(2);
     }
 }
@@ -323,7 +327,7 @@ int main(int argc, char **argv) {
     slots = calloc(options.connections, sizeof *slots);
     for (int index = 0; index < options.connections; index++) slots[index].socket = -1;
     make_context();
-    if (options.requests > 1) warm_up();
+    if (options.requests > 1 || options.resume) warm_up();
     say_ready_and_wait();
     if (!options.idle) make_load();
     report();

@@ -15,6 +15,9 @@ RSA_NAME = "rsa.localhost"
 class Rig:
     """Owns a temporary folder and whatever is started in it; leaving the `with` ends all of it."""
 
+    # Seconds in which a program has to serve.
+    patience = 20
+
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="everyhop-bench-"))
         self.folder.chmod(0o755)
@@ -86,10 +89,10 @@ class Rig:
         """Waits until an HTTPS server, or a proxy before it, answers well."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + self.patience
         while True:
             try:
-                with urllib.request.urlopen(f"https://localhost:{port}/1k", context=context, timeout=5) as answer:
+                with urllib.request.urlopen(f"https://localhost:{port}/1k", context=context, timeout=self.patience) as answer:
                     return answer.read()
             except OSError as error:
                 if time.monotonic() > deadline:
@@ -98,7 +101,7 @@ class Rig:
 
     def wait_for_port(self, port):
         """Waits until somebody listens."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + self.patience
         while True:
             try:
                 return socket.create_connection(("127.0.0.1", port), 5).close()
