@@ -27,7 +27,8 @@ final class HTTP2Exchange: Part {
         answer = ByteQueue(pool: pool)
         super.init("HTTP/2 exchange, both ends")
         RequestWriter.write(Sample.head(), Sample.context(rewrites: false), into: &request)
-        answer.append(Sample.response.span)
+        let response = Sample.response
+        answer.append(response.span)
         deliver()
         deliver()
     }
