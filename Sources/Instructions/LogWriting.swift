@@ -12,13 +12,14 @@ final class LogWriting: Part {
     }
 
     override func once() {
+        let request = Sample.request
         log.append { line in
             line.field("time_ms", 1_795_000_000_000)
             line.field("request_id", "0123456789abcdefghijkl")
             line.field("client", "203.0.113.24")
             line.field("client_port", 54_321)
             line.field("site", "portal")
-            line.field("path", Sample.request.span.extracting(4..<33))
+            line.field("path", request.span.extracting(4..<33))
             line.field("status", 200)
             line.field("bytes_in", 0)
             line.field("bytes_out", 1024)
