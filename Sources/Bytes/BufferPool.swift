@@ -1,57 +1,79 @@
-/// A free list of equal blocks, so that a busy connection costs no allocation and an idle one holds no memory.
+/// Free lists of equal blocks, so that a busy connection costs no allocation and an idle one holds no memory.
 ///
 /// One pool belongs to one thread; nothing in it is locked.
 @safe public final class BufferPool {
     /// Bytes in each block: one TLS record's plaintext.
     public static let blockSize = 16_384
+    /// Bytes in each long block: what is read in one turn at most, and the space in front.
+    static let longSize = 82_944
+    /// What a long block leaves free in front, for the head that its bytes are sent behind.
+    static let longFront = 1024
+    /// How many bytes a long block has room for.
+    public static let longRoom = longSize - longFront
 
-    /// The unused blocks, in memory for `keep` of them: an array's own checks would cost more than the rest of the work.
-    private let free: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>>
-    private var count = 0
-    private let keep: Int
+    private let blocks: FreeList
+    private let longBlocks: FreeList
 
     /// How many bytes of memory queues hold that take theirs from here, in blocks and in larger pieces.
-    public private(set) var held = 0
+    @exclusivity(unchecked) public private(set) var held = 0
 
     /// - Parameter keep: how many unused blocks stay here; more are given back to the allocator.
     public init(keep: Int = 256) {
+        blocks = FreeList(keep: keep)
+        // Long ones are in use for one turn, but for readers who are slower than their servers.
+        longBlocks = FreeList(keep: keep / 8)
+    }
+
+    /// Takes a piece of uninitialised memory; the caller owns it until `give`.
+    func take(_ capacity: Int) -> UnsafeMutablePointer<UInt8> {
+        unsafe held &+= capacity
+        if let piece = unsafe list(of: capacity)?.take() { return unsafe piece }
+        return UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+    }
+
+    /// Takes a piece back.
+    func give(_ piece: UnsafeMutablePointer<UInt8>, _ capacity: Int) {
+        unsafe held &-= capacity
+        if let list = list(of: capacity), unsafe list.give(piece) { return }
+        unsafe piece.deallocate()
+    }
+
+    private func list(of capacity: Int) -> FreeList? {
+        switch capacity {
+        case Self.blockSize: blocks
+        case Self.longSize: longBlocks
+        default: nil
+        }
+    }
+}
+
+/// Unused pieces of one size, in memory for so many of them: an array's own checks would cost more than the rest of the work.
+@safe private final class FreeList {
+    private let free: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>>
+    @exclusivity(unchecked) private var count = 0
+    private let keep: Int
+
+    init(keep: Int) {
         self.keep = keep
         unsafe free = .allocate(capacity: keep)
     }
 
     deinit {
-        for index in 0..<count { unsafe free[index].deallocate() }
+        for index in unsafe 0..<count { unsafe free[index].deallocate() }
         unsafe free.deallocate()
     }
 
-    /// Takes a block of `blockSize` uninitialised bytes; the caller owns it until `give`.
-    func take() -> UnsafeMutablePointer<UInt8> {
-        held &+= Self.blockSize
-        guard count > 0 else { return UnsafeMutablePointer<UInt8>.allocate(capacity: Self.blockSize) }
-        count &-= 1
+    func take() -> UnsafeMutablePointer<UInt8>? {
+        guard unsafe count > 0 else { return nil }
+        unsafe count &-= 1
         return unsafe free[count]
     }
 
-    /// Takes a block back.
-    func give(_ block: UnsafeMutablePointer<UInt8>) {
-        held &-= Self.blockSize
-        guard count < keep else {
-            unsafe block.deallocate()
-            return
-        }
-        unsafe free[count] = block
-        count &+= 1
-    }
-
-    /// Makes a piece larger than a block; the caller owns it until `give(_:large:)`.
-    func take(large capacity: Int) -> UnsafeMutablePointer<UInt8> {
-        held &+= capacity
-        return UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
-    }
-
-    /// Takes such a piece back.
-    func give(_ piece: UnsafeMutablePointer<UInt8>, large capacity: Int) {
-        held &-= capacity
-        unsafe piece.deallocate()
+    /// - Returns: whether it is kept.
+    func give(_ piece: UnsafeMutablePointer<UInt8>) -> Bool {
+        guard unsafe count < keep else { return false }
+        unsafe free[count] = piece
+        unsafe count &+= 1
+        return true
     }
 }

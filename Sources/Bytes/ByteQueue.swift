@@ -1,7 +1,7 @@
 /// A first-in, first-out queue of bytes in one contiguous piece of memory.
 ///
 /// *Ownership:* the queue owns its memory. An empty queue owns none: the block goes back to the pool.
-/// It grows past one block only when asked to hold more at once (a long message head, a slow reader).
+/// It grows past one block only when asked to hold more at once (a long body, a long message head, a slow reader).
 @safe public struct ByteQueue: ~Copyable {
     private let pool: BufferPool
     private var base: UnsafeMutablePointer<UInt8>?
@@ -16,7 +16,7 @@
     }
 
     deinit {
-        if let block = unsafe base { unsafe giveBack(block) }
+        if let piece = unsafe base { unsafe pool.give(piece, capacity) }
     }
 
     /// How many bytes wait.
@@ -64,6 +64,31 @@
     /// Adds the oldest `count` bytes of another queue, which keeps them.
     public mutating func append(first count: Int, of other: borrowing ByteQueue) {
         append(other.bytes.extracting(first: count))
+    }
+
+    /// Adds the oldest `count` bytes of another queue, which loses them.
+    ///
+    /// All that waits there is taken over with its memory where that is no waste, and has space in front for what waits here.
+    public mutating func take(_ count: Int, from other: inout ByteQueue) {
+        let waiting = self.count
+        let isWorthIt = other.capacity == BufferPool.blockSize ? waiting == 0 : count > BufferPool.blockSize
+        guard count > 0, count == other.count, isWorthIt, waiting <= other.start, pool === other.pool,
+            let taken = unsafe other.base
+        else {
+            append(first: count, of: other)
+            other.consume(count)
+            return
+        }
+        if let own = unsafe base {
+            unsafe (taken + other.start - waiting).update(from: own + start, count: waiting)
+            unsafe pool.give(own, capacity)
+        }
+        unsafe base = taken
+        capacity = other.capacity
+        start = other.start &- waiting
+        end = other.end
+        unsafe other.base = nil
+        other.forget()
     }
 
     /// Adds the bytes of a literal.
@@ -131,54 +156,54 @@
     }
 
     private mutating func makeRoom(_ wanted: Int) {
-        if unsafe base == nil {
-            if wanted <= BufferPool.blockSize {
-                unsafe base = pool.take()
-                capacity = BufferPool.blockSize
-            } else {
-                capacity = Self.roundUp(wanted)
-                unsafe base = pool.take(large: capacity)
-            }
+        guard let old = unsafe base else {
+            capacity = Self.capacity(for: wanted)
+            unsafe base = pool.take(capacity)
+            start = Self.front(of: capacity)
+            end = start
             return
         }
-        guard capacity &- end < wanted, let old = unsafe base else { return }
+        guard capacity &- end < wanted else { return }
         let waiting = count
         if capacity &- waiting >= wanted, start >= waiting {
             unsafe old.update(from: old + start, count: waiting)
+            start = 0
         } else {
-            let grown = Self.roundUp(waiting + wanted)
-            let new = unsafe pool.take(large: grown)
-            unsafe new.update(from: old + start, count: waiting)
-            unsafe giveBack(old)
+            let grown = Self.capacity(for: max(waiting + wanted, capacity + 1))
+            let new = unsafe pool.take(grown)
+            let front = Self.front(of: grown)
+            unsafe (new + front).update(from: old + start, count: waiting)
+            unsafe pool.give(old, capacity)
             unsafe base = new
             capacity = grown
+            start = front
         }
-        start = 0
-        end = waiting
-    }
-
-    private func giveBack(_ block: UnsafeMutablePointer<UInt8>) {
-        if capacity == BufferPool.blockSize {
-            unsafe pool.give(block)
-        } else {
-            unsafe pool.give(block, large: capacity)
-        }
+        end = start &+ waiting
     }
 
     private mutating func release() {
-        if let block = unsafe base { unsafe giveBack(block) }
+        if let piece = unsafe base { unsafe pool.give(piece, capacity) }
         unsafe base = nil
+        forget()
+    }
+
+    /// The memory is somebody else's now.
+    private mutating func forget() {
         capacity = 0
         start = 0
         end = 0
     }
 
-    /// The next power of two above one block, so that a grown queue is never mistaken for a pooled block.
-    private static func roundUp(_ size: Int) -> Int {
-        var capacity = BufferPool.blockSize * 2
+    /// A block, a long block, or a power of two above both.
+    private static func capacity(for size: Int) -> Int {
+        if size <= BufferPool.blockSize { return BufferPool.blockSize }
+        if size <= BufferPool.longRoom { return BufferPool.longSize }
+        var capacity = 131_072
         while capacity < size { capacity *= 2 }
         return capacity
     }
+
+    private static func front(of capacity: Int) -> Int { capacity == BufferPool.longSize ? BufferPool.longFront : 0 }
 
     private static var nowhere: UnsafePointer<UInt8> {
         unsafe UnsafePointer(bitPattern: 1).unsafelyUnwrapped

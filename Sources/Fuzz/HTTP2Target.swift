@@ -71,7 +71,9 @@ struct HTTP2Target {
                 if let failure = checkHead(stream.fields, endsStream: false) { outcome.failure = failure }
             }
             session.forEachReady { stream in
-                session.consume(stream, stream.inbound.count)
+                let count = stream.inbound.count
+                stream.inbound.consume(count)
+                session.took(count, from: stream)
                 return false
             }
         }

@@ -7,6 +7,10 @@ internal import HTTP
 extension HTTP2Session {
     /// RFC 9113 §4.1.
     private static let frameHeaderBytes = 9
+    /// The plaintext of a TLS record (RFC 8446 §5.1), of which the owner's queue is sent one after the other.
+    private static let recordBytes = 16_384
+    /// No shorter frame is made for the sake of a record.
+    private static let leastFrame = 1024
 
     static func open(
         _ role: Role,
@@ -233,12 +237,13 @@ extension HTTP2Session {
     static func provider(_ stream: HTTP2Stream) -> nghttp2_data_provider {
         nghttp2_data_provider(
             source: nghttp2_data_source(ptr: Unmanaged.passUnretained(stream).toOpaque())
-        ) { session, id, _, room, flags, source, _ in
+        ) { session, id, _, room, flags, source, user in
             guard let pointer = source?.pointee.ptr, let flags else {
                 return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
             }
             let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
-            let count = min(room, stream.outbound.count)
+            var count = min(room, stream.outbound.count)
+            HTTP2Session.with(user) { count = $0.fit(count) }
             let isLast = stream.outboundEnded && count == stream.outbound.count
             guard count > 0 || isLast else {
                 stream.isDeferred = true
@@ -253,6 +258,13 @@ extension HTTP2Session {
             }
             return count
         }
+    }
+
+    /// Ends a frame with its record, if it is longer: what goes beyond would be a short record, with a write of its own.
+    private func fit(_ count: Int) -> Int {
+        guard let output else { return count }
+        let left = Self.recordBytes - output.pointee.count % Self.recordBytes - Self.frameHeaderBytes
+        return left < Self.leastFrame ? count : min(count, left)
     }
 
     /// - Returns: whether there are any.

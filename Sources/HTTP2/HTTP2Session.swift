@@ -201,10 +201,13 @@ public final class HTTP2Session {
         return Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
     }
 
-    /// Drops body bytes that have been dealt with and opens the windows by as much.
-    public func consume(_ stream: HTTP2Stream, _ count: Int) {
-        stream.inbound.consume(count)
-        openWindow(stream, count)
+    /// The owner has taken so many body bytes out of `inbound`: opens the windows by as much.
+    public func took(_ count: Int, from stream: HTTP2Stream) {
+        if stream.isClosed {
+            nghttp2_session_consume_connection(session, count)
+        } else {
+            nghttp2_session_consume(session, stream.id, count)
+        }
     }
 
     /// Nothing more that comes on this stream is wanted; it does not hold up the others.
@@ -213,15 +216,7 @@ public final class HTTP2Session {
         let waiting = stream.inbound.count
         guard waiting > 0 else { return }
         stream.inbound.removeAll()
-        openWindow(stream, waiting)
-    }
-
-    private func openWindow(_ stream: HTTP2Stream, _ count: Int) {
-        if stream.isClosed {
-            nghttp2_session_consume_connection(session, count)
-        } else {
-            nghttp2_session_consume(session, stream.id, count)
-        }
+        took(waiting, from: stream)
     }
 
     /// Sends a response's head.

@@ -22,8 +22,8 @@ public final class HTTP2Stream {
     private static let mostInterim = 33
     /// The section after the body.
     public internal(set) var trailers = HeaderBlock()
-    /// Body bytes that came and have not been consumed; as many as the window lets come.
-    public internal(set) var inbound: ByteQueue
+    /// Body bytes that came and have not been taken (`took`); as many as the window lets come.
+    public var inbound: ByteQueue
     /// Body bytes that wait for the peer's window.
     public var outbound: ByteQueue
     /// Whether the peer has ended its side.

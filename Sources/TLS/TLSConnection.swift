@@ -149,17 +149,18 @@ public struct TLSConnection: ~Copyable {
         }
     }
 
-    /// Reads once, at most one block, into `queue`.
+    /// Reads once, at most one record, into `queue`.
     ///
+    /// - Parameter room: so much room is made.
     /// - Throws: the peer's alert or a damaged record as `handshake`, a failed socket as `socket`.
-    public mutating func read(into queue: inout ByteQueue) throws(TLSError) -> ReadOutcome {
+    public mutating func read(into queue: inout ByteQueue, room: Int = 4096) throws(TLSError) -> ReadOutcome {
         try checkOpen()
         everyhop_forget_errors()
         let ssl = self.ssl
         var result: CInt = 0
         var count = 0
         var socketError: CInt = 0
-        queue.append(atLeast: 4096) { room in
+        queue.append(atLeast: room) { room in
             result = SSL_read_ex(ssl, room.baseAddress, room.count, &count)
             socketError = errno
             return result == 1 ? count : 0

@@ -31,6 +31,72 @@ import Testing
         #expect(expected == next)
     }
 
+    private static let sizes = [0, 1, 300, 1025, 16_384, 16_385, 81_920, 81_921]
+
+    private static func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) } }
+
+    private static func contents(_ queue: borrowing ByteQueue) -> [UInt8] {
+        queue.bytes.withUnsafeBufferPointer { Array($0) }
+    }
+
+    @Test(arguments: sizes, sizes) func `what is taken from another queue comes behind what waits`(
+        _ own: Int,
+        _ count: Int
+    ) {
+        for dropped in [0, 200, 1024, 5000] { check(own: own, count: count, dropped: dropped, kept: 0) }
+        if count > 0 { check(own: own, count: count, dropped: 1024, kept: 1) }
+    }
+
+    /// What waits in front, how much is taken, and what the other queue has dropped before and keeps.
+    private func check(own: Int, count: Int, dropped: Int, kept: Int) {
+        let pool = BufferPool()
+        var source = ByteQueue(pool: pool)
+        source.append([UInt8](repeating: 9, count: dropped).span)
+        source.append(Self.pattern(count + kept).span)
+        source.consume(dropped)
+        var target = ByteQueue(pool: pool)
+        target.append([UInt8](repeating: 7, count: own).span)
+        target.take(count, from: &source)
+        target.append("end")
+        let expected = [UInt8](repeating: 7, count: own) + Self.pattern(count) + Array("end".utf8)
+        let found = Self.contents(target)
+        #expect(found == expected, "\(own) \(count) \(dropped)")
+        source.append("more")
+        let left = source.count
+        #expect(left == kept + 4)
+        source.removeAll()
+        target.removeAll()
+        #expect(pool.held == 0)
+    }
+
+    @Test func `a long body changes hands with its memory, and a short one does not keep much of it`() {
+        let pool = BufferPool()
+        var source = ByteQueue(pool: pool)
+        source.append([UInt8](repeating: 1, count: 60_000).span)
+        source.consume(100)
+        var target = ByteQueue(pool: pool)
+        target.append([UInt8](repeating: 2, count: 400).span)
+        let held = pool.held
+        target.take(59_900, from: &source)
+        #expect(pool.held == held - BufferPool.blockSize)
+        target.removeAll()
+        source.append([UInt8](repeating: 1, count: 60_000).span)
+        source.consume(59_000)
+        target.take(1000, from: &source)
+        #expect(pool.held == BufferPool.blockSize)
+    }
+
+    @Test func `queues of different pools keep their memory`() {
+        let pool = BufferPool()
+        let other = BufferPool()
+        var source = ByteQueue(pool: other)
+        source.append([UInt8](repeating: 1, count: 60_000).span)
+        var target = ByteQueue(pool: pool)
+        target.take(60_000, from: &source)
+        let taken = target.count
+        #expect(other.held == 0 && pool.held > 60_000 && taken == 60_000)
+    }
+
     @Test func `numbers and literals are written as text`() {
         var queue = ByteQueue(pool: BufferPool())
         queue.append("n=")

@@ -92,9 +92,9 @@ extension ClientConnection {
     private func readTunnel(_ exchange: Exchange, _ worker: Worker) -> Bool {
         guard exchange.takesBody(worker) else { return false }
         guard transport.inbound.isEmpty else {
-            exchange.bytesFromClient += UInt64(transport.inbound.count)
-            exchange.forwardBody(transport.inbound.bytes, worker)
-            transport.consume(transport.inbound.count)
+            let count = transport.inbound.count
+            exchange.bytesFromClient += UInt64(count)
+            exchange.forwardBody(count, from: &transport.inbound, worker)
             return true
         }
         if transport.end == .clean { endRequest(exchange, worker) }
@@ -108,9 +108,8 @@ extension ClientConnection {
         case .none, .untilClose: return false
         case .length:
             let count = Int(min(UInt64(transport.inbound.count), remaining))
-            exchange.forwardBody(transport.inbound.bytes.extracting(first: count), worker)
+            exchange.forwardBody(count, from: &transport.inbound, worker)
             exchange.bytesFromClient += UInt64(count)
-            transport.consume(count)
             remaining -= UInt64(count)
             if remaining == 0 { endRequest(exchange, worker) }
         case .chunked: return readChunk(exchange, worker)
@@ -131,8 +130,9 @@ extension ClientConnection {
         switch step {
         case .data(let range):
             guard exchange.accepts(bodyBytes: range.count, worker) else { return false }
-            exchange.forwardBody(transport.inbound.bytes.extracting(range), worker)
-            transport.consume(offset)
+            transport.consume(range.lowerBound)
+            exchange.forwardBody(range.count, from: &transport.inbound, worker)
+            transport.consume(offset - range.upperBound)
             return true
         case .needMore:
             transport.consume(offset)

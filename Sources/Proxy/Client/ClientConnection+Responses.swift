@@ -42,8 +42,23 @@ extension ClientConnection {
 
     /// A piece of the body.
     func sendBody(_ bytes: Span<UInt8>, _ worker: Worker) {
-        if responseFraming == .chunked { ChunkWriter.head(bytes.count, into: &transport.outbound) }
+        beginPiece(bytes.count)
         transport.outbound.append(bytes)
+        endPiece(worker)
+    }
+
+    /// A piece of the body, taken from where it waits.
+    func sendBody(_ count: Int, from queue: inout ByteQueue, _ worker: Worker) {
+        beginPiece(count)
+        transport.outbound.take(count, from: &queue)
+        endPiece(worker)
+    }
+
+    private func beginPiece(_ count: Int) {
+        if responseFraming == .chunked { ChunkWriter.head(count, into: &transport.outbound) }
+    }
+
+    private func endPiece(_ worker: Worker) {
         if responseFraming == .chunked { ChunkWriter.tail(into: &transport.outbound) }
         if transport.outbound.count >= Transport.highWater { wasFull = true }
         touch(worker)

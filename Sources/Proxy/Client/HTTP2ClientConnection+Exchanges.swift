@@ -47,8 +47,8 @@ extension HTTP2ClientConnection {
         if count > 0 {
             exchange.bytesFromClient &+= UInt64(truncatingIfNeeded: count)
             guard exchange.isTunnel || exchange.accepts(bodyBytes: count, worker) else { return false }
-            exchange.forwardBody(stream.inbound.bytes, worker)
-            session.consume(stream, count)
+            exchange.forwardBody(count, from: &stream.inbound, worker)
+            session.took(count, from: stream)
             stream.waitingSince = worker.now
         }
         guard stream.inboundEnded else { return false }
@@ -110,6 +110,20 @@ extension HTTP2ClientConnection {
     func sendBody(_ bytes: Span<UInt8>, on stream: HTTP2Stream, _ worker: Worker) {
         guard !stream.isClosed else { return }
         stream.outbound.append(bytes)
+        added(to: stream, worker)
+    }
+
+    /// A piece of the body, taken from where it waits.
+    func sendBody(_ count: Int, from queue: inout ByteQueue, on stream: HTTP2Stream, _ worker: Worker) {
+        guard !stream.isClosed else {
+            queue.consume(count)
+            return
+        }
+        stream.outbound.take(count, from: &queue)
+        added(to: stream, worker)
+    }
+
+    private func added(to stream: HTTP2Stream, _ worker: Worker) {
         session.resume(stream)
         if stream.outbound.count >= Transport.highWater { noteFull(stream) }
         touch(worker)

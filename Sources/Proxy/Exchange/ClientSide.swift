@@ -72,6 +72,16 @@ enum ClientSide {
         }
     }
 
+    /// A piece of the body, taken from where it waits.
+    func sendBody(_ count: Int, from queue: inout ByteQueue, _ exchange: Exchange, _ worker: Worker) {
+        guard count > 0 else { return }
+        exchange.bytesToClient &+= UInt64(count)
+        switch self {
+        case .http1(let connection): connection.sendBody(count, from: &queue, worker)
+        case .http2(let connection, let stream): connection.sendBody(count, from: &queue, on: stream, worker)
+        }
+    }
+
     /// The end of the body.
     func sendEnd(trailers: borrowing HeaderBlock, _ worker: Worker) {
         switch self {

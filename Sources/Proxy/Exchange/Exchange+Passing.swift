@@ -19,6 +19,17 @@ extension Exchange {
         return serverSide(worker)?.takesBody ?? false
     }
 
+    /// Hands on a piece of the request's body, which is taken from where it waits.
+    func forwardBody(_ count: Int, from queue: inout ByteQueue, _ worker: Worker) {
+        guard count > 0 else { return }
+        guard let server = serverSide(worker) else {
+            queue.consume(count)
+            return
+        }
+        state.bodyForwarded()
+        server.sendBody(count, from: &queue, worker)
+    }
+
     /// Whether the request is not whole yet and may still become so.
     var requestIsOpen: Bool {
         switch state.request {
@@ -32,14 +43,10 @@ extension Exchange {
         clientSide(worker)?.sendInterim(response, self, worker)
     }
 
-    /// Whether the client's side takes more of the response's body now.
-    func takesResponse(_ worker: Worker) -> Bool {
-        clientSide(worker)?.takesResponse ?? false
-    }
-
-    /// Hands on a piece of the response's body.
-    func forwardResponse(_ bytes: Span<UInt8>, _ worker: Worker) {
-        clientSide(worker)?.sendBody(bytes, self, worker)
+    /// The client's side, if it takes more of the response's body now.
+    func takerOfResponse(_ worker: Worker) -> ClientSide? {
+        guard let side = clientSide(worker), side.takesResponse else { return nil }
+        return side
     }
 
     /// How long the server may take.

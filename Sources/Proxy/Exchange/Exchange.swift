@@ -150,13 +150,6 @@ final class Exchange {
         return false
     }
 
-    /// Hands on a piece of the request's body.
-    func forwardBody(_ bytes: Span<UInt8>, _ worker: Worker) {
-        guard let server = serverSide(worker), !bytes.isEmpty else { return }
-        state.bodyForwarded()
-        server.sendBody(bytes, worker)
-    }
-
     /// The request is whole.
     func endRequest(trailers: borrowing HeaderBlock, _ worker: Worker) {
         guard client != nil else { return }
@@ -378,7 +371,7 @@ final class Exchange {
 
     /// The connection that was authenticated for this client, if it still stands.
     private func boundConnection(_ route: Route, _ worker: Worker) -> UpstreamConnection? {
-        guard case .http1(let client)? = clientSide(worker), let bound = client.boundServer,
+        guard client?.stream == 0, case .http1(let client)? = clientSide(worker), let bound = client.boundServer,
             let connection = worker.upstream(bound), connection.isWaitingForOwner, connection.place.pool == route.pool,
             worker.pools[route.pool].isCurrent(connection.place)
         else { return nil }

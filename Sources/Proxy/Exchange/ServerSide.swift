@@ -25,12 +25,12 @@ enum ServerSide {
         }
     }
 
-    /// A piece of the request's body.
-    func sendBody(_ bytes: Span<UInt8>, _ worker: Worker) {
+    /// A piece of the request's body, taken from where it waits.
+    func sendBody(_ count: Int, from queue: inout ByteQueue, _ worker: Worker) {
         switch self {
-        case .dial: break
-        case .http1(let connection): connection.sendBody(bytes, worker)
-        case .http2(let connection, let stream): connection.sendBody(bytes, on: stream, worker)
+        case .dial: queue.consume(count)
+        case .http1(let connection): connection.sendBody(count, from: &queue, worker)
+        case .http2(let connection, let stream): connection.sendBody(count, from: &queue, on: stream, worker)
         }
     }
 

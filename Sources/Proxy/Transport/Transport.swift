@@ -12,13 +12,15 @@ import TLS
 struct Transport: ~Copyable {
     /// Reading stops for this turn after so many bytes, so that one fast peer does not starve the others.
     static let readBudget = 65_536
+    /// Room for so many bytes is made before a read.
+    private static let leastRoom = 4096
     /// More waiting output than this pauses whoever produces it.
     static let highWater = 65_536
 
     let token: Token
     let descriptor: FileDescriptor
     private var tls: TLSConnection?
-    private(set) var inbound: ByteQueue
+    var inbound: ByteQueue
     var outbound: ByteQueue
 
     /// What epoll was told last.
@@ -37,6 +39,8 @@ struct Transport: ~Copyable {
     /// TLS may hold bytes that epoll does not tell of, or the end of the stream is still to be told: `fill` wants to be
     /// called again once there is room.
     private(set) var holdsMore = false
+    /// The last turn has brought more than one block: so will this one, and what has come need not be moved.
+    private var readsMuch = false
     /// Why reading failed right behind bytes, which still count: told when more is asked for.
     private var failure: TransportError?
     /// epoll is told to say nothing more about the socket.
@@ -116,6 +120,7 @@ struct Transport: ~Copyable {
         guard end == .open else { return .ended }
         if let failure { throw failure }
         var total = 0
+        defer { if total > 0 { readsMuch = total > BufferPool.blockSize } }
         while total < Self.readBudget {
             let outcome: ReadOutcome
             do throws(TransportError) {
@@ -131,7 +136,7 @@ struct Transport: ~Copyable {
                 total += count
                 bytesIn &+= UInt64(truncatingIfNeeded: count)
                 // A short read has emptied the socket: asking again would cost a call for nothing.
-                let pending = tls?.hasPending ?? (count == BufferPool.blockSize)
+                let pending = tls?.hasPending ?? (count >= BufferPool.blockSize)
                 if !pending || total >= limit {
                     // Nothing but `fill` tells what else a dead socket holds.
                     holdsMore = isSilenced
@@ -269,15 +274,16 @@ struct Transport: ~Copyable {
 
     private mutating func readOnce(limit: Int) throws(TransportError) -> ReadOutcome {
         readNeedsWrite = false
+        let room = readsMuch && inbound.isEmpty ? BufferPool.longRoom : Self.leastRoom
         if tls != nil {
             do throws(TLSError) {
-                return try tls?.read(into: &inbound) ?? .closed
+                return try tls?.read(into: &inbound, room: room) ?? .closed
             } catch { throw .tls(error) }
         }
         do throws(Errno) {
             var outcome = ReadOutcome.wantsRead
             let socket = descriptor.raw
-            try inbound.append(atLeast: 1) { room throws(Errno) in
+            try inbound.append(atLeast: room) { room throws(Errno) in
                 let most = UnsafeMutableBufferPointer(rebasing: room.prefix(limit))
                 guard let count = try Socket.read(socket, into: most) else { return 0 }
                 outcome = count == 0 ? .closed : .bytes(count)

@@ -171,9 +171,12 @@ final class HTTP2UpstreamConnection {
 
     // MARK: verbs of the exchange
 
-    func sendBody(_ bytes: Span<UInt8>, on stream: HTTP2Stream, _ worker: Worker) {
-        guard !stream.isClosed else { return }
-        stream.outbound.append(bytes)
+    func sendBody(_ count: Int, from queue: inout ByteQueue, on stream: HTTP2Stream, _ worker: Worker) {
+        guard !stream.isClosed else {
+            queue.consume(count)
+            return
+        }
+        stream.outbound.take(count, from: &queue)
         session.resume(stream)
         stream.waitingSince = worker.now
         if stream.outbound.count >= Transport.highWater, !full.contains(where: { $0 === stream }) {
@@ -298,11 +301,11 @@ final class HTTP2UpstreamConnection {
             session.discardInbound(stream)
             return false
         }
-        guard exchange.takesResponse(worker) else { return true }
+        guard let client = exchange.takerOfResponse(worker) else { return true }
         let count = stream.inbound.count
         if count > 0 {
-            exchange.forwardResponse(stream.inbound.bytes, worker)
-            session.consume(stream, count)
+            client.sendBody(count, from: &stream.inbound, exchange, worker)
+            session.took(count, from: stream)
             stream.waitingSince = worker.now
         }
         guard stream.inboundEnded else { return false }

@@ -155,9 +155,9 @@ final class UpstreamConnection {
         touch(worker)
     }
 
-    func sendBody(_ bytes: Span<UInt8>, _ worker: Worker) {
-        if chunkedRequest { ChunkWriter.head(bytes.count, into: &transport.outbound) }
-        transport.outbound.append(bytes)
+    func sendBody(_ count: Int, from queue: inout ByteQueue, _ worker: Worker) {
+        if chunkedRequest { ChunkWriter.head(count, into: &transport.outbound) }
+        transport.outbound.take(count, from: &queue)
         if chunkedRequest { ChunkWriter.tail(into: &transport.outbound) }
         wasFull = transport.outbound.count >= Transport.highWater
         refreshDeadline(worker)
@@ -245,7 +245,7 @@ final class UpstreamConnection {
             guard progress else { break }
         }
         guard let exchange = currentExchange(worker), phase == .head || phase == .body else { return }
-        if phase == .body, !transport.inbound.isEmpty, !exchange.takesResponse(worker) { return }
+        if phase == .body, !transport.inbound.isEmpty, exchange.takerOfResponse(worker) == nil { return }
         if !deadline.isSet { refreshDeadline(worker) }
         if transport.end != .open { endOfStream(worker) }
     }
@@ -314,7 +314,7 @@ final class UpstreamConnection {
 
     private func readBody(_ exchange: Exchange, _ worker: Worker) -> Bool {
         guard !transport.inbound.isEmpty else { return false }
-        guard exchange.takesResponse(worker) else {
+        guard let client = exchange.takerOfResponse(worker) else {
             // The client's own deadline runs while it does not read.
             deadline.clear()
             return false
@@ -322,20 +322,18 @@ final class UpstreamConnection {
         switch exchange.response.framing {
         case .length:
             let count = Int(min(UInt64(transport.inbound.count), remaining))
-            exchange.forwardResponse(transport.inbound.bytes.extracting(first: count), worker)
-            transport.consume(count)
+            client.sendBody(count, from: &transport.inbound, exchange, worker)
             remaining -= UInt64(count)
             if remaining == 0 { finishResponse(exchange, worker) }
         case .untilClose:
-            exchange.forwardResponse(transport.inbound.bytes, worker)
-            transport.consume(transport.inbound.count)
-        case .chunked: return readChunk(exchange, worker)
+            client.sendBody(transport.inbound.count, from: &transport.inbound, exchange, worker)
+        case .chunked: return readChunk(exchange, client, worker)
         case .none: return false
         }
         return true
     }
 
-    private func readChunk(_ exchange: Exchange, _ worker: Worker) -> Bool {
+    private func readChunk(_ exchange: Exchange, _ client: ClientSide, _ worker: Worker) -> Bool {
         var offset = 0
         let step: ChunkedDecoder.Step
         do throws(ChunkError) {
@@ -346,8 +344,9 @@ final class UpstreamConnection {
         }
         switch step {
         case .data(let range):
-            exchange.forwardResponse(transport.inbound.bytes.extracting(range), worker)
-            transport.consume(offset)
+            transport.consume(range.lowerBound)
+            client.sendBody(range.count, from: &transport.inbound, exchange, worker)
+            transport.consume(offset - range.upperBound)
             return true
         case .needMore:
             transport.consume(offset)
