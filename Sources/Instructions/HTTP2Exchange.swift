@@ -49,8 +49,10 @@ final class HTTP2Exchange: Part {
         for event in server.takeEvents() { if case .closed(let stream, _) = event { server.recycle(stream) } }
         var received = 0
         client.forEachReady { stream in
-            received += stream.inbound.count
-            client.consume(stream, stream.inbound.count)
+            let count = stream.inbound.count
+            received += count
+            stream.inbound.consume(count)
+            client.took(count, from: stream)
             return false
         }
         for event in client.takeEvents() { if case .closed(let stream, _) = event { client.recycle(stream) } }
