@@ -14,12 +14,20 @@ import Testing
     }
 
     @Test func `failures are tried again later and later, but before the answer runs out`() {
-        let pauses = (1...12).map { StapleSchedule.next(failures: $0, staple: nil, now: 0) }
+        let pauses = (1...12).map { StapleSchedule.next(failures: $0, staple: nil, isDemanded: false, now: 0) }
         #expect(pauses == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600])
-        #expect(StapleSchedule.next(failures: 100, staple: nil, now: 0) == 3600)
-        #expect(StapleSchedule.next(failures: 12, staple: staple, now: 5000) == 7000)
-        #expect(StapleSchedule.next(failures: 12, staple: staple, now: 8999) == 9004)
-        #expect(StapleSchedule.next(failures: 1, staple: staple, now: 9000) == 9005)
+        #expect(StapleSchedule.next(failures: 100, staple: nil, isDemanded: false, now: 0) == 3600)
+        #expect(StapleSchedule.next(failures: 12, staple: staple, isDemanded: false, now: 5000) == 7000)
+        #expect(StapleSchedule.next(failures: 12, staple: staple, isDemanded: false, now: 8999) == 9004)
+        #expect(StapleSchedule.next(failures: 1, staple: staple, isDemanded: false, now: 9000) == 9005)
+    }
+
+    @Test func `whoever demands a staple waits for five minutes at most`() {
+        let pauses = (1...8).map { StapleSchedule.next(failures: $0, staple: nil, isDemanded: true, now: 0) }
+        #expect(pauses == [5, 10, 20, 40, 80, 160, 300, 300])
+        #expect(StapleSchedule.next(failures: 100, staple: nil, isDemanded: true, now: 0) == 300)
+        #expect(StapleSchedule.next(failures: 12, staple: staple, isDemanded: true, now: 5000) == 5300)
+        #expect(StapleSchedule.next(failures: 12, staple: staple, isDemanded: true, now: 8999) == 9004)
     }
 
     @Test(arguments: [

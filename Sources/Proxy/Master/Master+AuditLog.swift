@@ -5,14 +5,6 @@ import Platform
 import TLS
 import Telemetry
 
-/// What certificates and servers' trust were when they were last written down.
-struct RecordedTrust: Equatable {
-    /// By the certificate's name.
-    var certificates: [String: [String: String]] = [:]
-    /// By the upstream's or database's name.
-    var trust: [String: [String: String]] = [:]
-}
-
 /// What goes into the audit log.
 extension Master {
     static func openAuditLog(_ configuration: Configuration, beside file: String) throws -> AuditLog? {
@@ -89,7 +81,7 @@ extension Master {
     }
 
     private func recordTrust() {
-        let now = currentTrust()
+        let now = RecordedTrust(bundle, configuration)
         recordChanges(.certificate, from: recorded.certificates, to: now.certificates)
         recordChanges(.trust, from: recorded.trust, to: now.trust)
         recorded = now
@@ -106,35 +98,5 @@ extension Master {
             for (key, value) in before[name] ?? [:] where facts[key] != value { facts["before_\(key)"] = value }
             record(event, facts)
         }
-    }
-
-    func currentTrust() -> RecordedTrust {
-        var now = RecordedTrust()
-        for certificate in configuration.certificates {
-            guard let pem = bundle.resources[CertificateStore.chainName(certificate.name)],
-                let facts = try? CertificateFacts.read(pem: pem).first
-            else { continue }
-            now.certificates[certificate.name] = [
-                "fingerprint": facts.fingerprint, "pin": facts.pin.description, "subject": facts.subject,
-            ]
-        }
-        for upstream in configuration.upstreams {
-            let authorities = bundle.resources[CertificateStore.authoritiesName(upstream.name)]
-            now.trust["upstream \(upstream.name)"] = Self.facts(upstream.trust, authorities)
-        }
-        for database in configuration.databases {
-            let authorities = bundle.resources[CertificateStore.databaseAuthoritiesName(database.name)]
-            now.trust["database \(database.name)"] = Self.facts(database.trust, authorities)
-        }
-        return now
-    }
-
-    private static func facts(_ trust: Upstream.Trust?, _ authorities: [UInt8]?) -> [String: String] {
-        guard let trust else { return ["plain": "inside this host"] }
-        var facts: [String: String] = [:]
-        let pins = trust.pins.compactMap { PublicKeyPin(digest: $0.digest)?.description }
-        if !pins.isEmpty { facts["pins"] = pins.joined(separator: " ") }
-        if let authorities { facts["authorities_sha256"] = SHA256.hexadecimal(authorities) }
-        return facts
     }
 }

@@ -157,9 +157,21 @@ extension Master {
                 ]
             )
         }
-        let trust = currentTrust().trust
-        for (name, facts) in trust.sorted(by: { $0.key < $1.key }) where recorded.trust[name] != facts {
-            log.notice("trust replaced", metadata: ["of": "\(name)", "pins": "\(facts["pins"] ?? "none")"])
+        let now = RecordedTrust(bundle, configuration)
+        for (name, facts) in now.certificates.sorted(by: { $0.key < $1.key }) {
+            guard let answer = facts["ocsp_file_sha256"],
+                answer != recorded.certificates[name]?["ocsp_file_sha256"]
+            else { continue }
+            log.notice("ocsp_file replaced", metadata: ["certificate": "\(name)"])
+        }
+        for (name, facts) in now.trust.sorted(by: { $0.key < $1.key }) where recorded.trust[name] != facts {
+            log.notice(
+                "trust replaced",
+                metadata: [
+                    "of": "\(name)", "pins": "\(facts["pins"] ?? "none")",
+                    "what": "\(now.changes(of: name, since: recorded))",
+                ]
+            )
         }
     }
 }

@@ -116,7 +116,12 @@ struct StaplerTask: ~Copyable {
             if let staple = entry.update.staple, staple.nextUpdate <= now { entry.update.staple = nil }
             entry.due =
                 entry.subject.file == nil
-                ? StapleSchedule.next(failures: entry.failures, staple: entry.update.staple, now: now) : Int64.max
+                ? StapleSchedule.next(
+                    failures: entry.failures,
+                    staple: entry.update.staple,
+                    isDemanded: entry.update.mustStaple,
+                    now: now
+                ) : Int64.max
         }
         return entry
     }

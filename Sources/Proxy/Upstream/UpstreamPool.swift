@@ -272,12 +272,12 @@ final class UpstreamPool {
 
     private func wait(_ exchange: Exchange, for server: Int?, _ worker: Worker) -> Lease {
         let again = exchange.waitsUntil > 0
-        if !again {
-            exchange.waitsUntil = worker.now + settings.queue.wait
-            worker.metrics.add(.queued, upstream: index)
-        }
+        if !again { exchange.waitsUntil = worker.now + settings.queue.wait }
         let entry = WaitingQueue.Entry(exchange: exchange.token, deadline: exchange.waitsUntil, server: server)
-        if waiting.add(entry, again: again) { return .queued }
+        if waiting.add(entry, again: again) {
+            if !again { worker.metrics.add(.queued, upstream: index) }
+            return .queued
+        }
         worker.metrics.add(.overflows, upstream: index)
         return .failed(.queueFull)
     }

@@ -248,6 +248,8 @@ import Testing
         #expect(refused.hasPrefix("HTTP/1.1 503 ") && refused.contains("\r\nRetry-After: "))
         try balanced.everyhop.waitForAccess("\"status\":503", "too many requests wait")
         try balanced.waitForMetric("everyhop_upstream_overflows_total{upstream=\"app\"} 1")
+        // Who is refused at once has not waited.
+        try balanced.waitForMetric("everyhop_upstream_queued_total{upstream=\"app\"} 1")
         #expect(app.requests.value == 1)
         app.mode.with { $0 = .serve }
         #expect(first.receiveAll().hasPrefix("HTTP/1.1 200 ") && second.receiveAll().hasPrefix("HTTP/1.1 200 "))
