@@ -12,7 +12,7 @@ import Testing
 
     init() throws {
         reloaded = try Reloaded()
-        root = try OpenSSLAuthority("root", in: folder)
+        root = try OpenSSLAuthority("root", in: reloaded.folder)
     }
 
     private func waitForEntry(_ texts: String...) throws {
@@ -34,8 +34,8 @@ import Testing
         try trust.configuration(
             port: reloaded.port,
             upstream: try reloaded.countingServer().port,
-            more: "[audit]\nlog = \"audit.log\"",
-            trust: "{ ca = \"root/ca.pem\", crl = \"servers.crl\" }"
+            trust: "{ ca = \"root/ca.pem\", crl = \"servers.crl\" }",
+            more: "[audit]\nlog = \"audit.log\""
         )
         .replacingOccurrences(of: "certificate = \"portal\"", with: "certificate = \"portal\"\n\(clients)")
     }
