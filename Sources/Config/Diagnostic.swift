@@ -27,7 +27,7 @@ public struct Diagnostic: Equatable, Sendable {
 
     /// `file:line:column: error: message`, the source line, a caret below the place, and the fix.
     public func rendered(file: String, source: [UInt8]) -> String {
-        var text = "\(file):\(position.line):\(position.column): \(severity.rawValue): \(message)\n"
+        var text = "\(file):\(position.line):\(position.column): \(severity.rawValue): \(Self.visible(message))\n"
         if let line = Self.line(position.line, of: source) {
             let number = String(position.line)
             // A tab is kept as it is, so that the caret stands below its character.
@@ -35,15 +35,37 @@ public struct Diagnostic: Equatable, Sendable {
             text += "  \(number) | \(line)\n"
             text += "  \(String(repeating: " ", count: number.count)) | \(lead)^\n"
         }
-        if !fix.isEmpty { text += "  fix: \(fix)\n" }
+        if !fix.isEmpty { text += "  fix: \(Self.visible(fix))\n" }
         return text
     }
 
+    /// A line of the file; nil for one that is no text, such as of a file that was named by mistake.
     private static func line(_ number: Int, of source: [UInt8]) -> String? {
         let lines = source.split(separator: 0x0A, omittingEmptySubsequences: false)
         guard number >= 1, number <= lines.count else { return nil }
-        let text = String(decoding: lines[number - 1], as: UTF8.self)
-        // A control character must not reach the terminal.
-        return String(String.UnicodeScalarView(text.unicodeScalars.filter { $0.value >= 32 || $0 == "\t" }.prefix(200)))
+        var bytes = lines[number - 1]
+        if bytes.last == 0x0D { bytes.removeLast() }
+        guard let text = String(validating: bytes, as: UTF8.self),
+            text.unicodeScalars.allSatisfy({ $0 == "\t" || !isHidden($0) })
+        else { return nil }
+        return String(String.UnicodeScalarView(text.unicodeScalars.prefix(200)))
+    }
+
+    /// What a terminal would obey is spelled out.
+    private static func visible(_ text: String) -> String {
+        text.unicodeScalars.reduce(into: "") { result, scalar in
+            if isHidden(scalar), scalar != "\n" {
+                result += "\\u{\(String(scalar.value, radix: 16))}"
+            } else {
+                result.unicodeScalars.append(scalar)
+            }
+        }
+    }
+
+    private static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: true
+        default: false
+        }
     }
 }

@@ -67,6 +67,9 @@ public enum AbstractSocket {
 }
 
 extension Errno {
-    /// Nobody who counts is there.
-    public static func refused(in call: StaticString) -> Errno { Errno(ECONNREFUSED, in: call) }
+    /// Somebody else is there.
+    public static func notPermitted(in call: StaticString) -> Errno { Errno(EPERM, in: call) }
+
+    /// Whether what was asked for is for others.
+    public var isNotPermitted: Bool { code == EPERM }
 }

@@ -3,7 +3,7 @@ public import Platform
 
 /// The access log: whole JSON lines, collected and written without ever waiting for the reader.
 ///
-/// *Ownership:* owns the descriptor. Another log file is another `AccessLog`; `flush` the old one first.
+/// *Ownership:* owns the descriptor.
 public struct AccessLog: ~Copyable {
     /// Lines wait for the reader up to so many bytes; later ones are dropped and counted.
     private static let limit = 1 << 20
@@ -22,8 +22,8 @@ public struct AccessLog: ~Copyable {
     /// What a pipe takes without waiting, and without bytes of others in between (pipe(7)).
     private static let atomic = 4096
 
-    private let descriptor: FileDescriptor
-    private let kind: Kind
+    private var descriptor: FileDescriptor
+    private var kind: Kind
     private var waiting: [UInt8] = []
     private var sent = 0
     private var line = JSONLine()
@@ -33,12 +33,31 @@ public struct AccessLog: ~Copyable {
 
     /// Takes over a descriptor.
     public init(_ descriptor: consuming FileDescriptor) {
-        switch try? FileStatus(descriptor).kind {
-        case .regular: kind = .file
-        case .socket: kind = .socket
-        case .folder, .other, nil: kind = .pipe
-        }
+        kind = Self.kind(of: descriptor)
         self.descriptor = descriptor
+    }
+
+    private static func kind(of descriptor: borrowing FileDescriptor) -> Kind {
+        switch try? FileStatus(descriptor).kind {
+        case .regular: .file
+        case .socket: .socket
+        case .folder, .other, nil: .pipe
+        }
+    }
+
+    /// Goes on in another file, as after a rotation; whole lines that the old one has not taken come with it.
+    public mutating func change(to descriptor: consuming FileDescriptor) {
+        write()
+        // Of a line that was cut off, the old file has the beginning: another one gets all of it.
+        if !Self.isSame(self.descriptor, descriptor) { sent = beginOfLine }
+        kind = Self.kind(of: descriptor)
+        self.descriptor = descriptor
+        write()
+    }
+
+    private static func isSame(_ one: borrowing FileDescriptor, _ other: borrowing FileDescriptor) -> Bool {
+        guard let one = try? FileStatus(one), let other = try? FileStatus(other) else { return false }
+        return one.device == other.device && one.inode == other.inode
     }
 
     /// Writes one line.
@@ -63,6 +82,22 @@ public struct AccessLog: ~Copyable {
         return dropped
     }
 
+    /// Writes what the reader takes now, and gives the rest up: nobody comes back to it.
+    ///
+    /// - Returns: how many lines were dropped since the last call, with those that are lost by this one.
+    public mutating func finish() -> Int {
+        write()
+        defer {
+            dropped = 0
+            waiting = []
+            sent = 0
+        }
+        return waiting[sent...].reduce(dropped) { $0 + ($1 == 0x0A ? 1 : 0) }
+    }
+
+    /// Where the line begins of which the next byte is to be written.
+    private var beginOfLine: Int { waiting[..<sent].lastIndex(of: 0x0A).map { $0 + 1 } ?? 0 }
+
     private mutating func write() {
         while sent < waiting.count {
             let written = writeOnce()
@@ -78,8 +113,9 @@ public struct AccessLog: ~Copyable {
             waiting.removeAll(keepingCapacity: true)
             sent = 0
         } else if sent > Self.limit {
-            waiting.removeFirst(sent)
-            sent = 0
+            let written = beginOfLine
+            waiting.removeFirst(written)
+            sent -= written
         }
     }
 

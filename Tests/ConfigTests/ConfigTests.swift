@@ -150,6 +150,19 @@ import Testing
         if let found, !place.isEmpty { #expect("\(found.position.line):\(found.position.column)" == place) }
     }
 
+    @Test func `nothing of a line that is no text reaches the terminal, and no key steers it`() throws {
+        let found = Diagnostic(at: Position(line: 1, column: 3), "unknown key \"\u{1B}[31m\u{202E}\"")
+        let lines = ["a\u{1B}[31mb", "a\u{0}b", "a\u{9B}31mb", "a\u{202E}b"].map { Array($0.utf8) }
+        for line in lines + [[0x61, 0xFF, 0x62]] {
+            #expect(
+                found.rendered(file: "e.toml", source: line + [0x0A])
+                    == "e.toml:1:3: error: unknown key \"\\u{1b}[31m\\u{202e}\"\n"
+            )
+        }
+        // Lines of other systems end with a control byte, too.
+        #expect(found.rendered(file: "e.toml", source: Array("a = é\r\n".utf8)).contains("  1 | a = é\n"))
+    }
+
     @Test func `the line is shown with a caret below the place`() throws {
         let text = "[server]\n\tworkerz = 2\n"
         let found = try #require(try decode(text).diagnostics.first { $0.message.contains("workerz") })

@@ -233,6 +233,14 @@ import Testing
         try everyhop.waitForLog("connection limit reached")
         let late = try? Connection(to: everyhop.port, context, seconds: 1)
         #expect(late == nil)
+        // Clients that come and go at the limit are no news.
+        let begin = Clock.monotonicMicroseconds()
+        for _ in 0..<20 {
+            held.removeFirst()
+            held.append(try Connection(to: everyhop.port, context))
+        }
+        let told = everyhop.log.components(separatedBy: "connection limit reached").count - 1
+        #expect(told <= 2 + Int((Clock.monotonicMicroseconds() - begin) / 9_000_000))
         held.removeAll()
         #expect(try ask(everyhop).text.hasPrefix("HTTP/1.1 200"))
     }

@@ -33,10 +33,37 @@ import Testing
         let early = gate.handshakeHadTurn(5, most: 8)
         #expect(!again && !early && !gate.isOpen)
         // A limit that is reached meanwhile keeps it closed.
-        let full = gate.shouldClose(clients: 100)
+        let full = gate.shouldClose(clients: 100, now: 0)
         let calm = gate.handshakeHadTurn(4, most: 8)
         #expect(full && calm && !gate.isOpen)
-        let opens = gate.shouldOpen(clients: 97, now: 0)
+        let opens = gate.shouldOpen(clients: 83, now: 0)
         #expect(opens && gate.isOpen)
+    }
+
+    @Test(arguments: [(3, 250), (20, 90), (50, 40), (1000, 25), (10_000, 3)])
+    func `does not flap while clients come and go at its limit`(_ limit: Int, _ most: Int) {
+        var gate = AcceptGate(limit: limit)
+        var clients = limit
+        var closings = gate.shouldClose(clients: clients, now: 0) ? 1 : 0
+        // One goes while it is closed, one comes while it is open.
+        for _ in 0..<1000 {
+            clients += gate.isOpen ? 1 : -1
+            if gate.shouldClose(clients: clients, now: 0) { closings += 1 }
+            _ = gate.shouldOpen(clients: clients, now: 0)
+        }
+        #expect(closings <= most)
+    }
+
+    @Test func `lets nobody wait for long while a place is free`() {
+        var gate = AcceptGate(limit: 1000)
+        let closes = gate.shouldClose(clients: 1000, now: 7)
+        let early = gate.shouldOpen(clients: 999, now: 7)
+        let full = gate.shouldOpen(clients: 1000, now: 7 + AcceptGate.pause)
+        let late = gate.shouldOpen(clients: 999, now: 7 + AcceptGate.pause)
+        #expect(closes && !early && !full && late)
+        var single = AcceptGate(limit: 1)
+        let fills = single.shouldClose(clients: 1, now: 0)
+        let empties = single.shouldOpen(clients: 0, now: 0)
+        #expect(fills && empties)
     }
 }

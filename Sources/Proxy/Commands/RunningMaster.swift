@@ -11,6 +11,10 @@ struct RunningMaster {
         SignalDescriptor.ignoreBrokenPipes()
         let answer: ControlMessage
         do throws(Errno) { answer = try self.answer(to: request) } catch {
+            guard !error.isNotPermitted else {
+                Complaint.write("everyhop: the one with \(config) runs as another user: ask as it or as root")
+                throw ExitCode(1)
+            }
             guard error.isRefusedConnection else {
                 Complaint.write("everyhop: the running everyhop gave no answer: \(error)")
                 throw ExitCode(1)
@@ -45,16 +49,25 @@ struct RunningMaster {
     /// - Parameter milliseconds: how long it may take to answer; nil for as long as it wants.
     private func answer(to request: ControlRequest, milliseconds: UInt64? = nil) throws(Errno) -> ControlMessage {
         var channel = ControlChannel(try dial())
-        try channel.send(kind: request.rawValue)
-        try channel.flushWaiting()
-        if let milliseconds, try !channel.waitForMaster(milliseconds: milliseconds) { throw Errno.timedOut(in: "poll") }
+        do throws(Errno) {
+            try channel.send(kind: request.rawValue)
+            try channel.flushWaiting()
+            if let milliseconds, try !channel.waitForMaster(milliseconds: milliseconds) {
+                throw Errno.timedOut(in: "poll")
+            }
+        } catch {
+            // Whom it does not hear, it tells why before it hangs up.
+            guard error.isGone else { throw error }
+        }
         return try channel.receiveWaiting()
     }
 
     /// Whoever listens may be somebody else: only root and this user are asked.
+    ///
+    /// - Throws: what `isNotPermitted` is true of, if it is another one.
     private func dial() throws(Errno) -> FileDescriptor {
         let descriptor = try AbstractSocket.connect(try ControlPlace.name(of: config))
-        guard AbstractSocket.peer(of: descriptor)?.isTrusted == true else { throw Errno.refused(in: "connect") }
+        guard AbstractSocket.peer(of: descriptor)?.isTrusted == true else { throw Errno.notPermitted(in: "connect") }
         return descriptor
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Platform
 
 /// The listening sockets of all worker slots, kept open by the master as long as they are configured: a worker's death,
@@ -12,7 +13,8 @@ final class ListeningSockets {
             let hint =
                 error.call.description == "bind" && address.port < 1024 && address.port > 0 && !Privileges.isRoot
                 ? " (ports below 1024 need root or CAP_NET_BIND_SERVICE)" : ""
-            return "cannot listen on \(address): \(error)\(hint)"
+            let other = error.code == EADDRINUSE ? " (another program listens there)" : ""
+            return "cannot listen on \(address): \(error)\(hint)\(other)"
         }
     }
 
@@ -53,6 +55,28 @@ final class ListeningSockets {
             description: "the service manager has opened what the configuration does not listen on: "
                 + unmatched.joined(separator: ", ")
         )
+    }
+
+    /// Refuses a start where another program listens: with SO_REUSEPORT it would get a share of the clients, and nobody
+    /// would be told.
+    ///
+    /// One that was killed a moment ago may not be gone yet, so that is waited for.
+    func checkFree(_ plan: ListenPlan) throws(Failure) {
+        var tries = 40
+        for entry in plan.entries where entry.address.path == nil && activated[entry.address] == nil {
+            while true {
+                // Not kept: a socket without SO_REUSEPORT beside those of the slots would be in their way.
+                do throws(Errno) { _ = try Platform.Socket.listen(on: entry.address, sharePort: false) } catch {
+                    // Whatever else there is to say is said when it is opened.
+                    guard error.code == EADDRINUSE else { break }
+                    guard tries > 0 else { throw Failure(address: entry.address, error: error) }
+                    tries -= 1
+                    usleep(50_000)
+                    continue
+                }
+                break
+            }
+        }
     }
 
     /// Takes over a socket of the program before this one.

@@ -62,6 +62,8 @@ struct ControlState {
     var retry: UInt64?
     var hasComplained = false
     var clients: [ControlClient] = []
+    /// What other users were told.
+    var strangers = RepeatedLines()
 }
 
 /// Commands such as `everyhop reload` ask the master over a unix socket.
@@ -96,7 +98,7 @@ extension Master {
             guard let accepted = try? Socket.accept(from: listener.descriptor) else { return }
             let descriptor = accepted.takeDescriptor()
             guard let peer = AbstractSocket.peer(of: descriptor), peer.isTrusted else {
-                log.warning("a command of another user was not heard")
+                turnAway(descriptor)
                 continue
             }
             guard control.clients.count < ControlState.mostClients else { continue }
@@ -106,6 +108,21 @@ extension Master {
             control.clients.append(client)
             do { try poller.add(client.channel.descriptor, token, .read) } catch { close(client) }
         }
+    }
+
+    /// Anybody may dial: they are told, and the log is, as often as it helps.
+    private func turnAway(_ descriptor: consuming FileDescriptor) {
+        let user = AbstractSocket.peer(of: descriptor)?.user
+        var channel = ControlChannel(descriptor)
+        let name = user.map(String.init) ?? "unknown"
+        let answer = "user \(name) may not command this everyhop: its own user and root may"
+        // It has just dialled, so there is room for a line; whoever has gone needs none.
+        try? channel.send(kind: ControlAnswer.refused.rawValue, Array(answer.utf8))
+        let line = "a command of another user was not heard"
+        guard let before = control.strangers.admit(line, now: Self.now / 1000) else { return }
+        var metadata: Logger.Metadata = user.map { ["user": "\($0)"] } ?? [:]
+        if before > 0 { metadata["left out"] = "\(before)" }
+        log.warning("\(line)", metadata: metadata)
     }
 
     func readControl(_ client: ControlClient) {

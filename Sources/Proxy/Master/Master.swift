@@ -159,6 +159,7 @@ final class Master {
         former?.forgetSockets()
         try sockets.adoptActivated()
         try sockets.checkActivated(plan)
+        if former == nil { try sockets.checkFree(plan) }
         try sockets.open(plan, slots: slots)
         accessLog = try Self.openAccessLog(configuration, beside: options.file)
         // One that is taken over is open elsewhere until then.

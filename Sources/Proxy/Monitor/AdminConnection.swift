@@ -54,6 +54,9 @@ final class AdminConnection {
     /// When it has to have taken what waits, in monotonic milliseconds.
     private(set) var deadline: UInt64
 
+    /// Whether it has not asked anything yet, or not to the end.
+    var isAsking: Bool { phase == .asking }
+
     /// Whether it has asked for events.
     var isListening: Bool { phase == .listening }
 

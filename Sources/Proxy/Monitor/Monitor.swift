@@ -48,7 +48,8 @@ final class Monitor {
     private var isFinishing = false
     private var listening: Token?
     private var handlers = Slab<Handler>()
-    private var clients = 0
+    /// The longest there first.
+    private var clients: [Token] = []
     private var listeners: [Token] = []
     /// How often the page was asked for since the master was last told, and when it may be told again.
     private var lookers = 0
@@ -85,7 +86,7 @@ final class Monitor {
         // What came together with the order to start lies in the channel already: epoll would not tell of it.
         try readControl()
         try check()
-        while !isFinishing || clients > 0 {
+        while !isFinishing || !clients.isEmpty {
             let count = try poller.wait(milliseconds: timeout())
             for index in 0..<count { try handle(poller.event(at: index).token) }
             for token in wheel.expire(now: Self.now) { expired(token) }
@@ -164,14 +165,16 @@ final class Monitor {
     // MARK: the admin address
 
     private func accept(_ listener: AdminListener) throws {
-        while let accepted = try Socket.accept(from: listener.descriptor) {
-            guard clients < Self.mostClients else { continue }
+        // A batch at a time: whoever has come asks before others can push it out.
+        for _ in 0..<Self.mostClients / 4 {
+            guard let accepted = try Socket.accept(from: listener.descriptor) else { return }
+            guard clients.count < Self.mostClients || makeRoom() else { continue }
             let token = handlers.reserve()
             let descriptor = accepted.takeDescriptor()
             try poller.add(descriptor, token, .read)
             let deadline = Self.now + Self.patience
             handlers.fill(token, .client(AdminConnection(token, descriptor, buffers, deadline: deadline)))
-            clients += 1
+            clients.append(token)
             wheel.arm(token, deadline: deadline)
         }
     }
@@ -191,7 +194,18 @@ final class Monitor {
         guard case .client = handlers[token] else { return }
         handlers.remove(token)
         listeners.removeAll { $0 == token }
-        clients -= 1
+        clients.removeAll { $0 == token }
+    }
+
+    /// Who has been there longest without asking goes, so that silence keeps no health check out; whoever is being
+    /// answered stays.
+    private func makeRoom() -> Bool {
+        let oldest = clients.first {
+            guard case .client(let client) = handlers[$0] else { return false }
+            return client.isAsking
+        }
+        if let oldest { close(oldest) }
+        return oldest != nil
     }
 
     /// One that has not taken an event for so long is too slow, or gone.

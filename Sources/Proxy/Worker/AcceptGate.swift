@@ -13,7 +13,12 @@ struct AcceptGate {
     private(set) var isFlooded = false
     /// Closed while buffers are used up.
     var isPressed = false
+    /// Until when it stays closed, however many go.
     private var reopenAt: UInt64 = 0
+    /// From when on a single place is enough.
+    private var contentAt: UInt64 = 0
+    /// How long, in milliseconds, places are gathered before clients are let in again.
+    static let pause: UInt64 = 500
 
     /// Whether clients are accepted.
     var isOpen: Bool { hasRoom && !isFlooded && !isPressed }
@@ -21,22 +26,26 @@ struct AcceptGate {
     init(limit: Int) { self.limit = limit }
 
     /// Whether accepting has to stop now.
-    mutating func shouldClose(clients: Int) -> Bool {
+    mutating func shouldClose(clients: Int, now: UInt64) -> Bool {
         guard hasRoom, clients >= limit else { return false }
         hasRoom = false
+        contentAt = now + Self.pause
         return true
     }
 
     /// The kernel has no descriptor left: wait a little before trying again.
     mutating func outOfDescriptors(now: UInt64) -> Bool {
-        reopenAt = now + 500
+        reopenAt = now + Self.pause
+        contentAt = reopenAt
         defer { hasRoom = false }
         return hasRoom
     }
 
-    /// Whether accepting may begin again; a little below the limit, so that it does not flap.
+    /// Whether accepting may begin again: at once well below the limit, and just below it after a while, so that it does
+    /// not flap and nobody waits for a place that is free.
     mutating func shouldOpen(clients: Int, now: UInt64) -> Bool {
-        guard !hasRoom, now >= reopenAt, clients < limit - limit / 50 else { return false }
+        let enough = now >= contentAt ? 0 : max(limit / 50, min(max(1, limit / 4), 16, limit - 1))
+        guard !hasRoom, now >= reopenAt, clients < limit - enough else { return false }
         hasRoom = true
         return true
     }

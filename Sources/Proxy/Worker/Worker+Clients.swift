@@ -194,7 +194,7 @@ extension Worker {
         clients += 1
         metrics.add(.clientConnections)
         metrics.add(.clientConnectionsActive)
-        if gate.shouldClose(clients: clients) {
+        if gate.shouldClose(clients: clients, now: now) {
             metrics.add(.connectionLimitReached)
             log.atLimit(gate.limit)
             pauseListeners()

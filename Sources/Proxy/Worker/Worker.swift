@@ -119,7 +119,7 @@ final class Worker {
         try readControl()
         while !isDrained { try turn() }
         endSessions()
-        flushAccessLog()
+        finishAccessLog()
     }
 
     // MARK: the turn
@@ -292,6 +292,13 @@ final class Worker {
         log.accessLog(accessLog?.failure)
     }
 
+    /// What nobody has taken by now is lost with this worker.
+    private func finishAccessLog() {
+        guard let lost = accessLog?.finish(), lost > 0 else { return }
+        metrics.add(.accessLogDropped, lost)
+        log.accessLogLost(lost, accessLog?.failure)
+    }
+
     // MARK: services for connections
 
     /// Has a connection settled at the end of this turn.
@@ -406,10 +413,8 @@ final class Worker {
             switch ControlKind(rawValue: message.kind) {
             case .drain: drain(try? DrainOrder(decoding: message.payload))
             case .accessLog:
-                if let descriptor = message.takeDescriptor() {
-                    flushAccessLog()
-                    accessLog = AccessLog(descriptor)
-                }
+                guard let descriptor = message.takeDescriptor() else { continue }
+                if accessLog == nil { accessLog = AccessLog(descriptor) } else { accessLog?.change(to: descriptor) }
             case .ping: try control.send(kind: ControlKind.pong.rawValue)
             case .lend: borrow(message.payload, message.takeDescriptor())
             case .takeBack: giveBack(message.payload)

@@ -122,6 +122,12 @@ final class WorkerLog {
         }
     }
 
+    /// Lines of the access log that end with this worker.
+    func accessLogLost(_ lines: Int, _ failure: Errno?) {
+        let why = failure.map { "\($0)" } ?? "its reader is too slow"
+        logger.error("\(lines) lines of the access log are lost with this worker: \(why)")
+    }
+
     private func mayWrite() -> Bool {
         let now = Self.seconds
         if now != second {

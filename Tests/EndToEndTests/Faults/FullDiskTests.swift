@@ -48,6 +48,28 @@ import Testing
         try everyhop.waitForLog("the access log is written again")
     }
 
+    @Test func `lines that a worker still keeps when it ends are counted as lost, and told`() throws {
+        let disk = try SmallDisk(kilobytes: 64)
+        let everyhop = try start {
+            $0.replacingOccurrences(of: "access = \"stdout\"", with: "access = \"\(disk.path)/access\"")
+        }
+        let worker = try #require(try everyhop.workers().first)
+        do {
+            let client = try Connection(to: everyhop.port, try trust.client())
+            for _ in 0..<400 { #expect(try client.answers(200)) }
+        }
+        try everyhop.waitForLog("the access log cannot be written")
+        #expect(try admin.metric("everyhop_access_log_dropped_total") == 0)
+        let text = String(decoding: try File.read("\(folder.path)/everyhop.toml"), as: UTF8.self)
+        try folder.write("everyhop.toml", text.replacingOccurrences(of: "drain = \"5s\"", with: "drain = \"6s\""))
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("lines of the access log are lost with this worker: write: No space left on device")
+        try waitUntil("the old worker's end") { try !everyhop.workers().contains(worker) }
+        let kept = try File.read("\(disk.path)/access").count { $0 == 0x0A }
+        #expect(kept > 0 && kept < 400)
+        try admin.waitForMetric("everyhop_access_log_dropped_total", 400 - kept)
+    }
+
     @Test func `traffic goes on when the audit log's disk is full, which is loud; the chain shows what is missing`()
         throws
     {

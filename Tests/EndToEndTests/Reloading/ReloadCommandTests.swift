@@ -72,6 +72,21 @@ import Testing
         #expect(audit.contains("reload-refused") && audit.contains("cannot listen"))
     }
 
+    @Test func `a second everyhop does not share the clients of one that runs`() throws {
+        let everyhop = try start()
+        let other = try folder.write("other.toml", configuration)
+        let second = try Shell.run([EveryhopProcess.program, "run", "--config", other], merged: true)
+        #expect(second.status == 1 && second.text.contains("another program listens there"), "\(second.text)")
+        #expect(try reloaded.ask().text.hasPrefix("HTTP/1.1 200"))
+        // The one that runs has its place at a reload, and another one when it has ended.
+        try change("drain = \"5s\"", "drain = \"6s\"")
+        #expect(try reloaded.reload().status == 0)
+        everyhop.signal(SIGTERM)
+        #expect(try everyhop.waitForEnd() == 0)
+        let next = try EveryhopProcess(folder, port: reloaded.port, configuration: configuration)
+        #expect(try reloaded.ask().text.hasPrefix("HTTP/1.1 200"), "\(next.log)")
+    }
+
     @Test func `an admin address that is taken is found out before anything changes`() throws {
         let other = try ScriptedServer(certificate: nil) { _ in }
         let everyhop = try start(server: "admin = \"127.0.0.1:\(try freePort())\"")
@@ -115,6 +130,38 @@ import Testing
         #expect(nobody.status == 2 && nobody.text.contains("no everyhop runs with the configuration"), "\(nobody.text)")
         #expect(try reloaded.reload("\(folder.path)/missing/everyhop.toml").status == 2)
         #expect(try Shell.run([EveryhopProcess.program, "reload"], merged: true).status == 2)
+    }
+
+    @Test func `another user's command is told that it is not permitted, and many are one line in the log`() throws {
+        let everyhop = try start()
+        chmod(folder.path, 0o755)
+        let file = "\(folder.path)/everyhop.toml"
+        let stranger = try Shell.run(
+            ["setpriv", "--reuid=12345", "--clear-groups", EveryhopProcess.program, "reload", "--config", file],
+            merged: true
+        )
+        #expect(stranger.status == 1 && stranger.text.contains("user 12345 may not command"), "\(stranger.text)")
+        let begin = Clock.monotonicMicroseconds()
+        let flood = try Shell.run(
+            [
+                "python3", "-c",
+                """
+                import hashlib, os, socket
+                name = hashlib.sha256(os.path.realpath("\(file)").encode()).hexdigest()
+                os.setuid(12345)
+                for _ in range(500):
+                    knock = socket.socket(socket.AF_UNIX)
+                    knock.connect("\\0everyhop/" + name)
+                    knock.recv(1)
+                """,
+            ],
+            merged: true
+        )
+        #expect(flood.status == 0, "\(flood.text)")
+        let lines = everyhop.log.components(separatedBy: "a command of another user was not heard").count - 1
+        #expect(lines >= 1 && lines <= 2 + Int((Clock.monotonicMicroseconds() - begin) / 9_000_000), "\(everyhop.log)")
+        #expect(everyhop.log.contains("not heard user=\"12345\""))
+        #expect(try reloaded.reload().status == 0)
     }
 
     @Test func `each of many gets the outcome of a reload that began after it asked`() throws {
