@@ -16,8 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-// How long a signature may take, in milliseconds: the connections of a worker wait meanwhile.
-enum { patience = 2000 };
+// In milliseconds: how long a signature may take, since the connections of a worker wait meanwhile (one takes less than one,
+// but for keys of unusual length); and how often a signer that did not answer is asked again, which nobody waits for.
+enum { patience = 250, between_trials = 1000 };
 
 // Without the provider itself: its keys are what is made here.
 static const char *const elsewhere = "provider!=signer";
@@ -28,11 +29,38 @@ static uint64_t last_number;
 static uint64_t signatures_made;
 static uint64_t signatures_failed;
 
+// ---- why there is no signature
+
+static int error_library;
+enum { reason_silent = 1, reason_gone, reason_refused };
+
+static void name_reasons(void) {
+    static ERR_STRING_DATA reasons[] = {{0, "the signer does not answer"},
+                                        {0, "there is no signer"},
+                                        {0, "the signer does not sign this"},
+                                        {0, NULL}};
+    if (error_library) return;
+    error_library = ERR_get_next_error_library();
+    for (int index = 0; reasons[index].string; index++) reasons[index].error = ERR_PACK(0, 0, index + 1);
+    ERR_load_strings(error_library, reasons);
+}
+
+// The first of all errors that a failed handshake leaves behind: it is the one that is told.
+static int refuse(int reason) {
+    ERR_raise(error_library, reason);
+    return 0;
+}
+
 // ---- asking
+
+// Whether the signer let a request pass unanswered, and has said nothing since; and when it may be asked again.
+static int is_silent;
+static int64_t next_trial;
 
 void everyhop_signer_use(int socket) {
     if (signer_socket >= 0) close(signer_socket);
     signer_socket = socket;
+    is_silent = 0;
 }
 
 void everyhop_signer_counts(uint64_t *made, uint64_t *failed) {
@@ -56,13 +84,10 @@ static int await(short events, int64_t deadline) {
     }
 }
 
-static int ask(const unsigned char *name, uint16_t scheme, const unsigned char *bytes, size_t length,
-               unsigned char *signature, size_t *signature_length, size_t room) {
+// Sends one request, waiting for room until the deadline; 1, or 0 when there is no room, or nobody.
+static int request(uint64_t number, const unsigned char *name, uint16_t scheme, const unsigned char *bytes, size_t length,
+                   int64_t deadline) {
     unsigned char head[everyhop_request_head];
-    unsigned char answer[everyhop_answer_head + everyhop_longest_signature];
-    int64_t deadline = now() + patience;
-    uint64_t number = ++last_number;
-    if (signer_socket < 0 || length > everyhop_most_to_sign) return 0;
     memcpy(head, &number, 8);
     memcpy(head + 8, name, everyhop_key_name_length);
     head[8 + everyhop_key_name_length] = (unsigned char)(scheme >> 8);
@@ -72,15 +97,56 @@ static int ask(const unsigned char *name, uint16_t scheme, const unsigned char *
     while (sendmsg(signer_socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
         if (errno != EINTR && !(errno == EAGAIN && await(POLLOUT, deadline))) return 0;
     }
+    return 1;
+}
+
+// Whether a late answer has come: it belongs to a connection that has given up, but the signer is well again.
+static int has_recovered(void) {
+    unsigned char answer[everyhop_answer_head + everyhop_longest_signature];
+    int found = 0;
     for (;;) {
         ssize_t count = recv(signer_socket, answer, sizeof answer, MSG_DONTWAIT);
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0 && errno == EAGAIN && await(POLLIN, deadline)) continue;
-        if (count < everyhop_answer_head) return 0;
+        if (count <= 0) return found;
+        found = 1;
+    }
+}
+
+static int falls_silent(void) {
+    is_silent = 1;
+    next_trial = now() + between_trials;
+    return refuse(reason_silent);
+}
+
+static int ask(const unsigned char *name, uint16_t scheme, const unsigned char *bytes, size_t length,
+               unsigned char *signature, size_t *signature_length, size_t room) {
+    unsigned char answer[everyhop_answer_head + everyhop_longest_signature];
+    int64_t start = now(), deadline = start + patience;
+    uint64_t number = ++last_number;
+    if (signer_socket < 0) return refuse(reason_gone);
+    if (length > everyhop_most_to_sign) return refuse(reason_refused);
+    if (is_silent) is_silent = !has_recovered();
+    if (is_silent) {
+        // Nobody waits a second time; what is asked now and then only finds out whether it answers again.
+        if (start < next_trial) return refuse(reason_silent);
+        (void)request(number, name, scheme, bytes, length, start);
+        return falls_silent();
+    }
+    if (!request(number, name, scheme, bytes, length, deadline)) {
+        return errno == EPIPE ? refuse(reason_gone) : falls_silent();
+    }
+    for (;;) {
+        ssize_t count = recv(signer_socket, answer, sizeof answer, MSG_DONTWAIT);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0 && errno == EAGAIN) {
+            if (await(POLLIN, deadline)) continue;
+            return falls_silent();
+        }
+        if (count < everyhop_answer_head) return refuse(reason_gone);
         // What comes late belongs to a connection that has given up.
         if (memcmp(answer, &number, 8) != 0) continue;
         size_t made = (size_t)count - everyhop_answer_head;
-        if (made == 0 || made > room) return 0;
+        if (made == 0 || made > room) return refuse(reason_refused);
         memcpy(signature, answer + everyhop_answer_head, made);
         *signature_length = made;
         return 1;
@@ -343,6 +409,7 @@ static int begin(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const 
 int everyhop_signer_install(void) {
     static OSSL_PROVIDER *provider;
     if (provider) return 1;
+    name_reasons();
     // Whoever asks for an algorithm without a wish gets the first that has it: the usual ones have to be there before.
     static const char *const kinds[] = {"RSA", "RSA-PSS", "EC", "ED25519"};
     for (size_t index = 0; index < sizeof kinds / sizeof kinds[0]; index++) {

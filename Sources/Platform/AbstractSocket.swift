@@ -67,9 +67,5 @@ public enum AbstractSocket {
 }
 
 extension Errno {
-    /// Somebody else is there.
-    public static func notPermitted(in call: StaticString) -> Errno { Errno(EPERM, in: call) }
 
-    /// Whether what was asked for is for others.
-    public var isNotPermitted: Bool { code == EPERM }
 }

@@ -59,19 +59,36 @@ public enum ChildProcess {
         return process
     }
 
-    /// Starts this very program again with other arguments.
+    /// The variables that a child of this program gets: what its libraries look at, and the test suite.
+    ///
+    /// A password or a service manager's socket is for nobody but this process.
+    private static let inherited: Set<String> = [
+        "PATH", "TZ", "TZDIR", "LANG", "LANGUAGE", "LOCALDOMAIN", "RES_OPTIONS", "OPENSSL_CONF", "OPENSSL_MODULES",
+        "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES", "LLVM_PROFILE_FILE",
+    ]
+    private static let inheritedPrefixes = [
+        "LC_", "OPENSSL_ia32cap", "MALLOC_", "ASAN_", "TSAN_", "UBSAN_", "EVERYHOP_TEST_",
+    ]
+
+    /// Starts this very program again with other arguments, and little of this process's environment.
+    ///
+    /// - Parameter variables: what else of the environment it gets, by name.
     public static func spawnSelf(
         _ arguments: [String],
         descriptors: [CInt],
-        standardOutput: CInt? = nil
+        standardOutput: CInt? = nil,
+        variables: [String] = []
     ) throws(Errno) -> Int32 {
-        // A crash report of the Swift runtime prints registers and memory, which may hold keys or health data.
-        let environment =
-            currentEnvironment().filter { !$0.hasPrefix("SWIFT_BACKTRACE=") } + ["SWIFT_BACKTRACE=enable=no"]
+        let environment = currentEnvironment().filter { entry in
+            let name = String(entry.prefix { $0 != "=" })
+            return inherited.contains(name) || variables.contains(name)
+                || inheritedPrefixes.contains { name.hasPrefix($0) }
+        }
         return try spawn(
             "/proc/self/exe",
             arguments: ["everyhop"] + arguments,
-            environment: environment,
+            // A crash report of the Swift runtime prints registers and memory, which may hold keys or health data.
+            environment: environment + ["SWIFT_BACKTRACE=enable=no"],
             descriptors: descriptors,
             standardOutput: standardOutput
         )

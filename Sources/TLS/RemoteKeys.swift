@@ -4,7 +4,8 @@ public import Platform
 
 /// Private keys that another process holds: this one has their public halves, and asks for each signature.
 ///
-/// A handshake waits for its signature, and with it the process: two seconds at most, and then it fails.
+/// A handshake waits for its signature, and with it the process: a quarter of a second at most. Once a signer has not
+/// answered in that time, handshakes fail without waiting, until it says something or there is another.
 public enum RemoteKeys {
     /// Makes such keys possible.
     static func install() throws(CertificateError) {

@@ -77,6 +77,21 @@ import Testing
         }
     }
 
+    @Test func `an upgrade of the package waits for the program's own, and says why there is none`() throws {
+        let folder = try TemporaryFolder()
+        for name in ["systemctl", "systemd-sysusers", "systemd-tmpfiles", "deb-systemd-helper", "deb-systemd-invoke"] {
+            chmod(try folder.write(name, "#!/bin/sh\nexit 0\n"), 0o755)
+        }
+        let stub = "#!/bin/sh\necho \"asked: $*\"; echo \"it does not serve\" >&2\nexit 1\n"
+        chmod(try folder.write("everyhop", stub), 0o755)
+        let script = try text("debian/postinst").replacingOccurrences(of: "/run/systemd/system", with: folder.path)
+        let file = try folder.write("postinst", script)
+        let path = "PATH=\(folder.path):/usr/bin:/bin"
+        let result = try Shell.run(["env", path, "sh", file, "configure", "0.9"], merged: true)
+        #expect(result.status == 0 && result.text.contains("asked: upgrade --config /etc/everyhop/everyhop.toml"))
+        #expect(result.text.contains("it does not serve") && result.text.contains("the running program goes on"))
+    }
+
     @Test func `keepalived understands its example`() throws {
         let folder = try TemporaryFolder()
         // The keepalived of Debian 12 ends its own check with SIGTERM where scripts do not run as root.

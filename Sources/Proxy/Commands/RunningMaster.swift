@@ -6,21 +6,22 @@ import Platform
 struct RunningMaster {
     let config: String
 
+    /// For how long a program that takes over may not listen yet, in microseconds.
+    private static let patience: UInt64 = 30_000_000
+
     /// Prints the answer; a refusal, or nobody there, ends the command.
     func ask(_ request: ControlRequest, orElse complaint: String) throws {
         SignalDescriptor.ignoreBrokenPipes()
         let answer: ControlMessage
-        do throws(Errno) { answer = try self.answer(to: request) } catch {
-            guard !error.isNotPermitted else {
-                Complaint.write("everyhop: the one with \(config) runs as another user: ask as it or as root")
-                throw ExitCode(1)
-            }
-            guard error.isRefusedConnection else {
-                Complaint.write("everyhop: the running everyhop gave no answer: \(error)")
-                throw ExitCode(1)
-            }
+        do { answer = try lastingAnswer(to: request) } catch let taken as PlaceTaken {
+            Complaint.write("everyhop: \(taken)")
+            throw ExitCode(1)
+        } catch let error as Errno where error.isRefusedConnection {
             Complaint.write("everyhop: no everyhop runs with the configuration \(config)")
             throw ExitCode(2)
+        } catch {
+            Complaint.write("everyhop: the running everyhop gave no answer: \(error)")
+            throw ExitCode(1)
         }
         let text = String(decoding: answer.payload, as: UTF8.self)
         guard answer.kind == ControlAnswer.done.rawValue else {
@@ -29,6 +30,24 @@ struct RunningMaster {
             throw ExitCode(1)
         }
         print(text)
+    }
+
+    /// The answer of the program that takes over, where the one that was asked leaves.
+    private func lastingAnswer(to request: ControlRequest) throws -> ControlMessage {
+        var answer = try answer(to: request)
+        var end: UInt64?
+        while answer.kind == ControlAnswer.askNext.rawValue {
+            let now = Clock.monotonicMicroseconds()
+            let due = end ?? now + Self.patience
+            end = due
+            do { answer = try self.answer(to: request) } catch let error as Errno
+                where error.isRefusedConnection && now < due
+            {
+                // It begins to listen when the other one has let go of the name.
+                _ = try Poller().wait(milliseconds: 100)
+            }
+        }
+        return answer
     }
 
     /// What its processes told of their sandboxes.
@@ -47,7 +66,7 @@ struct RunningMaster {
     }
 
     /// - Parameter milliseconds: how long it may take to answer; nil for as long as it wants.
-    private func answer(to request: ControlRequest, milliseconds: UInt64? = nil) throws(Errno) -> ControlMessage {
+    private func answer(to request: ControlRequest, milliseconds: UInt64? = nil) throws -> ControlMessage {
         var channel = ControlChannel(try dial())
         do throws(Errno) {
             try channel.send(kind: request.rawValue)
@@ -63,11 +82,22 @@ struct RunningMaster {
     }
 
     /// Whoever listens may be somebody else: only root and this user are asked.
-    ///
-    /// - Throws: what `isNotPermitted` is true of, if it is another one.
-    private func dial() throws(Errno) -> FileDescriptor {
+    private func dial() throws -> FileDescriptor {
         let descriptor = try AbstractSocket.connect(try ControlPlace.name(of: config))
-        guard AbstractSocket.peer(of: descriptor)?.isTrusted == true else { throw Errno.notPermitted(in: "connect") }
+        guard let peer = AbstractSocket.peer(of: descriptor) else { throw Errno.refused(in: "connect") }
+        guard peer.isTrusted else { throw PlaceTaken(peer: peer) }
         return descriptor
+    }
+}
+
+/// Somebody who is neither root nor this user listens where the running everyhop is asked.
+struct PlaceTaken: Error, CustomStringConvertible {
+    let peer: AbstractSocket.Peer
+
+    var description: String {
+        """
+        the name at which the running everyhop is asked is held by user \(peer.user) (process \(peer.process)), who is \
+        not asked for anything; until that ends, signals do: SIGHUP for a reload, SIGUSR2 for an upgrade
+        """
     }
 }

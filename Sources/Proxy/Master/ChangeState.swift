@@ -38,4 +38,6 @@ enum ReloadOutcome {
     case done(String)
     /// The one before goes on; why.
     case refused(String)
+    /// Nothing has ended: the program that takes over is the one to ask.
+    case left
 }

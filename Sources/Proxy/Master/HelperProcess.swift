@@ -170,7 +170,12 @@ extension Master {
         do {
             var pair = try ControlChannel.pair()
             let theirs = pair.takeSecond()
-            let process = try ChildProcess.spawnSelf([kind.rawValue], descriptors: [theirs.raw])
+            let process = try ChildProcess.spawnSelf(
+                [kind.rawValue],
+                descriptors: [theirs.raw],
+                // It alone asks databases.
+                variables: kind == .prober ? [DatabaseChoice.variable] : []
+            )
             let helper = HelperProcess(
                 kind,
                 process: process,

@@ -21,6 +21,8 @@ enum ControlAnswer: UInt8 {
     case done = 1
     /// It is not, and why.
     case refused
+    /// Another program is about to take over: that one has to be asked.
+    case askNext
 }
 
 /// The place at which the master of a configuration is asked.
@@ -142,6 +144,7 @@ extension Master {
         client.due = nil
         switch request {
         case .reload where isStopping: answer(token, .refused("it is stopping"), "")
+        case .reload where hasHandedOver: answer(token, .left, "")
         case .reload:
             log.notice("a reload is asked for by a command")
             changes.waiting.append(token)
@@ -168,6 +171,7 @@ extension Master {
             switch outcome {
             case .done(let how): (ControlAnswer.done, findings + how)
             case .refused(let why): (ControlAnswer.refused, why)
+            case .left: (ControlAnswer.askNext, "another program takes over: ask that one")
             }
         client.due = Self.now + ControlState.patience
         do {

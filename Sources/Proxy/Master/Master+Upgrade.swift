@@ -174,10 +174,12 @@ extension Master {
         ServiceManager.notify("MAINPID=\(successor.process)")
         auditLog = nil
         control.listener = nil
-        for token in changes.waiting { answer(token, .refused("another program takes over: ask that one"), "") }
+        for token in changes.waiting { answer(token, .left, "") }
         sockets.handOver()
         tellCounts()
         successor.tell(.takeOver, wantsReload ? [1] : [])
+        // It writes the same, but whoever has asked may look at once.
+        do { try writePidFile(naming: successor.process) } catch { log.error("\(error)") }
         answerUpgrade(.done("process \(successor.process) serves"))
         ServiceManager.waitUntilTaken()
     }

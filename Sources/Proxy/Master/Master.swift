@@ -364,9 +364,9 @@ final class Master {
 
 extension Master {
     /// Tells those who have no service manager whom to send signals.
-    func writePidFile() throws {
+    func writePidFile(naming process: Int32 = Host.process) throws {
         guard let path = options.pidFile else { return }
-        do { try File.write(Array("\(Host.process)\n".utf8), to: path, mode: 0o644) } catch {
+        do { try File.write(Array("\(process)\n".utf8), to: path, mode: 0o644) } catch {
             throw Failure.system("the pid file \(path) cannot be written: \(error.message)")
         }
     }

@@ -144,7 +144,32 @@ import Testing
         try configure(upstream: 1, workers: 1)
         let done = try Shell.run(command, merged: true)
         #expect(done.status == 0 && done.text.contains(" serves"), "\(done.text)")
-        try waitUntil("another main process") { everyhop.process != before }
+        // Whoever has asked finds the new one in the pid file at once.
+        #expect(everyhop.process != before && everyhop.process != 0)
+    }
+
+    @Test func `a reload that is asked for meanwhile is the new program's, and so is its outcome`() throws {
+        let everyhop = try start(upstream: try server().port, workers: 1)
+        try everyhop.install(
+            script: """
+                #!/bin/sh
+                while [ ! -e "\(folder.path)/go" ]; do sleep 0.1; done
+                exec "\(EveryhopProcess.program)" "$@"
+                """
+        )
+        kill(everyhop.process, SIGUSR2)
+        try everyhop.waitForLog("upgrade: the program's file is started")
+        let outcome = Shared<ProgramResult?>(nil)
+        let command = [EveryhopProcess.program, "reload", "--config", "\(folder.path)/everyhop.toml"]
+        TestThread.start {
+            let result = try? Shell.run(command, merged: true)
+            outcome.with { $0 = result }
+        }
+        try everyhop.waitForLog("an upgrade is under way: the next one follows it")
+        try folder.write("go", "")
+        try waitUntil("the outcome:\n\(everyhop.log)", seconds: 60) { outcome.value != nil }
+        let result = try #require(outcome.value)
+        #expect(result.status == 0 && result.text.contains(" serves"), "\(result.text)\n\(everyhop.log)")
     }
 
     @Test(arguments: [(1, 3), (3, 1)])

@@ -164,6 +164,35 @@ import Testing
         #expect(try reloaded.reload().status == 0)
     }
 
+    @Test func `who has taken its name is told, and a signal does what it cannot`() throws {
+        let script = """
+            import hashlib, os, socket, sys, time
+            name = hashlib.sha256(sys.argv[1].encode()).hexdigest()
+            os.setuid(12345)
+            holder = socket.socket(socket.AF_UNIX)
+            holder.bind("\\0everyhop/" + name)
+            holder.listen()
+            time.sleep(600)
+            """
+        try folder.write("everyhop.toml", "")
+        let holder = try ChildProcess.spawn(
+            "/usr/bin/python3",
+            arguments: ["python3", "-c", script, "\(folder.path)/everyhop.toml"],
+            environment: [],
+            descriptors: []
+        )
+        defer {
+            ChildProcess.end(holder)
+            _ = ChildProcess.wait(for: holder)
+        }
+        try waitUntil("somebody else at the name") { try reloaded.reload().text.contains("held by user 12345") }
+        let everyhop = try start()
+        let result = try reloaded.reload()
+        #expect(result.status == 1 && result.text.contains("SIGHUP for a reload"), "\(result.text)")
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("ready", count: 2)
+    }
+
     @Test func `each of many gets the outcome of a reload that began after it asked`() throws {
         let everyhop = try start()
         let results = Shared<[Int]>([])

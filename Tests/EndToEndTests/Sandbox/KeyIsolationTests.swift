@@ -215,6 +215,30 @@ import Testing
         #expect(!everyhop.log.contains("its connections are lost"))
     }
 
+    /// So many handshakes that the signer would be replaced before their end, if each of them waited for it.
+    @Test func `a signer that hangs makes nobody wait, and handshakes go on when it does`() throws {
+        let everyhop = try start(isolated: true, upstream: try server().port)
+        let established = try Connection(to: everyhop.port, try trust.client())
+        func isAnswered() throws -> Bool {
+            try established.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return try established.receive(until: "\r\n\r\nok").hasPrefix("HTTP/1.1 200")
+        }
+        #expect(try isAnswered())
+        let signer = try #require(try process("signer", of: everyhop))
+        kill(signer, SIGSTOP)
+        for _ in 0..<20 {
+            #expect(throws: (any Error).self) { try Connection(to: everyhop.port, try trust.client()) }
+            #expect(try isAnswered())
+        }
+        #expect(try process("signer", of: everyhop) == signer, "\(everyhop.log)")
+        try everyhop.waitForLog("TLS handshake: the signer does not answer")
+        kill(signer, SIGCONT)
+        try waitUntil("a handshake:\n\(everyhop.log)") { (try? Connection(to: everyhop.port, trust.client())) != nil }
+        // What was asked for in the meantime is answered by now, and mistaken for nothing else.
+        for version in ["1.2", "1.3"] { #expect(try curl(everyhop, version: version) == "ok") }
+        #expect(try process("signer", of: everyhop) == signer && isAnswered())
+    }
+
     @Test func `a key that is replaced signs at once`() throws {
         let everyhop = try start(isolated: true, upstream: try server().port)
         #expect(try curl(everyhop, version: "1.3") == "ok")
