@@ -60,12 +60,23 @@ public struct RevocationListFacts: Equatable, Sendable {
         try RevocationList.read(pem: pem).map { $0.facts() }
     }
 
-    /// Reads every list of a PEM file, and which of them none of `authorities` has signed, by its place.
-    public static func strangers(pem: [UInt8], authoritiesPEM: [UInt8]) throws(CertificateError) -> [Int] {
-        let authorities = try X509Certificate.read(pem: authoritiesPEM)
-        return try RevocationList.read(pem: pem).enumerated().compactMap { place, list in
-            authorities.contains { list.isSigned(by: $0) } ? nil : place
-        }
+    /// Reads every list of a PEM file, in its order, and who has signed it; authorities may be none.
+    public static func read(
+        pem: [UInt8],
+        authoritiesPEM: [UInt8]
+    ) throws(CertificateError) -> [(facts: RevocationListFacts, signer: Signer)] {
+        let authorities = authoritiesPEM.isEmpty ? [] : try X509Certificate.read(pem: authoritiesPEM)
+        return try RevocationList.read(pem: pem).map { ($0.facts(), $0.signer(authorities)) }
+    }
+
+    /// Who has signed a list.
+    public enum Signer: Sendable {
+        /// One of the authorities.
+        case authority
+        /// Nobody of their names: an authority below them perhaps, whose certificate peers send.
+        case stranger
+        /// Somebody who bears the name of one, with another key.
+        case impostor
     }
 }
 
@@ -99,12 +110,15 @@ private final class RevocationList {
         )
     }
 
-    func isSigned(by authority: X509Certificate) -> Bool {
+    func signer(_ authorities: [X509Certificate]) -> RevocationListFacts.Signer {
         defer { ERR_clear_error() }
-        guard X509_NAME_cmp(X509_get_subject_name(authority.raw), X509_CRL_get_issuer(raw)) == 0,
-            let key = X509_get0_pubkey(authority.raw)
-        else { return false }
-        return X509_CRL_verify(raw, key) == 1
+        let issuer = X509_CRL_get_issuer(raw)
+        let named = authorities.filter { X509_NAME_cmp(X509_get_subject_name($0.raw), issuer) == 0 }
+        if named.isEmpty { return .stranger }
+        let isSigned = named.contains { authority in
+            X509_get0_pubkey(authority.raw).map { X509_CRL_verify(raw, $0) == 1 } ?? false
+        }
+        return isSigned ? .authority : .impostor
     }
 }
 

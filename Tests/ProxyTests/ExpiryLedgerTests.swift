@@ -45,6 +45,20 @@ import Testing
         #expect(seen == expected)
     }
 
+    @Test func `the next threshold is known to the second`() {
+        var now = item.notAfter - 40 * Self.day
+        for days: Int64 in [30, 14, 7, 1, 0] {
+            let next = item.nextChange(now: now)
+            #expect(next == item.notAfter - days * Self.day + 1)
+            now = next ?? now
+            #expect(item.threshold(now: now) == days && item.threshold(now: now - 1) != days)
+        }
+        #expect(item.nextChange(now: now) == nil)
+        var short = item
+        short.notBefore = item.notAfter - 6
+        #expect(short.nextChange(now: item.notAfter - 5) == item.notAfter + 1)
+    }
+
     @Test func `days are whole ones`() {
         #expect(item.days(now: item.notAfter - 3 * Self.day - 5) == 3)
         #expect(item.days(now: item.notAfter) == 0)

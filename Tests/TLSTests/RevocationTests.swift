@@ -155,8 +155,14 @@ import Testing
         #expect(facts.count == 1 && first.issuer == "CN = root")
         #expect(first.nextUpdate == first.thisUpdate + 7 * 86_400)
         let authority = try File.read(root.certificate)
-        #expect(try RevocationListFacts.strangers(pem: try read("now.crl"), authoritiesPEM: authority) == [])
-        #expect(try RevocationListFacts.strangers(pem: try read("now.crl"), authoritiesPEM: portal.pem) == [0])
+        func signers(_ authorities: [UInt8]) throws -> [RevocationListFacts.Signer] {
+            try RevocationListFacts.read(pem: try read("now.crl"), authoritiesPEM: authorities).map(\.signer)
+        }
+        #expect(try signers(authority) == [.authority])
+        #expect(try signers(portal.pem) == [.stranger])
+        #expect(try signers([]) == [.stranger])
+        let impostor = try OpenSSLAuthority("root", in: try TemporaryFolder())
+        #expect(try signers(try File.read(impostor.certificate)) == [.impostor])
         #expect(throws: CertificateError.noRevocationList) { try RevocationListFacts.read(pem: authority) }
     }
 }

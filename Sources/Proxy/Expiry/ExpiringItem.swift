@@ -41,6 +41,13 @@ struct ExpiringItem: Equatable {
         return Self.thresholds.first { left < $0 * Self.day && $0 * Self.day <= third }
     }
 
+    /// When the next threshold passes, or the end, in seconds since 1970; nil afterwards.
+    func nextChange(now: Int64) -> Int64? {
+        let third = notBefore.map { (notAfter - $0) / 3 } ?? Int64.max
+        let ends = ([0] + Self.thresholds.map { $0 * Self.day }.filter { $0 <= third }).map { notAfter - $0 + 1 }
+        return ends.filter { $0 > now }.min()
+    }
+
     /// Whole days that are left; negative afterwards.
     func days(now: Int64) -> Int64 {
         let left = notAfter - now

@@ -41,14 +41,14 @@ final class LoadTask {
         due = Clock.monotonicMicroseconds() / 1000 + Self.patience
     }
 
-    /// - Parameter present: what is served; the child is told which certificates there are, not their keys.
+    /// - Parameter present: what is served; the child is told of it whatever is no secret.
     private static func begin(
         _ arguments: [String],
         handing present: Bundle
     ) throws(Errno) -> (Int32, PipeReader) {
-        let chains = present.resources.filter { CertificateStore.isChain($0.key) }
+        let known = present.resources.filter { CertificateStore.isPublic($0.key) }
         let memory = try File.sharedMemory("everyhop-present", size: 0)
-        try File.writeAll(Bundle(file: present.file, tree: present.tree, resources: chains).encoded(), to: memory.raw)
+        try File.writeAll(Bundle(file: present.file, tree: present.tree, resources: known).encoded(), to: memory.raw)
         var pipe = try File.pipe()
         let reading = pipe.takeFirst()
         let writing = pipe.takeSecond()

@@ -64,6 +64,10 @@ struct Loader {
     var refused: Set<String> = []
     private var source: [UInt8] = []
     private var diagnostics: [Diagnostic] = []
+    /// Warnings about what has changed, when only what may be replaced is read again.
+    private var news: [Diagnostic] = []
+    /// When a list becomes valid that was refused for coming too early, in seconds since 1970.
+    var refusedUntil: Int64?
     var resources: [String: [UInt8]] = [:]
     /// What of the sandbox this host does not permit, and why.
     var sandboxLacks: [Sandbox.Layer: String] = [:]
@@ -91,11 +95,14 @@ struct Loader {
         for name in refused {
             resources[CertificateStore.chainName(name)] = nil
             resources[CertificateStore.keyName(name)] = nil
+            resources[CertificateStore.stapleName(name)] = nil
         }
         // What else there is to say was said when the configuration was loaded.
         diagnostics.removeAll { $0.severity != .error }
         return LoadReport(
-            findings: findings,
+            findings: rendered(diagnostics),
+            warnings: rendered(news),
+            refusedUntil: refusedUntil,
             bundle: Bundle(file: file, tree: present.tree, resources: resources),
             seen: seen
         )
@@ -171,10 +178,10 @@ struct Loader {
 
     private func report(_ bundle: Bundle?) -> LoadReport {
         let isUsable = !diagnostics.contains { $0.severity == .error }
-        return LoadReport(findings: findings, bundle: isUsable ? bundle : nil, seen: seen)
+        return LoadReport(findings: rendered(diagnostics), bundle: isUsable ? bundle : nil, seen: seen)
     }
 
-    private var findings: String {
+    private func rendered(_ diagnostics: [Diagnostic]) -> String {
         let sorted = diagnostics.enumerated().sorted {
             ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
         }
@@ -218,6 +225,12 @@ struct Loader {
         fix: String = ""
     ) {
         diagnostics.append(Diagnostic(severity, at: position, message, fix: fix))
+    }
+
+    /// Warns; when only what may be replaced is read again, of what has changed alone.
+    mutating func warn(isNews: Bool, at position: Position, _ message: String, fix: String) {
+        guard isAgain else { return complain(.warning, at: position, message, fix: fix) }
+        if isNews { news.append(Diagnostic(.warning, at: position, message, fix: fix)) }
     }
 
     // MARK: authorities

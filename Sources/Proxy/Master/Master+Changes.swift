@@ -120,6 +120,9 @@ extension Master {
             log.error("what has changed is not replaced, the present one stays:\n\(report.findings)")
             retiredPage.add(.replacementsRefused)
         }
+        expiry.refusedUntil = report.refusedUntil
+        if report.refusedUntil != nil { expiry.nextLook = 0 }
+        if !report.warnings.isEmpty { log.warning("what has changed is replaced, but:\n\(report.warnings)") }
         var next = bundle
         next.resources.merge(report.bundle?.resources ?? [:]) { $1 }
         guard !next.isSame(as: bundle), let configuration = try? next.configuration() else { return nextChange() }

@@ -22,11 +22,20 @@ struct CertificateStore {
     /// Whether a file of a bundle is a certificate with its chain.
     static func isChain(_ name: String) -> Bool { name.hasPrefix("certificate.") && name.hasSuffix(".chain") }
 
+    /// Whether a file of a bundle is shown to everybody: chains and what authorities say, never a key or a secret.
+    static func isPublic(_ name: String) -> Bool {
+        isChain(name) || name.hasPrefix("clients.") || name.hasPrefix("revoked.")
+            || (name.hasPrefix("certificate.") && name.hasSuffix(".ocsp")) || isServersAuthorities(name)
+    }
+
+    private static func isServersAuthorities(_ name: String) -> Bool {
+        (name.hasPrefix("upstream.") || name.hasPrefix("database.")) && name.hasSuffix(".ca")
+    }
+
     /// Whether a file of a bundle can be replaced in living workers; the configuration's digest is no part of it.
     static func isReplaceable(_ name: String) -> Bool {
         ["certificate.", "clients.", "revoked."].contains { name.hasPrefix($0) }
-            || name == ticketKeysName || name == digestName
-            || ((name.hasPrefix("upstream.") || name.hasPrefix("database.")) && name.hasSuffix(".ca"))
+            || name == ticketKeysName || name == digestName || isServersAuthorities(name)
     }
 
     /// SHA-256 of the configuration file, in hexadecimal digits.

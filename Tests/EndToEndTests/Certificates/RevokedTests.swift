@@ -58,13 +58,76 @@ import Testing
         everyhop.signal(SIGHUP)
         try everyhop.waitForLog("reload refused")
         #expect(try get(everyhop, "alice") == "200")
-        // One that has run out is told of, and nobody passes.
+    }
+
+    @Test func `a list that is good for nothing does not take the place of a good one`() throws {
+        try root.issue("alice", extensions: "extendedKeyUsage=clientAuth")
+        try root.list("clients.crl")
+        let app = try AppServer("app", certificate: trust.app)
+        let everyhop = try start(app, clients: "clients.crl")
+        #expect(try get(everyhop, "alice") == "200")
+        let stays = "what has changed is not replaced, the present one stays"
         try root.list("clients.crl", "-crl_lastupdate", "20240101000000Z", "-crl_nextupdate", "20240201000000Z")
-        try waitUntil("the old list") {
+        try everyhop.waitForLog("in \"clients.crl\" has expired")
+        try everyhop.waitForLog(stays)
+        #expect(try get(everyhop, "alice") == "200")
+        let elsewhere = try TemporaryFolder()
+        let impostor = try OpenSSLAuthority("root", in: elsewhere)
+        try impostor.list("clients.crl")
+        try folder.write("clients.crl", try File.read("\(elsewhere.path)/clients.crl"))
+        try everyhop.waitForLog("in \"clients.crl\" is not signed by that authority")
+        #expect(try get(everyhop, "alice") == "200")
+        let other = try OpenSSLAuthority("other", in: folder)
+        try other.list("clients.crl")
+        try everyhop.waitForLog("no list in \"clients.crl\" is signed by an authority that is trusted here")
+        #expect(try get(everyhop, "alice") == "200")
+        everyhop.signal(SIGHUP)
+        try everyhop.waitForLog("reload refused")
+        #expect(try get(everyhop, "alice") == "200")
+        #expect(!everyhop.log.contains("trust replaced"))
+        try root.list("clients.crl")
+        try everyhop.waitForLog("trust replaced")
+        #expect(try get(everyhop, "alice") == "200")
+        withExtendedLifetime(app) {}
+    }
+
+    @Test func `the end of a list is told when it comes, and whatever follows it is taken`() throws {
+        try root.issue("alice", extensions: "extendedKeyUsage=clientAuth")
+        let format = DateFormatter()
+        format.locale = Locale(identifier: "en_US_POSIX")
+        format.timeZone = TimeZone(identifier: "UTC")
+        format.dateFormat = "yyyyMMddHHmmss'Z'"
+        let end = Date(timeIntervalSinceNow: 15)
+        try root.list("clients.crl", "-crl_nextupdate", format.string(from: end))
+        let app = try AppServer("app", certificate: trust.app)
+        let everyhop = try start(app, clients: "clients.crl")
+        #expect(try get(everyhop, "alice") == "200" || Date() > end)
+        // Nobody touches the file: it is the time that comes.
+        try waitUntil("the end in \(everyhop.log)", seconds: 120) {
+            everyhop.log.contains("[master] revocation list has expired")
+        }
+        try waitUntil("refusals") {
             try get(everyhop, "alice") == "000"
                 && everyhop.log.contains("the revocation list of its authority has expired")
         }
-        try everyhop.waitForLog("[master] revocation list has expired")
+        // There is nothing to lose any more.
+        try root.list("clients.crl", "-crl_lastupdate", "20240101000000Z", "-crl_nextupdate", "20240201000000Z")
+        try everyhop.waitForLog("what has changed is replaced, but:")
+        try root.list("clients.crl")
+        try waitUntil("the new list") { try get(everyhop, "alice") == "200" }
+        withExtendedLifetime(app) {}
+    }
+
+    private func start(_ app: AppServer, clients list: String) throws -> EveryhopProcess {
+        let port = try freePort()
+        return try EveryhopProcess(
+            folder,
+            port: port,
+            configuration: try trust.configuration(port: port, upstream: app.port).replacingOccurrences(
+                of: "certificate = \"portal\"",
+                with: "certificate = \"portal\"\nclient_ca = \"root/ca.pem\"\nclient_crl = [\"\(list)\"]"
+            )
+        )
     }
 
     @Test func `servers that are on the list get nothing`() throws {
