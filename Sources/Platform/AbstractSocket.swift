@@ -67,5 +67,6 @@ public enum AbstractSocket {
 }
 
 extension Errno {
-
+    /// Nobody who counts is there.
+    public static func refused(in call: StaticString) -> Errno { Errno(ECONNREFUSED, in: call) }
 }
