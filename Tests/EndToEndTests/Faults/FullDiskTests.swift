@@ -43,7 +43,7 @@ import Testing
         #expect(answers % 200 == 0 && answers > 0)
         #expect(try admin.metric("everyhop_access_log_dropped_total") > 0)
         #expect(everyhop.log.components(separatedBy: "the access log cannot be written").count == 2)
-        try File.write([], to: "\(disk.path)/access", mode: 0o600)
+        try disk.grow(kilobytes: 8192)
         #expect(try client.answers(200))
         try everyhop.waitForLog("the access log is written again")
     }
@@ -109,6 +109,10 @@ private final class SmallDisk {
         path = "\(folder.path)/small"
         try File.makeFolder(path)
         try LoopVolume.run(["mount", "-t", "tmpfs", "-o", "size=\(kilobytes)k", "none", path])
+    }
+
+    func grow(kilobytes: Int) throws {
+        try LoopVolume.run(["mount", "-o", "remount,size=\(kilobytes)k", path])
     }
 
     deinit { _ = try? Shell.run(["umount", "-l", path], merged: true) }

@@ -84,7 +84,7 @@ import Testing
         everyhop.signal(SIGTERM)
         #expect(try everyhop.waitForEnd() == 0)
         let next = try EveryhopProcess(folder, port: reloaded.port, configuration: configuration)
-        #expect(try reloaded.ask().text.hasPrefix("HTTP/1.1 200"), "\(next.log)")
+        try waitUntil("the next one: \(next.log)") { (try? reloaded.ask().text.hasPrefix("HTTP/1.1 200")) ?? false }
     }
 
     @Test func `an admin address that is taken is found out before anything changes`() throws {

@@ -16,7 +16,12 @@ import Testing
         let folder = try TemporaryFolder()
         try trust.write(to: folder)
         let port = try freePort()
-        let text = try trust.configuration(port: port, upstream: 1, more: "[tls]\nkey_isolation = true\n")
+        let text = try trust.configuration(
+            port: port,
+            upstream: 1,
+            server: "admin = \"127.0.0.1:\(try freePort())\"",
+            more: "[tls]\nkey_isolation = true\n"
+        )
         let everyhop = try EveryhopProcess(
             folder,
             port: port,
