@@ -1,3 +1,5 @@
+import Bytes
+
 /// One thing that is wrong with a configuration: what, where, and what to do.
 public struct Diagnostic: Equatable, Sendable {
     /// Whether the configuration can be used all the same.
@@ -27,7 +29,8 @@ public struct Diagnostic: Equatable, Sendable {
 
     /// `file:line:column: error: message`, the source line, a caret below the place, and the fix.
     public func rendered(file: String, source: [UInt8]) -> String {
-        var text = "\(file):\(position.line):\(position.column): \(severity.rawValue): \(Self.visible(message))\n"
+        var text =
+            "\(file):\(position.line):\(position.column): \(severity.rawValue): \(Visible.text(message, keepsLines: true))\n"
         if let line = Self.line(position.line, of: source) {
             let number = String(position.line)
             // A tab is kept as it is, so that the caret stands below its character.
@@ -35,7 +38,7 @@ public struct Diagnostic: Equatable, Sendable {
             text += "  \(number) | \(line)\n"
             text += "  \(String(repeating: " ", count: number.count)) | \(lead)^\n"
         }
-        if !fix.isEmpty { text += "  fix: \(Self.visible(fix))\n" }
+        if !fix.isEmpty { text += "  fix: \(Visible.text(fix, keepsLines: true))\n" }
         return text
     }
 
@@ -46,26 +49,8 @@ public struct Diagnostic: Equatable, Sendable {
         var bytes = lines[number - 1]
         if bytes.last == 0x0D { bytes.removeLast() }
         guard let text = String(validating: bytes, as: UTF8.self),
-            text.unicodeScalars.allSatisfy({ $0 == "\t" || !isHidden($0) })
+            text.unicodeScalars.allSatisfy({ $0 == "\t" || !Visible.isHidden($0) })
         else { return nil }
         return String(String.UnicodeScalarView(text.unicodeScalars.prefix(200)))
-    }
-
-    /// What a terminal would obey is spelled out.
-    private static func visible(_ text: String) -> String {
-        text.unicodeScalars.reduce(into: "") { result, scalar in
-            if isHidden(scalar), scalar != "\n" {
-                result += "\\u{\(String(scalar.value, radix: 16))}"
-            } else {
-                result.unicodeScalars.append(scalar)
-            }
-        }
-    }
-
-    private static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: true
-        default: false
-        }
     }
 }

@@ -1,3 +1,5 @@
+import Bytes
+
 /// A report for people at a terminal.
 public struct TextReport {
     private let report: AuditReport

@@ -55,26 +55,3 @@ extension Change {
             ? value : Verdict(rawValue: value)?.words ?? value
     }
 }
-
-/// Text of strangers that people are shown: server names, certificates and alerts may say anything.
-public enum Visible {
-    /// The text with every character that would not be seen, or would change how others are seen, spelled out.
-    public static func text(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: isHidden) else { return text }
-        return text.unicodeScalars.reduce(into: "") { result, scalar in
-            if isHidden(scalar) {
-                result += "\\u{\(String(scalar.value, radix: 16))}"
-            } else {
-                result.unicodeScalars.append(scalar)
-            }
-        }
-    }
-
-    /// Control characters, line and paragraph ends, and what turns the direction of writing.
-    private static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: true
-        default: false
-        }
-    }
-}

@@ -52,7 +52,7 @@ final class WorkerLog {
         )
     }
 
-    /// No accepting for now; a worker that stays at a limit does so again and again.
+    /// Accepting pauses; a worker that stays at a limit pauses again and again.
     private func pause(_ level: Logger.Level, _ text: String, _ metadata: Logger.Metadata) {
         guard let before = pauses.admit(text, now: Self.seconds) else { return }
         isPauseTold = true

@@ -1,3 +1,5 @@
+import Bytes
+
 /// Markup: what a literal says is taken as it is, and every string put into it is escaped, so no value can become markup.
 struct HTML: ExpressibleByStringInterpolation {
     private(set) var text: String

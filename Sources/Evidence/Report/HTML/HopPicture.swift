@@ -1,3 +1,5 @@
+import Bytes
+
 /// The hops as a drawing: one for wide pages and paper, one for narrow screens.
 ///
 /// Verdicts are told by a sign and by the kind of line; colour only repeats them.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Bytes
 import Evidence
 
 /// `everyhop database`: whether a database encrypts what it stores, and how to have it do so.
