@@ -35,17 +35,13 @@ struct RunningMaster {
     /// The answer of the program that takes over, where the one that was asked leaves.
     private func lastingAnswer(to request: ControlRequest) throws -> ControlMessage {
         var answer = try answer(to: request)
-        var end: UInt64?
+        let due = Clock.monotonicMicroseconds() + Self.patience
         while answer.kind == ControlAnswer.askNext.rawValue {
-            let now = Clock.monotonicMicroseconds()
-            let due = end ?? now + Self.patience
-            end = due
+            // It begins to listen when the other one has let go of the name.
+            _ = try Poller().wait(milliseconds: 100)
             do { answer = try self.answer(to: request) } catch let error as Errno
-                where error.isRefusedConnection && now < due
-            {
-                // It begins to listen when the other one has let go of the name.
-                _ = try Poller().wait(milliseconds: 100)
-            }
+                where error.isRefusedConnection && Clock.monotonicMicroseconds() < due
+            {}
         }
         return answer
     }
