@@ -25,7 +25,6 @@ static inline void everyhop_ctx_set_mode(SSL_CTX *context, long mode) { SSL_CTX_
 static inline int everyhop_ctx_set_versions(SSL_CTX *context, int least, int most) {
     return SSL_CTX_set_min_proto_version(context, least) && SSL_CTX_set_max_proto_version(context, most);
 }
-static inline void everyhop_ctx_set_read_ahead(SSL_CTX *context) { SSL_CTX_set_read_ahead(context, 1); }
 static inline int everyhop_ctx_set_groups(SSL_CTX *context, const char *list) {
     return (int)SSL_CTX_set1_groups_list(context, list);
 }

@@ -38,9 +38,15 @@ public enum WriteOutcome: Equatable, Sendable {
 
 /// TLS on one non-blocking socket.
 ///
+/// The library shakes hands. Where our provider has seen the keys, a `RecordLayer` carries the traffic, and the library's
+/// object goes; everywhere else (another process than a worker, FIPS, obsolete suites) the library goes on.
+///
 /// *Ownership:* owns the SSL object, not the descriptor; whoever owns the descriptor closes it after this.
 public struct TLSConnection: ~Copyable {
-    private let ssl: OpaquePointer
+    /// nil from when `records` carry the traffic.
+    private var ssl: OpaquePointer?
+    private var socket: HandshakeSocket?
+    private var records: RecordLayer?
     private let table: ServerNameTable?
     private let client: ClientContext?
     private var stage = Stage.handshaking
@@ -67,14 +73,24 @@ public struct TLSConnection: ~Copyable {
 
     /// Begins as the server on an accepted socket.
     ///
-    /// - Parameter isEnveloped: whether the handshake travels inside TDS's PRELOGIN packets.
-    public init(accepting table: ServerNameTable, descriptor: CInt, isEnveloped: Bool = false) throws(TLSError) {
-        ssl = try Self.make(table.base.raw, descriptor, isEnveloped)
+    /// - Parameters:
+    ///   - pool: where records take their memory from.
+    ///   - isEnveloped: whether the handshake travels inside TDS's PRELOGIN packets.
+    public init(
+        accepting table: ServerNameTable,
+        descriptor: CInt,
+        pool: BufferPool = BufferPool(keep: 1),
+        isEnveloped: Bool = false
+    ) throws(TLSError) {
+        let socket = Self.makeSocket(descriptor, pool, isEnveloped)
+        let ssl = try Self.make(table.base.raw, socket)
         if isEnveloped {
             // With TLS 1.3, tickets would follow the handshake, and nobody says whether still in an envelope.
             SSL_set_num_tickets(ssl, 0)
             if table.policy != .modern { _ = everyhop_set_newest(ssl, TLS1_2_VERSION) }
         }
+        self.ssl = ssl
+        self.socket = socket
         self.table = table
         client = nil
         SSL_set_accept_state(ssl)
@@ -84,14 +100,17 @@ public struct TLSConnection: ~Copyable {
     ///
     /// - Parameters:
     ///   - endpoint: which server of several this is; sessions are saved for each apart.
+    ///   - pool: where records take their memory from.
     ///   - isEnveloped: whether the handshake travels inside TDS's PRELOGIN packets.
     public init(
         connecting context: ClientContext,
         endpoint: Int,
         descriptor: CInt,
+        pool: BufferPool = BufferPool(keep: 1),
         isEnveloped: Bool = false
     ) throws(TLSError) {
-        let ssl = try Self.make(context.handle.raw, descriptor, isEnveloped)
+        let socket = Self.makeSocket(descriptor, pool, isEnveloped)
+        let ssl = try Self.make(context.handle.raw, socket)
         do throws(TLSError) {
             try context.prepare(ssl)
         } catch {
@@ -99,6 +118,7 @@ public struct TLSConnection: ~Copyable {
             throw error
         }
         self.ssl = ssl
+        self.socket = socket
         table = nil
         client = context
         context.offerSession(to: ssl, endpoint: endpoint)
@@ -107,14 +127,22 @@ public struct TLSConnection: ~Copyable {
 
     deinit {
         // Without this, a connection that just ends takes its session with it, and the next one cannot resume.
-        if case .open = stage { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN) }
+        if case .open = stage, let ssl { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN) }
         SSL_free(ssl)
     }
 
     /// Whether bytes wait inside TLS that a read may bring out: epoll reports nothing for those.
     ///
     /// The beginning of a record does not count once a read has found it to be no more than that.
-    public var hasPending: Bool { !isDrained && SSL_has_pending(ssl) == 1 }
+    public var hasPending: Bool {
+        switch records {
+        case .some(let records): records.hasPending
+        case .none: !isDrained && (SSL_has_pending(ssl) == 1 || socket?.hasInput == true)
+        }
+    }
+
+    /// Whether `records` carry the traffic, and not the library.
+    var carriesItself: Bool { records != nil }
 
     /// Goes on with the handshake.
     ///
@@ -125,18 +153,19 @@ public struct TLSConnection: ~Copyable {
         case .failed(let error): throw error
         case .handshaking: break
         }
+        guard let ssl, let socket else { throw fail(.library("a handshake without a library")) }
         client?.failure = nil
         choice?.context.failure = nil
         table?.choice = nil
         everyhop_forget_errors()
-        let result = SSL_do_handshake(ssl)
+        let result = socket.secrets.collect { SSL_do_handshake(ssl) }
         let socketError = errno
         if let chosen = table?.choice { choice = chosen }
         let error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl, result)
         switch error {
         // The second: a look that ends where the server asks who we are.
         case SSL_ERROR_NONE, SSL_ERROR_WANT_X509_LOOKUP:
-            try establish()
+            try establish(ssl, socket)
             return .done
         case SSL_ERROR_WANT_READ: return .wantsRead
         case SSL_ERROR_WANT_WRITE: return .wantsWrite
@@ -155,6 +184,7 @@ public struct TLSConnection: ~Copyable {
     /// - Throws: the peer's alert or a damaged record as `handshake`, a failed socket as `socket`.
     public mutating func read(into queue: inout ByteQueue, room: Int = 4096) throws(TLSError) -> ReadOutcome {
         try checkOpen()
+        if records != nil { return try readRecord(into: &queue, room: room) }
         everyhop_forget_errors()
         let ssl = self.ssl
         var result: CInt = 0
@@ -178,7 +208,15 @@ public struct TLSConnection: ~Copyable {
         }
     }
 
-    /// Writes as much of `bytes` as the socket takes, at most one record.
+    private mutating func readRecord(into queue: inout ByteQueue, room: Int) throws(TLSError) -> ReadOutcome {
+        do throws(TLSError) {
+            let outcome = try records?.read(into: &queue, room: room) ?? .closed
+            if outcome == .truncated { stage = .failed(.closed) }
+            return outcome
+        } catch { throw fail(error) }
+    }
+
+    /// Writes as much of `bytes` as the socket takes, a few records at most.
     ///
     /// A peer that takes nothing any more may have sent its last words: what it has sent can still be read.
     ///
@@ -188,6 +226,7 @@ public struct TLSConnection: ~Copyable {
         if let writeFailure { throw writeFailure }
         // The library does not say what becomes of an empty write.
         if bytes.isEmpty { return .bytes(0) }
+        if records != nil { return try writeRecords(bytes) }
         everyhop_forget_errors()
         var count = 0
         let ssl = self.ssl
@@ -205,18 +244,34 @@ public struct TLSConnection: ~Copyable {
         }
     }
 
+    private mutating func writeRecords(_ bytes: Span<UInt8>) throws(TLSError) -> WriteOutcome {
+        do throws(TLSError) {
+            return try records?.write(bytes) ?? .bytes(0)
+        } catch {
+            guard error == .socket(EPIPE) || error == .socket(ECONNRESET) else { throw fail(error) }
+            writeFailure = error
+            throw error
+        }
+    }
+
     /// Announces the end of our stream, as far as the socket takes it now; reading stays possible.
     public mutating func shutdown() {
         // A second SSL_shutdown(3) would wait for the peer's announcement, and fail on data that is still under way.
         guard case .open = stage, !hasSaidGoodbye, writeFailure == nil else { return }
         hasSaidGoodbye = true
+        if records != nil {
+            records?.shutdown()
+            return
+        }
         everyhop_forget_errors()
         if SSL_shutdown(ssl) < 0 { ERR_clear_error() }
     }
 
     /// The peer's certificates, the leaf first; for looking at a server.
+    ///
+    /// None in a worker, where nothing but `facts` outlives the handshake.
     public func peerCertificates() -> [CertificateFacts] {
-        guard let chain = SSL_get_peer_cert_chain(ssl) else { return [] }
+        guard let ssl, let chain = SSL_get_peer_cert_chain(ssl) else { return [] }
         var list: [CertificateFacts] = []
         for index in 0..<everyhop_chain_count(chain) {
             guard let raw = everyhop_chain_at(chain, index) else { continue }
@@ -228,9 +283,9 @@ public struct TLSConnection: ~Copyable {
 
     /// What a login is bound to this very connection with: `tls-server-end-point` (RFC 5929 §4), the certificate's digest.
     ///
-    /// - Returns: nil where the certificate's signature names no digest, as Ed25519's.
+    /// - Returns: nil where the certificate's signature names no digest, as Ed25519's, and in a worker.
     public func endPointBinding() -> [UInt8]? {
-        guard let leaf = SSL_get0_peer_certificate(ssl) else { return nil }
+        guard let ssl, let leaf = SSL_get0_peer_certificate(ssl) else { return nil }
         var digest: CInt = 0
         guard X509_get_signature_info(leaf, &digest, nil, nil, nil) == 1 else {
             ERR_clear_error()
@@ -245,8 +300,8 @@ public struct TLSConnection: ~Copyable {
         return Array(bytes.prefix(Int(count)))
     }
 
-    private mutating func establish() throws(TLSError) {
-        HandshakeEnvelope.open(ssl)
+    private mutating func establish(_ ssl: OpaquePointer, _ socket: HandshakeSocket) throws(TLSError) {
+        socket.handshakeIsOver()
         var peerPin: PublicKeyPin?
         var visitor: CertificateFacts?
         if let clients = choice?.context.clients {
@@ -264,7 +319,20 @@ public struct TLSConnection: ~Copyable {
         // A context that trusts nobody only looks: reading and writing stay refused.
         stage = client == nil || client?.trust != nil ? .open : .looking
         facts = TLSFacts(ssl, chosen: choice, peerPin: peerPin, clientCertificate: visitor)
+        if case .open = stage { takeOver(ssl, socket) }
         everyhop_forget_errors()
+    }
+
+    /// Takes the traffic over from the library, where its keys are known.
+    private mutating func takeOver(_ ssl: OpaquePointer, _ socket: HandshakeSocket) {
+        guard let start = RecordLayer.Start(after: ssl, socket, isServer: client == nil) else { return }
+        let keepsLibrary = start.tickets != nil
+        records = RecordLayer(start, socket)
+        self.ssl = nil
+        self.socket = nil
+        if keepsLibrary { return }
+        SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN)
+        SSL_free(ssl)
     }
 
     private mutating func fail(_ error: TLSError) -> TLSError {
@@ -281,21 +349,21 @@ public struct TLSConnection: ~Copyable {
         }
     }
 
-    private static func make(
-        _ context: OpaquePointer,
-        _ descriptor: CInt,
-        _ isEnveloped: Bool
-    ) throws(TLSError) -> OpaquePointer {
+    private static func makeSocket(_ descriptor: CInt, _ pool: BufferPool, _ isEnveloped: Bool) -> HandshakeSocket {
+        isEnveloped
+            ? HandshakeEnvelope(descriptor: descriptor, pool: pool)
+            : HandshakeSocket(descriptor: descriptor, pool: pool)
+    }
+
+    private static func make(_ context: OpaquePointer, _ socket: HandshakeSocket) throws(TLSError) -> OpaquePointer {
         guard let ssl = SSL_new(context) else { throw .libraryFailure("a TLS connection") }
-        if isEnveloped, let envelope = HandshakeEnvelope.makeBIO(descriptor: descriptor) {
-            // One reference serves both directions (SSL_set_bio(3)).
-            SSL_set_bio(ssl, envelope, envelope)
-            return ssl
-        }
-        guard !isEnveloped, SSL_set_fd(ssl, descriptor) == 1 else {
+        guard let bio = socket.makeBIO() else {
             SSL_free(ssl)
             throw .libraryFailure("a TLS connection")
         }
+        // One reference serves both directions (SSL_set_bio(3)).
+        SSL_set_bio(ssl, bio, bio)
+        socket.secrets.countRecords(of: ssl)
         return ssl
     }
 }

@@ -98,6 +98,11 @@ public enum TLSError: Error, Equatable, Sendable, CustomStringConvertible {
         return .handshake(text(error))
     }
 
+    /// What the library says of an alert that the peer has sent.
+    static func text(alert: UInt8) -> String {
+        text(UInt(ERR_LIB_SSL) << UInt(ERR_LIB_OFFSET) | UInt(SSL_AD_REASON_OFFSET) + UInt(alert))
+    }
+
     static func libraryFailure(_ what: String) -> TLSError {
         let error = ERR_get_error()
         ERR_clear_error()

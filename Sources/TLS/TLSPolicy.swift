@@ -25,8 +25,6 @@ public enum TLSPolicy: Sendable {
         SSL_CTX_set_security_level(context, self == .legacy ? 0 : 2)
         // Servers that never learned of RFC 5746; renegotiation stays off.
         if self == .legacy { everyhop_ctx_allow_legacy_servers(context) }
-        // One read of the socket for a record's head and body together.
-        everyhop_ctx_set_read_ahead(context)
         guard everyhop_ctx_set_versions(context, oldestVersion, TLS1_3_VERSION) == 1 else {
             throw .libraryFailure("TLS versions")
         }

@@ -43,6 +43,9 @@ final class Link {
     var serverFacts: TLSFacts? { server.facts }
     var seenCertificates: [CertificateFacts] { client.peerCertificates() }
 
+    var clientCarriesItself: Bool { client.carriesItself }
+    var serverCarriesItself: Bool { server.carriesItself }
+
     var hasPending: Bool { client.hasPending }
     var serverHasPending: Bool { server.hasPending }
 

@@ -85,9 +85,7 @@ final class HealthProbe {
                 announcement.bytes(to: address, from: Socket.localAddress(transport.descriptor)) ?? []
             )
             if let context {
-                transport.start(
-                    try TLSConnection(connecting: context, endpoint: endpoint, descriptor: transport.descriptor.raw)
-                )
+                try transport.start(connecting: context, endpoint: endpoint)
             }
             phase = .handshaking
         }

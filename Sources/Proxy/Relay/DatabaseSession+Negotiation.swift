@@ -153,22 +153,13 @@ extension DatabaseSession {
             switch side {
             case .client:
                 guard let table = door.table else { throw .noBinding }
-                client.transport.start(
-                    try TLSConnection(
-                        accepting: table,
-                        descriptor: client.transport.descriptor.raw,
-                        isEnveloped: form == .enveloped
-                    )
-                )
+                try client.transport.start(accepting: table, isEnveloped: form == .enveloped)
             case .server:
                 guard let server else { throw .closed }
-                server.transport.start(
-                    try TLSConnection(
-                        connecting: target.context,
-                        endpoint: 0,
-                        descriptor: server.transport.descriptor.raw,
-                        isEnveloped: form == .enveloped
-                    )
+                try server.transport.start(
+                    connecting: target.context,
+                    endpoint: 0,
+                    isEnveloped: form == .enveloped
                 )
             }
         } catch {

@@ -19,6 +19,7 @@ struct Transport: ~Copyable {
 
     let token: Token
     let descriptor: FileDescriptor
+    private let pool: BufferPool
     private var tls: TLSConnection?
     var inbound: ByteQueue
     var outbound: ByteQueue
@@ -64,6 +65,7 @@ struct Transport: ~Copyable {
     ) {
         self.token = token
         self.descriptor = consume descriptor
+        self.pool = pool
         self.tls = consume tls
         inbound = ByteQueue(pool: pool)
         outbound = ByteQueue(pool: pool)
@@ -89,8 +91,25 @@ struct Transport: ~Copyable {
         guard try flush() else { throw .tls(.closed) }
     }
 
-    /// Puts TLS on a socket that has just been connected.
-    mutating func start(_ connection: consuming TLSConnection) { tls = consume connection }
+    /// Puts TLS on a connected socket, as the client.
+    mutating func start(
+        connecting context: ClientContext,
+        endpoint: Int,
+        isEnveloped: Bool = false
+    ) throws(TLSError) {
+        tls = try TLSConnection(
+            connecting: context,
+            endpoint: endpoint,
+            descriptor: descriptor.raw,
+            pool: pool,
+            isEnveloped: isEnveloped
+        )
+    }
+
+    /// Puts TLS on a connected socket, as the server.
+    mutating func start(accepting table: ServerNameTable, isEnveloped: Bool) throws(TLSError) {
+        tls = try TLSConnection(accepting: table, descriptor: descriptor.raw, pool: pool, isEnveloped: isEnveloped)
+    }
 
     /// Goes back to plain; what TLS has brought stays.
     mutating func dropTLS() { tls = nil }

@@ -124,8 +124,7 @@ final class UpstreamDial {
     }
 
     private func startTLS(_ context: ClientContext) throws(TLSError) {
-        guard let raw = transport?.descriptor.raw else { return }
-        transport?.start(try TLSConnection(connecting: context, endpoint: place.endpoint, descriptor: raw))
+        try transport?.start(connecting: context, endpoint: place.endpoint)
     }
 
     private func shakeHands(_ worker: Worker) {

@@ -107,7 +107,11 @@ extension Worker {
     ) {
         let tls: TLSConnection
         do throws(TLSError) {
-            tls = try TLSConnection(accepting: snapshot.table(for: entry), descriptor: descriptor.raw)
+            tls = try TLSConnection(
+                accepting: snapshot.table(for: entry),
+                descriptor: descriptor.raw,
+                pool: buffers
+            )
         } catch {
             log.acceptFailed(error)
             drop(token)

@@ -17,6 +17,8 @@ final class Derivation {
         }
     }
 
+    /// Those of its thread, which outlive it.
+    unowned(unsafe) let tools: KeyDerivation.Tools?
     private(set) var hash: KeySchedule.Hash?
     private var mode = Mode.none
     // The longest secret is that of an 8192-bit finite field.
@@ -27,6 +29,8 @@ final class Derivation {
     private var context = Piece(1408, 64)
     private static let size = 1472
     private let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: Derivation.size, alignment: 8)
+
+    init(with tools: KeyDerivation.Tools? = nil) { self.tools = tools }
 
     deinit {
         reset()
@@ -111,13 +115,15 @@ final class Derivation {
         case .none: return false
         case .expand:
             guard secret.count != nil, label.count != nil else { return false }
-            return schedule.expand(
+            let isDone = schedule.expand(
                 secret: bytes(secret),
                 prefix: bytes(prefix),
                 label: bytes(label),
                 context: bytes(context),
                 into: key
             )
+            if isDone { TrafficSecrets.collecting?.look(at: bytes(label), bytes(secret), UnsafeRawBufferPointer(key)) }
+            return isDone
         case .extract:
             guard key.count == schedule.size else { return false }
             return withUnsafeTemporaryAllocation(byteCount: 3 * schedule.size, alignment: 8) { room in

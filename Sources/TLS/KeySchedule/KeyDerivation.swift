@@ -1,24 +1,54 @@
 import COpenSSL
+import Glibc
 
 /// "TLS13-KDF" as the library asks for it (provider-kdf(7)): a schedule for each hash, and one derivation at a time.
 enum KeyDerivation {
-    nonisolated(unsafe) private static var sha256: KeySchedule?
-    nonisolated(unsafe) private static var sha384: KeySchedule?
-    /// One that is not in use, so that most derivations allocate nothing.
-    nonisolated(unsafe) private static var spare: Derivation?
+    /// What one thread derives with.
+    final class Tools {
+        let sha256 = KeySchedule(.sha256)
+        let sha384 = KeySchedule(.sha384)
+        /// One that is not in use, so that most derivations allocate nothing.
+        fileprivate var spare: Derivation?
 
-    /// Finds the hashes; false when the library lacks one.
-    static func prepare() -> Bool {
-        if sha256 == nil { sha256 = KeySchedule(.sha256) }
-        if sha384 == nil { sha384 = KeySchedule(.sha384) }
-        return sha256 != nil && sha384 != nil
+        func schedule(_ hash: KeySchedule.Hash?) -> KeySchedule? {
+            switch hash {
+            case .sha256: sha256
+            case .sha384: sha384
+            case nil: nil
+            }
+        }
     }
 
+    /// Where each thread has its tools, which go when it ends.
+    private static let key: pthread_key_t = {
+        var key = pthread_key_t()
+        pthread_key_create(&key) { raw in
+            if let raw { Unmanaged<Tools>.fromOpaque(raw).release() }
+        }
+        return key
+    }()
+
+    private static var tools: Tools {
+        if let raw = pthread_getspecific(key) { return Unmanaged<Tools>.fromOpaque(raw).takeUnretainedValue() }
+        let tools = Tools()
+        pthread_setspecific(key, Unmanaged.passRetained(tools).toOpaque())
+        return tools
+    }
+
+    /// Finds the hashes; false when the library lacks one.
+    static func prepare() -> Bool { tools.sha256 != nil && tools.sha384 != nil }
+
+    /// The schedule by a hash, for this thread; nil for no hash, or one that the library lacks.
     static func schedule(_ hash: KeySchedule.Hash?) -> KeySchedule? {
-        switch hash {
-        case .sha256: sha256
-        case .sha384: sha384
-        case nil: nil
+        tools.schedule(hash)
+    }
+
+    /// The schedule by the hash that secrets of so many bytes come from.
+    static func schedule(forSecretOf count: Int) -> KeySchedule? {
+        switch count {
+        case 32: schedule(.sha256)
+        case 48: schedule(.sha384)
+        default: nil
         }
     }
 
@@ -38,14 +68,15 @@ enum KeyDerivation {
 
     static let functions: FunctionTable = {
         let make: Make = { _ in
-            let derivation = KeyDerivation.spare.take() ?? Derivation()
+            let tools = KeyDerivation.tools
+            let derivation = tools.spare.take() ?? Derivation(with: tools)
             return Unmanaged.passRetained(derivation).toOpaque()
         }
         let free: Drop = { raw in
             guard let raw else { return }
             let derivation = Unmanaged<Derivation>.fromOpaque(raw).takeRetainedValue()
             derivation.reset()
-            KeyDerivation.spare = derivation
+            derivation.tools?.spare = derivation
         }
         let reset: Drop = { raw in
             guard let raw else { return }
@@ -59,7 +90,7 @@ enum KeyDerivation {
             guard let raw, let key else { return 0 }
             let room = UnsafeMutableRawBufferPointer(start: key, count: count)
             return Unmanaged<Derivation>.fromOpaque(raw)._withUnsafeGuaranteedRef { derivation in
-                guard derivation.take(parameters), let schedule = KeyDerivation.schedule(derivation.hash)
+                guard derivation.take(parameters), let schedule = derivation.tools?.schedule(derivation.hash)
                 else { return 0 }
                 return derivation.derive(with: schedule, into: room) ? 1 : 0
             }

@@ -103,6 +103,18 @@ final class KeySchedule {
         }
     }
 
+    /// HKDF-Expand-Label of TLS 1.3 without a context.
+    func expand(secret: UnsafeRawBufferPointer, label: StaticString, into key: UnsafeMutableRawBufferPointer) -> Bool {
+        let prefix: StaticString = "tls13 "
+        return expand(
+            secret: secret,
+            prefix: UnsafeRawBufferPointer(start: prefix.utf8Start, count: prefix.utf8CodeUnitCount),
+            label: UnsafeRawBufferPointer(start: label.utf8Start, count: label.utf8CodeUnitCount),
+            context: UnsafeRawBufferPointer(start: nil, count: 0),
+            into: key
+        )
+    }
+
     /// P_hash of TLS 1.2 (RFC 5246 §5).
     ///
     /// - Parameters:

@@ -8,6 +8,8 @@ import Glibc
 enum PseudorandomFunction {
     /// Label and randoms, or label and a transcript's digest; longer ones are the library's.
     private static let longestSeed = 160
+    /// The label of the key block (RFC 5246 §6.3).
+    private static let keyExpansion = Array("key expansion".utf8)
 
     /// What one call says.
     private struct Request {
@@ -49,7 +51,11 @@ enum PseudorandomFunction {
                 let secret = request.secret
             else { return false }
             let whole = UnsafeRawBufferPointer(rebasing: seed[..<request.seedCount])
-            return schedule.pseudorandom(secret: secret, seed: whole, into: key)
+            guard schedule.pseudorandom(secret: secret, seed: whole, into: key) else { return false }
+            if whole.starts(with: Self.keyExpansion) {
+                TrafficSecrets.collecting?.keepBlock(UnsafeRawBufferPointer(key))
+            }
+            return true
         }
         return isDone || leave(parameters, key)
     }
