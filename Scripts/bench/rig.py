@@ -114,20 +114,9 @@ class Rig:
         return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
 
     def start_server(self, port, name="server"):
-        """An HTTPS server as it is behind every proxy: static files of 1 KiB, 64 KiB and, with holes, 10 MiB and 100 MB;
-        what is posted is read as a whole before it is answered."""
-        for path, size in (("1k", 1024), ("64k", 65_536)):
-            self.write(f"www/{path}", bytes(size))
-        for path, size in (("10m", 10 << 20), ("100m", 100_000_000)):
-            with open(self.folder / "www" / path, "wb") as file:
-                file.truncate(size)
-        self.write(f"{name}.conf", self.nginx_frame(name) + f"""
-            server {{ listen unix:{self.folder}/{name}-post.sock; return 200 "taken"; }}
-            server {{ listen 127.0.0.1:{port} ssl backlog=4096; root {self.folder}/www;
-                ssl_certificate {self.folder}/app.pem; ssl_certificate_key {self.folder}/app.key;
-                location = /post {{ client_body_buffer_size 128k; proxy_pass_request_body off;
-                    proxy_set_header Content-Length ""; proxy_pass http://unix:{self.folder}/{name}-post.sock; }} }} }}""")
-        server = self.start(name, self.nginx_command(name), LOAD_CPU)
+        """The HTTPS server behind every proxy (server.c): answers of 1 KiB, 64 KiB, 10 MiB and 100 MB; what is posted is read
+        as a whole before it is answered."""
+        server = self.start(name, [self.compile("server"), port, "app.pem", "app.key"], LOAD_CPU)
         self.wait_for_answer(port)
         return server
 
