@@ -167,12 +167,21 @@ final class KeySchedule {
             defer { OPENSSL_cleanse(room.baseAddress, room.count) }
             let pad = UnsafeMutableRawBufferPointer(rebasing: room[..<blockSize])
             let inner = UnsafeMutableRawBufferPointer(rebasing: room[blockSize..<(blockSize + size)])
-            for index in 0..<blockSize { pad[index] = (index < key.count ? key[index] : 0) ^ 0x36 }
+            pad.initializeMemory(as: UInt8.self, repeating: 0)
+            Self.copy(key, to: pad, at: 0)
+            Self.combine(pad, 0x3636_3636_3636_3636)
             guard begin(), add(UnsafeRawBufferPointer(pad)), add(first), add(second), finish(inner) else {
                 return false
             }
-            for index in 0..<blockSize { pad[index] ^= 0x36 ^ 0x5C }
+            Self.combine(pad, 0x3636_3636_3636_3636 ^ 0x5C5C_5C5C_5C5C_5C5C)
             return begin() && add(UnsafeRawBufferPointer(pad)) && add(UnsafeRawBufferPointer(inner)) && finish(code)
+        }
+    }
+
+    /// Exclusive or of each eight bytes of a block; byte by byte, it would be an eighth of what a derivation costs.
+    private static func combine(_ block: UnsafeMutableRawBufferPointer, _ pattern: UInt64) {
+        block.withMemoryRebound(to: UInt64.self) { words in
+            for index in words.indices { words[index] ^= pattern }
         }
     }
 

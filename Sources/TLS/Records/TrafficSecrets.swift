@@ -102,7 +102,10 @@ final class TrafficSecrets {
         of secret: UnsafeRawBufferPointer,
         in place: inout Place
     ) {
-        guard place.secretCount > 0, secret.elementsEqual(bytes(place.secret, place.secretCount)) else { return }
+        guard place.secretCount > 0, secret.count == place.secretCount,
+            let known = memory.baseAddress?.advanced(by: place.secret), let start = secret.baseAddress,
+            memcmp(known, start, secret.count) == 0
+        else { return }
         if isKey, result.count <= Place.longestKey {
             copy(result, to: place.key)
             place.keyCount = result.count
