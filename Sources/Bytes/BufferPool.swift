@@ -4,6 +4,8 @@
 @safe public final class BufferPool {
     /// Bytes in each block: one TLS record's plaintext.
     public static let blockSize = 16_384
+    /// Bytes in each double block: two TLS records, sealed.
+    static let doubleSize = 33_280
     /// Bytes in each long block: what is read in one turn at most, and the space in front.
     static let longSize = 82_944
     /// What a long block leaves free in front, for the head that its bytes are sent behind.
@@ -12,6 +14,7 @@
     public static let longRoom = longSize - longFront
 
     private let blocks: FreeList
+    private let doubleBlocks: FreeList
     private let longBlocks: FreeList
 
     /// How many bytes of memory queues hold that take theirs from here, in blocks and in larger pieces.
@@ -20,6 +23,7 @@
     /// - Parameter keep: how many unused blocks stay here; more are given back to the allocator.
     public init(keep: Int = 256) {
         blocks = FreeList(keep: keep)
+        doubleBlocks = FreeList(keep: keep / 8)
         // Long ones are in use for one turn, but for readers who are slower than their servers.
         longBlocks = FreeList(keep: keep / 8)
     }
@@ -41,6 +45,7 @@
     private func list(of capacity: Int) -> FreeList? {
         switch capacity {
         case Self.blockSize: blocks
+        case Self.doubleSize: doubleBlocks
         case Self.longSize: longBlocks
         default: nil
         }

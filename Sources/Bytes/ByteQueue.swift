@@ -4,14 +4,19 @@
 /// It grows past one block only when asked to hold more at once (a long body, a long message head, a slow reader).
 @safe public struct ByteQueue: ~Copyable {
     private let pool: BufferPool
+    private let holdsRecords: Bool
     private var base: UnsafeMutablePointer<UInt8>?
     private var capacity = 0
     private var start = 0
     private var end = 0
 
     /// Makes an empty queue that takes its memory from `pool`.
-    public init(pool: BufferPool) {
+    ///
+    /// - Parameter holdsRecords: whether what waits is sealed, one or two records at a time; then it lies in no more memory
+    ///   than that needs.
+    public init(pool: BufferPool, holdsRecords: Bool = false) {
         self.pool = pool
+        self.holdsRecords = holdsRecords
         unsafe self.base = nil
     }
 
@@ -157,7 +162,7 @@
 
     private mutating func makeRoom(_ wanted: Int) {
         guard let old = unsafe base else {
-            capacity = Self.capacity(for: wanted)
+            capacity = capacity(for: wanted)
             unsafe base = pool.take(capacity)
             start = Self.front(of: capacity)
             end = start
@@ -169,7 +174,7 @@
             unsafe old.update(from: old + start, count: waiting)
             start = 0
         } else {
-            let grown = Self.capacity(for: max(waiting + wanted, capacity + 1))
+            let grown = capacity(for: max(waiting + wanted, capacity + 1))
             let new = unsafe pool.take(grown)
             let front = Self.front(of: grown)
             unsafe (new + front).update(from: old + start, count: waiting)
@@ -194,9 +199,10 @@
         end = 0
     }
 
-    /// A block, a long block, or a power of two above both.
-    private static func capacity(for size: Int) -> Int {
+    /// A block, a double or a long block, or a power of two above all of them.
+    private func capacity(for size: Int) -> Int {
         if size <= BufferPool.blockSize { return BufferPool.blockSize }
+        if holdsRecords, size <= BufferPool.doubleSize { return BufferPool.doubleSize }
         if size <= BufferPool.longRoom { return BufferPool.longSize }
         var capacity = 131_072
         while capacity < size { capacity *= 2 }

@@ -22,6 +22,8 @@ struct RecordLayer: ~Copyable {
     /// Records that the socket has not taken yet, and how much of the owner's bytes they carry.
     private var sealed: ByteQueue
     private var sealedCount = 0
+    /// The socket did not take all of the last write: for a slow reader, one record in one block has to do.
+    private var isSlow = false
     /// The last read has filled the room that it had: the socket may hold more.
     private var mayHoldMore = false
     private var hasEnded = false
@@ -37,8 +39,8 @@ struct RecordLayer: ~Copyable {
     /// Records without content, or with nothing but updates of keys, that are taken in a row.
     private static let mostIdleRecords = 32
     private static let mostWarnings = 5
-    /// Records that go out by one call of the socket.
-    private static let mostAtOnce = 4
+    /// Records that go out by one call of the socket; four would be no faster, and need twice the memory.
+    private static let mostAtOnce = 2
 
     /// Goes on from a handshake, with what has come behind it.
     init(_ start: consuming Start, _ socket: HandshakeSocket) {
@@ -50,7 +52,7 @@ struct RecordLayer: ~Copyable {
         tickets = start.tickets
         mostPlain = start.mostPlain
         received = ByteQueue(pool: socket.pool)
-        sealed = ByteQueue(pool: socket.pool)
+        sealed = ByteQueue(pool: socket.pool, holdsRecords: true)
         reading = start.reading
         writing = start.writing
         socket.handOver(to: &received)
@@ -242,7 +244,8 @@ struct RecordLayer: ~Copyable {
     mutating func write(_ bytes: Span<UInt8>) throws(TLSError) -> WriteOutcome {
         // Otherwise these bytes, or the first of them, are sealed already and wait for the socket.
         if sealedCount == 0 { try seal(bytes) }
-        guard try flush() else { return .wantsWrite }
+        isSlow = try !flush()
+        if isSlow { return .wantsWrite }
         let count = sealedCount
         sealedCount = 0
         return .bytes(count)
@@ -250,9 +253,10 @@ struct RecordLayer: ~Copyable {
 
     private mutating func seal(_ bytes: Span<UInt8>) throws(TLSError) {
         if owesKeyUpdate || (isModern && writing.isWorn) { try updateKeys() }
-        let count = min(bytes.count, Self.mostAtOnce * mostPlain)
-        let records = (count + mostPlain - 1) / mostPlain
         let overhead = writing.overhead
+        let most = isSlow ? min(mostPlain, BufferPool.blockSize - overhead) : Self.mostAtOnce * mostPlain
+        let count = min(bytes.count, most)
+        let records = (count + mostPlain - 1) / mostPlain
         let mostPlain = self.mostPlain
         try sealed.append(atLeast: count + records * overhead) { (room) throws(TLSError) in
             guard let start = room.baseAddress else { return 0 }
