@@ -96,7 +96,8 @@ struct HTTP2Target: ~Copyable {
 
     /// A section that is accepted, written down for a server of HTTP/1.1, reads as one equal request.
     private mutating func checkHead(_ section: borrowing HeaderBlock, endsStream: Bool) -> String? {
-        guard (try? head.assemble(from: section, endsStream: endsStream)) != nil, head.upgrade == nil else {
+        var section = copy section
+        guard (try? head.assemble(from: &section, endsStream: endsStream)) != nil, head.upgrade == nil else {
             return nil
         }
         accepted += 1

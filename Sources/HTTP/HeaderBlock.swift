@@ -86,6 +86,19 @@ public struct HeaderBlock: Sendable {
         fields.append(field)
     }
 
+    /// Drops the first lines.
+    mutating func removeFirst(_ count: Int) { fields.removeFirst(count) }
+
+    /// Drops lines that bear a name which the proxy does not treat in its own way, in small letters.
+    mutating func removeAll(_ name: StaticString) {
+        var kept = 0
+        for index in fields.indices where !ASCII.equal(self.name(index), name) {
+            fields[kept] = fields[index]
+            kept += 1
+        }
+        fields.removeLast(fields.count - kept)
+    }
+
     /// Calls `body` with each element of the comma-separated lists under `id` (RFC 9110 §5.6.1), trimmed; quoted
     /// commas do not occur in the fields this is used for.
     func forEachToken(_ id: FieldName, _ body: (Span<UInt8>) -> Void) {

@@ -52,10 +52,15 @@ enum FieldVector {
                 vector.insert(pair(":authority", base + value, end - value), at: min(3, vector.count))
             } else if !belongsToConnection(name) {
                 vector.append(pair(name, base + value, end - value))
+                if spells(name, "x-request-id") { vector[vector.count - 1].flags = noIndex }
             }
             position = end + 2
         }
     }
+
+    /// No other message has such a value: kept in the peer's table (RFC 7541 §2.3), it would only drive others out, and
+    /// each of its kind would be compared with the next one.
+    private static var noIndex: UInt8 { UInt8(NGHTTP2_NV_FLAG_NO_INDEX.rawValue) }
 
     /// RFC 9113 §8.2.2.
     private static func belongsToConnection(_ name: UnsafeBufferPointer<UInt8>) -> Bool {

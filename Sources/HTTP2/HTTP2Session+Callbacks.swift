@@ -124,59 +124,67 @@ extension HTTP2Session {
 
     private func beganHeaders(_ frame: nghttp2_frame) {
         if let stream = openStream(frame.hd.stream_id) {
-            stream.fieldBytes = 0
-            if stream.headIsComplete {
-                stream.collectsTrailers = true
+            receiving = stream
+            stream.marks.fieldBytes = 0
+            if stream.marks.headIsComplete {
+                stream.marks.collectsTrailers = true
             } else {
-                stream.fields.removeAll()
+                stream.beginFields()
             }
             return
         }
+        receiving = nil
         guard role == .server, frame.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
         let stream = takeStream()
+        receiving = stream
         adopt(stream, id: frame.hd.stream_id)
-        stream.waitingSince = now
-        nghttp2_session_set_stream_user_data(session, stream.id, Unmanaged.passUnretained(stream).toOpaque())
+        stream.marks.waitingSince = now
+        nghttp2_session_set_stream_user_data(session, stream.marks.id, Unmanaged.passUnretained(stream).toOpaque())
     }
 
     private func field(_ id: Int32, _ name: Span<UInt8>, _ value: Span<UInt8>) {
-        guard let stream = openStream(id) else { return }
+        guard let stream = receiving, stream.marks.id == id else { return }
         // RFC 9113 §6.5.2: as SETTINGS_MAX_HEADER_LIST_SIZE counts.
-        stream.fieldBytes += name.count + value.count + 32
-        guard stream.fieldBytes <= limits.fieldSectionBytes else {
-            if stream.collectsTrailers { stream.trailersAreOversized = true } else { stream.isOversized = true }
+        stream.marks.fieldBytes += name.count + value.count + 32
+        guard stream.marks.fieldBytes <= limits.fieldSectionBytes else {
+            if stream.marks.collectsTrailers {
+                stream.marks.trailersAreOversized = true
+            } else {
+                stream.marks.isOversized = true
+            }
             return
         }
-        if stream.collectsTrailers {
-            stream.trailers.append(name: name, value: value)
+        if stream.marks.collectsTrailers {
+            stream.addTrailer(name: name, value: value)
         } else {
-            stream.fields.append(name: name, value: value)
+            stream.add(name: name, value: value)
         }
     }
 
     private func data(_ id: Int32, _ bytes: Span<UInt8>) {
-        guard let stream = openStream(id), !stream.discards else {
+        guard let stream = openStream(id), !stream.marks.discards else {
             nghttp2_session_consume(session, id, bytes.count)
             return
         }
         stream.inbound.append(bytes)
-        stream.bytesIn &+= UInt64(truncatingIfNeeded: bytes.count)
+        stream.marks.bytesIn &+= UInt64(truncatingIfNeeded: bytes.count)
         markReady(stream)
     }
 
     private func received(_ frame: nghttp2_frame) {
         switch UInt32(frame.hd.type) {
         case NGHTTP2_HEADERS.rawValue:
-            guard let stream = openStream(frame.hd.stream_id) else { return }
+            guard let stream = receiving ?? openStream(frame.hd.stream_id) else { return }
+            receiving = nil
             if frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { ended(stream) }
-            guard !stream.headIsComplete else { return }
+            guard !stream.marks.headIsComplete else { return }
             // An interim response is followed by another head (RFC 9113 §8.1).
             guard role == .server || !Self.isInterim(stream.fields) else {
                 stream.setInterim()
                 record(.interim(stream))
                 return
             }
-            stream.headIsComplete = true
+            stream.marks.headIsComplete = true
             record(.head(stream))
         case NGHTTP2_DATA.rawValue:
             guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return }
@@ -190,7 +198,7 @@ extension HTTP2Session {
     }
 
     private func ended(_ stream: HTTP2Stream) {
-        stream.inboundEnded = true
+        stream.marks.inboundEnded = true
         markReady(stream)
     }
 
@@ -202,10 +210,10 @@ extension HTTP2Session {
 
     private func closed(_ id: Int32, _ code: UInt32) {
         guard let stream = openStream(id) else { return }
-        stream.isClosed = true
-        pastStreams.add(id, byPeer: stream.inboundEnded || stream.wasResetByPeer)
+        stream.marks.isClosed = true
+        pastStreams.add(id, byPeer: stream.marks.inboundEnded || stream.marks.wasResetByPeer)
         // What GOAWAY overtook here was never sent, whatever nghttp2 calls it.
-        let wasKept = role == .client && !stream.isSent
+        let wasKept = role == .client && !stream.marks.isSent
         record(.closed(stream, code: wasKept ? Code.refusedStream.rawValue : code))
     }
 
@@ -220,7 +228,7 @@ extension HTTP2Session {
     private func sent(_ frame: nghttp2_frame) {
         switch UInt32(frame.hd.type) {
         case NGHTTP2_HEADERS.rawValue:
-            if role == .client { openStream(frame.hd.stream_id)?.isSent = true }
+            if role == .client { openStream(frame.hd.stream_id)?.marks.isSent = true }
         case NGHTTP2_RST_STREAM.rawValue:
             // A peer that has its streams reset by faults of its own costs as much as one that resets them.
             if Code(rawValue: frame.rst_stream.error_code) == nil { note(.resets) }
@@ -244,9 +252,9 @@ extension HTTP2Session {
             let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
             var count = min(room, stream.outbound.count)
             HTTP2Session.with(user) { count = $0.fit(count) }
-            let isLast = stream.outboundEnded && count == stream.outbound.count
+            let isLast = stream.marks.outboundEnded && count == stream.outbound.count
             guard count > 0 || isLast else {
-                stream.isDeferred = true
+                stream.marks.isDeferred = true
                 return Int(NGHTTP2_ERR_DEFERRED.rawValue)
             }
             flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
@@ -296,7 +304,7 @@ extension HTTP2Session {
         output.pointee.append(frameHeader.span)
         output.pointee.append(first: count, of: stream.outbound)
         stream.outbound.consume(count)
-        stream.bytesOut &+= UInt64(truncatingIfNeeded: count)
+        stream.marks.bytesOut &+= UInt64(truncatingIfNeeded: count)
         bodyBytesOut &+= UInt64(truncatingIfNeeded: count)
         noteSent(count, more: !stream.outbound.isEmpty)
         return 0

@@ -68,6 +68,8 @@ public final class HTTP2Session {
     /// The announcement of the end is on its way: a PING is to follow it.
     var owesPing = false
     var frames = FrameScanner()
+    /// The stream whose field section is being read.
+    var receiving: HTTP2Stream?
     /// Where DATA is written while `send` runs.
     var output: UnsafeMutablePointer<ByteQueue>?
     var outputLimit = 0
@@ -176,12 +178,12 @@ public final class HTTP2Session {
         while index < ready.count {
             let stream = ready[index]
             index += 1
-            guard stream.isReady else { continue }
-            if body(stream), stream.isReady {
+            guard stream.marks.isReady else { continue }
+            if body(stream), stream.marks.isReady {
                 ready[kept] = stream
                 kept += 1
             } else {
-                stream.isReady = false
+                stream.marks.isReady = false
             }
         }
         ready.removeLast(ready.count - kept)
@@ -192,7 +194,7 @@ public final class HTTP2Session {
     /// The stream of that number, unless it was recycled.
     public func stream(_ id: Int32) -> HTTP2Stream? {
         if let open = openStream(id) { return open }
-        for stream in streams where stream.id == id { return stream }
+        for stream in streams where stream.marks.id == id { return stream }
         return nil
     }
 
@@ -203,18 +205,18 @@ public final class HTTP2Session {
 
     /// The owner has taken so many body bytes out of `inbound`: opens the windows by as much.
     public func took(_ count: Int, from stream: HTTP2Stream) {
-        if stream.isClosed {
+        if stream.marks.isClosed {
             nghttp2_session_consume_connection(session, count)
         } else {
-            nghttp2_session_consume(session, stream.id, count)
+            nghttp2_session_consume(session, stream.marks.id, count)
         }
     }
 
     /// Nothing more that comes on this stream is wanted; it does not hold up the others.
     public func discardInbound(_ stream: HTTP2Stream) {
-        stream.discards = true
+        stream.marks.discards = true
+        guard stream.holdsInbound else { return }
         let waiting = stream.inbound.count
-        guard waiting > 0 else { return }
         stream.inbound.removeAll()
         took(waiting, from: stream)
     }
@@ -235,10 +237,10 @@ public final class HTTP2Session {
         withFields(head, bytes, isRequest: false) { fields, count in
             var provider = Self.provider(stream)
             failure = withUnsafePointer(to: &provider) {
-                nghttp2_submit_response(session, stream.id, fields, count, endsStream ? nil : $0)
+                nghttp2_submit_response(session, stream.marks.id, fields, count, endsStream ? nil : $0)
             }
         }
-        if endsStream { stream.outboundEnded = true }
+        if endsStream { stream.marks.outboundEnded = true }
         try check(failure)
     }
 
@@ -247,7 +249,7 @@ public final class HTTP2Session {
         var failure: CInt = 0
         withFields(head, head.count, isRequest: false) { fields, count in
             let flags = UInt8(NGHTTP2_FLAG_NONE.rawValue)
-            failure = nghttp2_submit_headers(session, flags, stream.id, nil, fields, count, nil)
+            failure = nghttp2_submit_headers(session, flags, stream.marks.id, nil, fields, count, nil)
         }
         try check(failure)
     }
@@ -260,7 +262,7 @@ public final class HTTP2Session {
 
     /// How many bytes of a stream's body the peer takes now, if its window for all lets it.
     public func peerWindow(of stream: HTTP2Stream) -> Int {
-        Int(nghttp2_session_get_stream_remote_window_size(session, stream.id))
+        Int(nghttp2_session_get_stream_remote_window_size(session, stream.marks.id))
     }
 
     /// How many streams the peer lets us have at once.
@@ -288,35 +290,38 @@ public final class HTTP2Session {
             spare.append(stream)
             return nil
         }
-        stream.outboundEnded = endsStream
+        stream.marks.outboundEnded = endsStream
         adopt(stream, id: id)
         return stream
     }
 
     /// Bytes were added to the stream's `outbound`.
     public func resume(_ stream: HTTP2Stream) {
-        guard stream.isDeferred else { return }
-        stream.isDeferred = false
-        nghttp2_session_resume_data(session, stream.id)
+        guard stream.marks.isDeferred else { return }
+        stream.marks.isDeferred = false
+        nghttp2_session_resume_data(session, stream.marks.id)
     }
 
     /// Ends our side of the stream after what waits.
     public func end(_ stream: HTTP2Stream) {
-        guard !stream.outboundEnded else { return }
-        stream.outboundEnded = true
+        guard !stream.marks.outboundEnded else { return }
+        stream.marks.outboundEnded = true
         resume(stream)
     }
 
     /// Ends our side of the stream after what waits, with those trailers that may be passed on.
     public func end(_ stream: HTTP2Stream, trailers: borrowing HeaderBlock) {
-        guard !stream.outboundEnded else { return }
-        if trailers.count > 0 { ChunkWriter.end(trailers: trailers, into: &stream.trailerLines) }
+        guard !stream.marks.outboundEnded else { return }
+        if trailers.count > 0 {
+            stream.marks.hasTrailerLines = true
+            ChunkWriter.end(trailers: trailers, into: &stream.trailerLines)
+        }
         end(stream)
     }
 
     /// Breaks the stream off.
     public func reset(_ stream: HTTP2Stream, _ code: Code) {
-        nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)
+        nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.marks.id, code.rawValue)
     }
 
     /// Tells the peer that the connection is going to end, without refusing what is on its way (RFC 9113 §6.8); its `pong`
@@ -364,16 +369,16 @@ public final class HTTP2Session {
     }
 
     func markReady(_ stream: HTTP2Stream) {
-        guard !stream.isReady else { return }
-        stream.isReady = true
+        guard !stream.marks.isReady else { return }
+        stream.marks.isReady = true
         ready.append(stream)
     }
 
     func takeStream() -> HTTP2Stream { spare.popLast() ?? HTTP2Stream(pool: pool) }
 
     func adopt(_ stream: HTTP2Stream, id: Int32) {
-        stream.id = id
-        stream.slot = streams.count
+        stream.marks.id = id
+        stream.marks.slot = streams.count
         streams.append(stream)
     }
 
@@ -382,10 +387,10 @@ public final class HTTP2Session {
         discardInbound(stream)
         let last = streams.removeLast()
         if last !== stream {
-            streams[stream.slot] = last
-            last.slot = stream.slot
+            streams[stream.marks.slot] = last
+            last.marks.slot = stream.marks.slot
         }
-        if stream.isReady { ready.removeAll { $0 === stream } }
+        if stream.marks.isReady { ready.removeAll { $0 === stream } }
         guard spare.count < 32 else { return }
         stream.reset()
         spare.append(stream)

@@ -6,18 +6,14 @@ public import HTTP
 /// *Ownership:* its session, until both directions have ended; the connection's owner keeps no reference beyond a turn.
 ///
 /// Overlapping accesses to numbers and flags are not looked for at run time: there is nothing in them to tear, and looking
-/// took longer than the accesses. Whatever owns memory is watched.
+/// took longer than the accesses. Whatever owns memory is watched. The attribute that says so is not known in other modules,
+/// so they are told of numbers and flags by accessors.
 public final class HTTP2Stream {
-    /// The identifier (RFC 9113 §5.1.1).
-    @exclusivity(unchecked) public internal(set) var id: Int32 = 0
-    /// What the owner serves on this stream.
-    @exclusivity(unchecked) public var exchange: Token?
+    @exclusivity(unchecked) var marks = Marks()
     /// The first complete field section: of the request on a server, of the response on a client.
     public internal(set) var fields = HeaderBlock()
     /// Interim responses that the owner has not taken.
     private var interim: [HeaderBlock] = []
-    /// How many there were.
-    @exclusivity(unchecked) public private(set) var interimCount = 0
     /// So many are kept at once; more than that nobody forwards.
     private static let mostInterim = 33
     /// The section after the body.
@@ -26,46 +22,8 @@ public final class HTTP2Stream {
     public var inbound: ByteQueue
     /// Body bytes that wait for the peer's window.
     public var outbound: ByteQueue
-    /// Whether the peer has ended its side.
-    @exclusivity(unchecked) public internal(set) var inboundEnded = false
-    /// Whether our side is complete but for what waits.
-    @exclusivity(unchecked) public internal(set) var outboundEnded = false
-    /// The field section is longer than is taken; what exceeds the limit was dropped.
-    @exclusivity(unchecked) public internal(set) var isOversized = false
-    /// So is the section after the body.
-    @exclusivity(unchecked) public internal(set) var trailersAreOversized = false
-    /// Bytes sent so far, to see whether a reader has stalled.
-    @exclusivity(unchecked) public internal(set) var bytesOut: UInt64 = 0
-    /// Monotonic milliseconds since which more of the peer's side is waited for; the owner's to keep.
-    @exclusivity(unchecked) public var waitingSince: UInt64 = 0
-    /// What `bytesOut` was when it was last looked at.
-    @exclusivity(unchecked) public var bytesOutSeen: UInt64 = 0
-    /// Body bytes received so far.
-    @exclusivity(unchecked) public internal(set) var bytesIn: UInt64 = 0
-    /// What `bytesIn` was when it was last looked at.
-    @exclusivity(unchecked) public var bytesInSeen: UInt64 = 0
-    /// How long the peer may take with its body; the owner's to keep.
-    public var sending = Patience()
-    /// How long it may keep the stream's window closed; likewise.
-    public var taking = Patience()
-    /// Bytes of the field section, as HPACK counts them.
-    @exclusivity(unchecked) public internal(set) var fieldBytes = 0
-    /// Whether the first complete field section has come.
-    @exclusivity(unchecked) public internal(set) var headIsComplete = false
-
-    /// Whether nothing more comes or goes; what waits in `inbound` is still whole.
-    @exclusivity(unchecked) public internal(set) var isClosed = false
-
-    @exclusivity(unchecked) var collectsTrailers = false
-    @exclusivity(unchecked) var wasResetByPeer = false
-    /// Whether the head of our request has left the session.
-    @exclusivity(unchecked) var isSent = false
-    @exclusivity(unchecked) var isReady = false
-    @exclusivity(unchecked) var isDeferred = false
-    @exclusivity(unchecked) var discards = false
     /// Lines of trailers, as an HTTP/1.1 message has them, to be sent after what waits.
     var trailerLines: ByteQueue
-    @exclusivity(unchecked) var slot = 0
 
     init(pool: BufferPool) {
         inbound = ByteQueue(pool: pool)
@@ -73,17 +31,43 @@ public final class HTTP2Stream {
         trailerLines = ByteQueue(pool: pool)
     }
 
-    /// Whether the peer's message is complete, although some of it may wait in `inbound`.
-    public var isWhole: Bool { headIsComplete && inboundEnded }
+    /// Whether body bytes wait here to be taken.
+    public var holdsInbound: Bool { marks.bytesIn != 0 && !inbound.isEmpty }
 
-    /// The owner has taken the head; it is not kept twice while the stream goes on.
-    public func dropFields() { fields.removeAll() }
+    /// Whether there was a section after the body.
+    public var hasTrailers: Bool { marks.collectsTrailers && trailers.count > 0 }
+
+    /// Whether the peer's message is complete, although some of it may wait in `inbound`.
+    public var isWhole: Bool { marks.headIsComplete && marks.inboundEnded }
+
+    /// Lends the head to whoever makes a message of it and leaves nothing there: it is not kept twice while the stream
+    /// goes on.
+    public func takeFields<E: Error>(_ take: (inout HeaderBlock) throws(E) -> Void) throws(E) {
+        marks.hasFields = false
+        try take(&fields)
+    }
+
+    /// A field of the head has come.
+    func add(name: Span<UInt8>, value: Span<UInt8>) {
+        marks.hasFields = true
+        fields.append(name: name, value: value)
+    }
+
+    /// A field of the section after the body has come.
+    func addTrailer(name: Span<UInt8>, value: Span<UInt8>) { trailers.append(name: name, value: value) }
+
+    /// A head is going to come.
+    func beginFields() {
+        guard marks.hasFields else { return }
+        marks.hasFields = false
+        fields.removeAll()
+    }
 
     /// What has been read is an interim response (RFC 9110 §15.2), not the head.
     func setInterim() {
-        interimCount += 1
+        marks.interimCount += 1
         if interim.count < Self.mostInterim { interim.append(fields) }
-        fields.removeAll()
+        beginFields()
     }
 
     /// The next interim response.
@@ -91,32 +75,117 @@ public final class HTTP2Stream {
 
     /// Makes the stream as new, keeping the memory of its field blocks.
     func reset() {
-        id = 0
-        exchange = nil
-        fields.removeAll()
-        trailers.removeAll()
-        interim.removeAll()
-        interimCount = 0
-        inbound.removeAll()
+        beginFields()
+        if marks.collectsTrailers { trailers.removeAll() }
+        if marks.interimCount > 0 { interim.removeAll() }
+        if marks.bytesIn > 0 { inbound.removeAll() }
+        if marks.hasTrailerLines { trailerLines.removeAll() }
         outbound.removeAll()
-        trailerLines.removeAll()
-        inboundEnded = false
-        outboundEnded = false
-        isOversized = false
-        trailersAreOversized = false
-        isClosed = false
-        bytesOut = 0
-        waitingSince = 0
-        bytesOutSeen = 0
-        bytesIn = 0
-        bytesInSeen = 0
-        fieldBytes = 0
-        collectsTrailers = false
-        wasResetByPeer = false
-        isSent = false
-        headIsComplete = false
-        isReady = false
-        isDeferred = false
-        discards = false
+        marks = Marks()
     }
+}
+
+extension HTTP2Stream {
+    /// What is known of a stream, but for its bytes.
+    struct Marks {
+        var id: Int32 = 0
+        var exchange: Token?
+        var interimCount = 0
+        var inboundEnded = false
+        /// Whether our side is complete but for what waits.
+        var outboundEnded = false
+        var isOversized = false
+        var trailersAreOversized = false
+        var bytesOut: UInt64 = 0
+        var bytesOutSeen: UInt64 = 0
+        var bytesIn: UInt64 = 0
+        var bytesInSeen: UInt64 = 0
+        var waitingSince: UInt64 = 0
+        var sending = Patience()
+        var taking = Patience()
+        var fieldBytes = 0
+        var headIsComplete = false
+        var isClosed = false
+        /// Whether `fields` may hold any.
+        var hasFields = false
+        var collectsTrailers = false
+        var hasTrailerLines = false
+        var wasResetByPeer = false
+        /// Whether the head of our request has left the session.
+        var isSent = false
+        var isReady = false
+        var isDeferred = false
+        var discards = false
+        /// Its place among the session's streams.
+        var slot = 0
+    }
+
+    /// The identifier (RFC 9113 §5.1.1).
+    public var id: Int32 { marks.id }
+
+    /// What the owner serves on this stream.
+    public var exchange: Token? {
+        get { marks.exchange }
+        set { marks.exchange = newValue }
+    }
+
+    /// How many interim responses there were.
+    public var interimCount: Int { marks.interimCount }
+
+    /// Whether the peer has ended its side.
+    public var inboundEnded: Bool { marks.inboundEnded }
+
+    /// Whether our side is complete but for what waits.
+    public var outboundEnded: Bool { marks.outboundEnded }
+
+    /// The field section is longer than is taken; what exceeds the limit was dropped.
+    public var isOversized: Bool { marks.isOversized }
+
+    /// So is the section after the body.
+    public var trailersAreOversized: Bool { marks.trailersAreOversized }
+
+    /// Bytes sent so far, to see whether a reader has stalled.
+    public var bytesOut: UInt64 { marks.bytesOut }
+
+    /// What `bytesOut` was when it was last looked at; the owner's to keep.
+    public var bytesOutSeen: UInt64 {
+        get { marks.bytesOutSeen }
+        set { marks.bytesOutSeen = newValue }
+    }
+
+    /// Body bytes received so far.
+    public var bytesIn: UInt64 { marks.bytesIn }
+
+    /// What `bytesIn` was when it was last looked at; the owner's to keep.
+    public var bytesInSeen: UInt64 {
+        get { marks.bytesInSeen }
+        set { marks.bytesInSeen = newValue }
+    }
+
+    /// Monotonic milliseconds since which more of the peer's side is waited for; the owner's to keep.
+    public var waitingSince: UInt64 {
+        get { marks.waitingSince }
+        set { marks.waitingSince = newValue }
+    }
+
+    /// How long the peer may take with its body; the owner's to keep.
+    public var sending: Patience {
+        get { marks.sending }
+        set { marks.sending = newValue }
+    }
+
+    /// How long it may keep the stream's window closed; likewise.
+    public var taking: Patience {
+        get { marks.taking }
+        set { marks.taking = newValue }
+    }
+
+    /// Bytes of the field section, as HPACK counts them.
+    public var fieldBytes: Int { marks.fieldBytes }
+
+    /// Whether the first complete field section has come.
+    public var headIsComplete: Bool { marks.headIsComplete }
+
+    /// Whether nothing more comes or goes; what waits in `inbound` is still whole.
+    public var isClosed: Bool { marks.isClosed }
 }

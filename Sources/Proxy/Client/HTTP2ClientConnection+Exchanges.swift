@@ -22,15 +22,16 @@ extension HTTP2ClientConnection {
             exchange.refuse(431, "the field section is longer than allowed", from: place, worker)
             return
         }
-        let endsStream = stream.inboundEnded && stream.inbound.isEmpty && stream.trailers.count == 0
+        let endsStream = stream.inboundEnded && !stream.holdsInbound && !stream.hasTrailers
         do throws(RequestError) {
-            try exchange.request.assemble(from: stream.fields, endsStream: endsStream)
+            try stream.takeFields { fields throws(RequestError) in
+                try exchange.request.assemble(from: &fields, endsStream: endsStream)
+            }
         } catch {
             worker.metrics.add(.requestsRefused)
             exchange.refuse(error.status, "\(error.reason)", from: place, worker)
             return
         }
-        stream.dropFields()
         exchange.begin(from: place, identity, worker)
     }
 
@@ -43,8 +44,8 @@ extension HTTP2ClientConnection {
             return false
         }
         guard exchange.takesBody(worker) else { return true }
-        let count = stream.inbound.count
-        if count > 0 {
+        if stream.holdsInbound {
+            let count = stream.inbound.count
             exchange.bytesFromClient &+= UInt64(truncatingIfNeeded: count)
             guard exchange.isTunnel || exchange.accepts(bodyBytes: count, worker) else { return false }
             exchange.forwardBody(count, from: &stream.inbound, worker)
@@ -164,7 +165,7 @@ extension HTTP2ClientConnection {
         stream.exchange = nil
         // The rest of a request that was answered early is not wanted, and dropped until the client is told to stop.
         stream.waitingSince = worker.now
-        if !stream.inboundEnded || !stream.inbound.isEmpty { session.discardInbound(stream) }
+        if !stream.inboundEnded || stream.holdsInbound { session.discardInbound(stream) }
         touch(worker)
     }
 

@@ -256,19 +256,17 @@ final class HTTP2UpstreamConnection {
     private func beginResponse(_ stream: HTTP2Stream, _ worker: Worker) {
         guard let exchange = exchange(on: stream, worker) else { return }
         stream.waitingSince = worker.now
-        let endsStream = stream.inboundEnded && stream.inbound.isEmpty && stream.trailers.count == 0
+        let endsStream = stream.inboundEnded && !stream.holdsInbound && !stream.hasTrailers
+        let method = exchange.request.method
         do throws(ResponseError) {
             guard !stream.isOversized else { throw .headTooLong }
-            try exchange.response.assemble(
-                from: stream.fields,
-                requestMethod: exchange.request.method,
-                endsStream: endsStream
-            )
+            try stream.takeFields { fields throws(ResponseError) in
+                try exchange.response.assemble(from: &fields, requestMethod: method, endsStream: endsStream)
+            }
         } catch {
             breakOff(stream, .badResponse(error), worker)
             return
         }
-        stream.dropFields()
         exchange.beginResponse(worker)
         // The exchange may have given the stream up; otherwise what has no body is over with its head, even if the server
         // ends its stream later.
@@ -280,11 +278,11 @@ final class HTTP2UpstreamConnection {
     }
 
     private func forwardInterim(_ stream: HTTP2Stream, _ worker: Worker) {
-        guard let head = stream.takeInterim(), let exchange = exchange(on: stream, worker) else { return }
+        guard var head = stream.takeInterim(), let exchange = exchange(on: stream, worker) else { return }
         do throws(ResponseError) {
             guard stream.interimCount <= Self.mostInterim else { throw .tooManyInterim }
             try exchange.response.assemble(
-                from: head,
+                from: &head,
                 requestMethod: exchange.request.method,
                 endsStream: false
             )
@@ -302,8 +300,8 @@ final class HTTP2UpstreamConnection {
             return false
         }
         guard let client = exchange.takerOfResponse(worker) else { return true }
-        let count = stream.inbound.count
-        if count > 0 {
+        if stream.holdsInbound {
+            let count = stream.inbound.count
             client.sendBody(count, from: &stream.inbound, exchange, worker)
             session.took(count, from: stream)
             stream.waitingSince = worker.now
