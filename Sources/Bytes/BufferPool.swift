@@ -20,8 +20,9 @@
     /// - Parameter keep: how many unused blocks stay here; more are given back to the allocator.
     public init(keep: Int = 256) {
         blocks = FreeList(keep: keep)
-        // Long ones are in use for one turn, but for readers who are slower than their servers.
-        longBlocks = FreeList(keep: keep / 8)
+        // Long ones are in use for one turn, but for readers who are slower than their servers; as many as exchanges that
+        // take turns, or the allocator would give their pages back to the kernel and get them again.
+        longBlocks = FreeList(keep: keep / 2)
     }
 
     /// Takes a piece of uninitialised memory; the caller owns it until `give`.

@@ -123,14 +123,11 @@ extension HTTP2Session {
     // MARK: what came
 
     private func beganHeaders(_ frame: nghttp2_frame) {
+        if let incoming, incoming.pointee.count > 0 { incoming.pointee.removeAll() }
         if let stream = openStream(frame.hd.stream_id) {
             receiving = stream
             stream.marks.fieldBytes = 0
-            if stream.marks.headIsComplete {
-                stream.marks.collectsTrailers = true
-            } else {
-                stream.beginFields()
-            }
+            stream.marks.collectsTrailers = stream.marks.headIsComplete
             return
         }
         receiving = nil
@@ -154,11 +151,7 @@ extension HTTP2Session {
             }
             return
         }
-        if stream.marks.collectsTrailers {
-            stream.addTrailer(name: name, value: value)
-        } else {
-            stream.add(name: name, value: value)
-        }
+        incoming?.pointee.append(name: name, value: value)
     }
 
     private func data(_ id: Int32, _ bytes: Span<UInt8>) {
@@ -174,18 +167,9 @@ extension HTTP2Session {
     private func received(_ frame: nghttp2_frame) {
         switch UInt32(frame.hd.type) {
         case NGHTTP2_HEADERS.rawValue:
-            guard let stream = receiving ?? openStream(frame.hd.stream_id) else { return }
+            guard let stream = receiving, let incoming else { return }
             receiving = nil
-            if frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { ended(stream) }
-            guard !stream.marks.headIsComplete else { return }
-            // An interim response is followed by another head (RFC 9113 §8.1).
-            guard role == .server || !Self.isInterim(stream.fields) else {
-                stream.setInterim()
-                record(.interim(stream))
-                return
-            }
-            stream.marks.headIsComplete = true
-            record(.head(stream))
+            receivedSection(stream, &incoming.pointee, frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0)
         case NGHTTP2_DATA.rawValue:
             guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return }
             if let stream = openStream(frame.hd.stream_id) { ended(stream) }
@@ -195,6 +179,25 @@ extension HTTP2Session {
             if frame.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 { record(.pong) }
         default: break
         }
+    }
+
+    private func receivedSection(_ stream: HTTP2Stream, _ section: inout HeaderBlock, _ endsStream: Bool) {
+        if stream.marks.headIsComplete {
+            stream.add(&section)
+            if endsStream { ended(stream) }
+            return
+        }
+        if endsStream { stream.marks.inboundEnded = true }
+        // An interim response is followed by another head (RFC 9113 §8.1).
+        if role == .client, Self.isInterim(section) {
+            stream.addInterim(section)
+            record(.interim(stream))
+            if endsStream { ended(stream) }
+            return
+        }
+        stream.add(&section)
+        stream.marks.headIsComplete = true
+        record(.head(stream))
     }
 
     private func ended(_ stream: HTTP2Stream) {
@@ -228,7 +231,9 @@ extension HTTP2Session {
     private func sent(_ frame: nghttp2_frame) {
         switch UInt32(frame.hd.type) {
         case NGHTTP2_HEADERS.rawValue:
-            if role == .client { openStream(frame.hd.stream_id)?.marks.isSent = true }
+            guard let stream = openStream(frame.hd.stream_id) else { return }
+            stream.marks.isSent = true
+            stream.headWasSent()
         case NGHTTP2_RST_STREAM.rawValue:
             // A peer that has its streams reset by faults of its own costs as much as one that resets them.
             if Code(rawValue: frame.rst_stream.error_code) == nil { note(.resets) }
@@ -250,9 +255,9 @@ extension HTTP2Session {
                 return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
             }
             let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
-            var count = min(room, stream.outbound.count)
+            var count = min(room, stream.marks.outboundCount)
             HTTP2Session.with(user) { count = $0.fit(count) }
-            let isLast = stream.marks.outboundEnded && count == stream.outbound.count
+            let isLast = stream.marks.outboundEnded && count == stream.marks.outboundCount
             guard count > 0 || isLast else {
                 stream.marks.isDeferred = true
                 return Int(NGHTTP2_ERR_DEFERRED.rawValue)
@@ -260,7 +265,7 @@ extension HTTP2Session {
             flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
             if isLast {
                 flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
-                if HTTP2Session.submitTrailers(session, id, stream.trailerLines) {
+                if stream.marks.hasTrailerLines, HTTP2Session.submitTrailers(session, id, stream.trailerLines) {
                     flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
                 }
             }
@@ -278,14 +283,14 @@ extension HTTP2Session {
     /// - Returns: whether there are any.
     private static func submitTrailers(_ session: OpaquePointer?, _ id: Int32, _ lines: borrowing ByteQueue) -> Bool {
         guard !lines.isEmpty else { return false }
-        var vector: [nghttp2_nv] = []
-        return lines.bytes.withUnsafeBufferPointer {
-            FieldVector.fillTrailers(&vector, from: $0)
-            guard !vector.isEmpty else { return false }
-            return vector.withUnsafeBufferPointer {
-                nghttp2_submit_trailer(session, id, $0.baseAddress, $0.count) == 0
+        var vector = FieldVector()
+        var isSubmitted = false
+        lines.bytes.withUnsafeBufferPointer {
+            vector.withTrailers(copying: $0) { fields, count in
+                isSubmitted = count > 0 && nghttp2_submit_trailer(session, id, fields, count) == 0
             }
         }
+        return isSubmitted
     }
 
     private func sendData(
@@ -297,16 +302,14 @@ extension HTTP2Session {
         guard let output else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
         guard output.pointee.count < outputLimit else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
         // No padding is asked for, so none can be due; what is amiss with one stream is no other's harm.
-        guard padding == 0, stream.outbound.count >= count else {
+        guard padding == 0, stream.marks.outboundCount >= count else {
             return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
         }
-        let frameHeader = UnsafeBufferPointer(start: header, count: Self.frameHeaderBytes)
-        output.pointee.append(frameHeader.span)
-        output.pointee.append(first: count, of: stream.outbound)
-        stream.outbound.consume(count)
-        stream.marks.bytesOut &+= UInt64(truncatingIfNeeded: count)
+        // All that waits, with its frames' headers, as far as it is taken at once.
+        let room = min(stream.marks.outboundCount + 64, outputLimit - output.pointee.count)
+        stream.move(count, behind: header, Self.frameHeaderBytes, room: room, to: &output.pointee)
         bodyBytesOut &+= UInt64(truncatingIfNeeded: count)
-        noteSent(count, more: !stream.outbound.isEmpty)
+        noteSent(count, more: stream.marks.outboundCount > 0)
         return 0
     }
 }

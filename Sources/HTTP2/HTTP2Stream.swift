@@ -21,13 +21,16 @@ public final class HTTP2Stream {
     /// Body bytes that came and have not been taken (`took`); as many as the window lets come.
     public var inbound: ByteQueue
     /// Body bytes that wait for the peer's window.
-    public var outbound: ByteQueue
+    private var outbound: ByteQueue
+    /// The head that the session layer was told of, and reads when its frame is made.
+    private var head: ByteQueue
     /// Lines of trailers, as an HTTP/1.1 message has them, to be sent after what waits.
     var trailerLines: ByteQueue
 
     init(pool: BufferPool) {
         inbound = ByteQueue(pool: pool)
         outbound = ByteQueue(pool: pool)
+        head = ByteQueue(pool: pool)
         trailerLines = ByteQueue(pool: pool)
     }
 
@@ -47,40 +50,103 @@ public final class HTTP2Stream {
         try take(&fields)
     }
 
-    /// A field of the head has come.
-    func add(name: Span<UInt8>, value: Span<UInt8>) {
-        marks.hasFields = true
-        fields.append(name: name, value: value)
+    /// A section has come as a whole; what is left of it is of no use.
+    func add(_ section: inout HeaderBlock) {
+        if marks.headIsComplete {
+            swap(&trailers, &section)
+        } else {
+            marks.hasFields = true
+            swap(&fields, &section)
+        }
     }
 
-    /// A field of the section after the body has come.
-    func addTrailer(name: Span<UInt8>, value: Span<UInt8>) { trailers.append(name: name, value: value) }
-
-    /// A head is going to come.
-    func beginFields() {
-        guard marks.hasFields else { return }
-        marks.hasFields = false
-        fields.removeAll()
-    }
-
-    /// What has been read is an interim response (RFC 9110 §15.2), not the head.
-    func setInterim() {
+    /// A section has come that is an interim response (RFC 9110 §15.2), not the head.
+    func addInterim(_ section: borrowing HeaderBlock) {
         marks.interimCount += 1
-        if interim.count < Self.mostInterim { interim.append(fields) }
-        beginFields()
+        if interim.count < Self.mostInterim { interim.append(copy section) }
     }
 
     /// The next interim response.
     public func takeInterim() -> HeaderBlock? { interim.isEmpty ? nil : interim.removeFirst() }
 
+    /// Has body bytes wait for the peer's window; see `HTTP2Session.resume`.
+    public func send(_ bytes: Span<UInt8>) {
+        outbound.append(bytes)
+        marks.outboundCount &+= bytes.count
+    }
+
+    /// Has the oldest `count` bytes of a queue, which loses them, wait for the peer's window.
+    public func send(_ count: Int, from queue: inout ByteQueue) {
+        outbound.take(count, from: &queue)
+        marks.outboundCount &+= count
+    }
+
+    /// Moves body bytes that waited, behind the header of their frame.
+    ///
+    /// - Parameter room: how much is going to follow in this turn, so that memory for it is found at once.
+    func move(
+        _ count: Int,
+        behind header: UnsafePointer<UInt8>,
+        _ headerBytes: Int,
+        room: Int,
+        to queue: inout ByteQueue
+    ) {
+        Self.move(count, of: &outbound, behind: header, headerBytes, room: room, to: &queue)
+        marks.outboundCount &-= count
+        marks.bytesOut &+= UInt64(truncatingIfNeeded: count)
+    }
+
+    private static func move(
+        _ count: Int,
+        of source: inout ByteQueue,
+        behind header: UnsafePointer<UInt8>,
+        _ headerBytes: Int,
+        room: Int,
+        to queue: inout ByteQueue
+    ) {
+        precondition(count <= source.count, "more of a body sent than waits")
+        queue.append(atLeast: max(room, headerBytes + count)) { target in
+            guard let base = target.baseAddress else { return 0 }
+            base.update(from: header, count: headerBytes)
+            source.bytes.withUnsafeBufferPointer {
+                if let bytes = $0.baseAddress { (base + headerBytes).update(from: bytes, count: count) }
+            }
+            return headerBytes + count
+        }
+        source.consume(count)
+    }
+
+    /// Keeps a head until its frame is made, and calls `body` with it.
+    func keep(_ lines: Span<UInt8>, _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void) {
+        Self.keep(lines, in: &head, body)
+    }
+
+    private static func keep(
+        _ lines: Span<UInt8>,
+        in head: inout ByteQueue,
+        _ body: (UnsafeMutableBufferPointer<UInt8>) -> Void
+    ) {
+        head.removeAll()
+        head.append(lines)
+        head.bytes.withUnsafeBufferPointer { body(UnsafeMutableBufferPointer(mutating: $0)) }
+    }
+
+    /// The frame of a head has been made.
+    func headWasSent() {
+        guard marks.headsOnTheirWay > 0 else { return }
+        marks.headsOnTheirWay -= 1
+        if marks.headsOnTheirWay == 0 { head.removeAll() }
+    }
+
     /// Makes the stream as new, keeping the memory of its field blocks.
     func reset() {
-        beginFields()
+        if marks.hasFields { fields.removeAll() }
         if marks.collectsTrailers { trailers.removeAll() }
         if marks.interimCount > 0 { interim.removeAll() }
         if marks.bytesIn > 0 { inbound.removeAll() }
         if marks.hasTrailerLines { trailerLines.removeAll() }
-        outbound.removeAll()
+        if marks.outboundCount > 0 { outbound.removeAll() }
+        if marks.headsOnTheirWay > 0 { head.removeAll() }
         marks = Marks()
     }
 }
@@ -94,6 +160,10 @@ extension HTTP2Stream {
         var inboundEnded = false
         /// Whether our side is complete but for what waits.
         var outboundEnded = false
+        /// Body bytes that wait for the peer's window.
+        var outboundCount = 0
+        /// Heads that wait for their turn, interim ones, too.
+        var headsOnTheirWay = 0
         var isOversized = false
         var trailersAreOversized = false
         var bytesOut: UInt64 = 0
@@ -143,6 +213,9 @@ extension HTTP2Stream {
 
     /// So is the section after the body.
     public var trailersAreOversized: Bool { marks.trailersAreOversized }
+
+    /// Body bytes that wait for the peer's window.
+    public var outboundCount: Int { marks.outboundCount }
 
     /// Bytes sent so far, to see whether a reader has stalled.
     public var bytesOut: UInt64 { marks.bytesOut }

@@ -45,7 +45,7 @@ final class HTTP2Exchange: Part {
             require(isGood != nil, "a head in HTTP/2")
             try? server.respond(stream, head: answer, bytes: answer.count, endsStream: false)
             let body = body
-            stream.outbound.append(body.span)
+            stream.send(body.span)
             server.end(stream)
         }
         deliver()

@@ -32,6 +32,8 @@ extension HTTP2ClientConnection {
             exchange.refuse(error.status, "\(error.reason)", from: place, worker)
             return
         }
+        // Any other request is over with its head then.
+        if exchange.request.upgrade != nil, stream.inboundEnded { session.remind(stream) }
         exchange.begin(from: place, identity, worker)
     }
 
@@ -110,7 +112,7 @@ extension HTTP2ClientConnection {
     /// A piece of the body.
     func sendBody(_ bytes: Span<UInt8>, on stream: HTTP2Stream, _ worker: Worker) {
         guard !stream.isClosed else { return }
-        stream.outbound.append(bytes)
+        stream.send(bytes)
         added(to: stream, worker)
     }
 
@@ -120,13 +122,13 @@ extension HTTP2ClientConnection {
             queue.consume(count)
             return
         }
-        stream.outbound.take(count, from: &queue)
+        stream.send(count, from: &queue)
         added(to: stream, worker)
     }
 
     private func added(to stream: HTTP2Stream, _ worker: Worker) {
         session.resume(stream)
-        if stream.outbound.count >= Transport.highWater { noteFull(stream) }
+        if stream.outboundCount >= Transport.highWater { noteFull(stream) }
         touch(worker)
     }
 
@@ -156,7 +158,7 @@ extension HTTP2ClientConnection {
         let hasBody = end < scratch.count
         respond(on: stream, headBytes: end, endsStream: !hasBody, worker)
         scratch.consume(end)
-        if hasBody { stream.outbound.append(first: scratch.count, of: scratch) }
+        if hasBody { stream.send(scratch.bytes) }
         session.end(stream)
     }
 
