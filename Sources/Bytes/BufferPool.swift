@@ -24,8 +24,9 @@
     public init(keep: Int = 256) {
         blocks = FreeList(keep: keep)
         doubleBlocks = FreeList(keep: keep / 8)
-        // Long ones are in use for one turn, but for readers who are slower than their servers.
-        longBlocks = FreeList(keep: keep / 8)
+        // Long ones are in use for one turn, but for readers who are slower than their servers; as many as exchanges that
+        // take turns, or the allocator would give their pages back to the kernel and get them again.
+        longBlocks = FreeList(keep: keep / 2)
     }
 
     /// Takes a piece of uninitialised memory; the caller owns it until `give`.

@@ -33,6 +33,9 @@ public struct ByteArena: Sendable {
         return start..<storage.count
     }
 
+    /// Copies a part of it to the end.
+    public mutating func append(_ part: Range<Int>) { storage.append(contentsOf: storage[part]) }
+
     /// Copies a literal to the end.
     @discardableResult
     public mutating func append(_ text: StaticString) -> Range<Int> {

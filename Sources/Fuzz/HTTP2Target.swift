@@ -3,7 +3,7 @@ import HTTP
 import HTTP2
 
 /// What has to hold for frames and field sections of HTTP/2, whatever a client sends.
-struct HTTP2Target {
+struct HTTP2Target: ~Copyable {
     /// Frames after the preface, and field sections as lines.
     static let seeds: [[UInt8]] =
         [
@@ -96,7 +96,8 @@ struct HTTP2Target {
 
     /// A section that is accepted, written down for a server of HTTP/1.1, reads as one equal request.
     private mutating func checkHead(_ section: borrowing HeaderBlock, endsStream: Bool) -> String? {
-        guard (try? head.assemble(from: section, endsStream: endsStream)) != nil, head.upgrade == nil else {
+        var section = copy section
+        guard (try? head.assemble(from: &section, endsStream: endsStream)) != nil, head.upgrade == nil else {
             return nil
         }
         accepted += 1

@@ -6,15 +6,22 @@ extension RequestHead {
     /// could read in another way is refused, so that nothing is smuggled when the request is written down again.
     ///
     /// - Parameters:
-    ///   - section: the fields as they came, pseudo-header fields first.
+    ///   - section: the fields as they came, pseudo-header fields first; taken over with their memory, so it is empty then.
     ///   - endsStream: whether no body follows.
-    public mutating func assemble(from section: borrowing HeaderBlock, endsStream: Bool) throws(RequestError) {
+    public mutating func assemble(from section: inout HeaderBlock, endsStream: Bool) throws(RequestError) {
         removeAll()
         majorVersion = 2
-        var pseudo = PseudoFields()
-        let regular = try pseudo.collect(section)
-        try takePseudoFields(pseudo, section)
-        try takeFields(section, from: regular)
+        swap(&fields, &section)
+        do throws(RequestError) {
+            var pseudo = PseudoFields()
+            let regular = try pseudo.collect(fields)
+            try takePseudoFields(pseudo)
+            try takeFields(from: regular)
+        } catch {
+            // Nothing is read from fields that nobody has checked.
+            fields.removeFirst(fields.count)
+            throw error
+        }
         try checkAuthority()
         try frame(endsStream: endsStream)
         if let expect = fields.first(.expect) {
@@ -23,60 +30,59 @@ extension RequestHead {
         }
     }
 
-    private mutating func takePseudoFields(
-        _ pseudo: PseudoFields,
-        _ section: borrowing HeaderBlock
-    ) throws(RequestError) {
+    private mutating func takePseudoFields(_ pseudo: PseudoFields) throws(RequestError) {
         guard let methodIndex = pseudo.method, let pathIndex = pseudo.path, let schemeIndex = pseudo.scheme else {
             throw .malformedRequestLine
         }
-        let scheme = section.value(schemeIndex)
-        guard ASCII.equal(scheme, "https") || ASCII.equal(scheme, "http") else { throw .invalidTarget }
-        let name = section.value(methodIndex)
-        guard !name.isEmpty, name.count <= 32 else { throw .malformedRequestLine }
-        for index in name.indices where !ASCII.isToken(name[index]) { throw .malformedRequestLine }
-        method = RequestLine.method(name)
-        methodRange = fields.arena.append(name)
+        guard ASCII.equal(fields.value(schemeIndex), "https") || ASCII.equal(fields.value(schemeIndex), "http") else {
+            throw .invalidTarget
+        }
+        methodRange = fields[methodIndex].value
+        targetRange = fields[pathIndex].value
+        if let index = pseudo.authority { authorityRange = fields[index].value }
+        guard Self.isMethod(methodBytes) else { throw .malformedRequestLine }
+        method = RequestLine.method(fields.arena.bytes.extracting(methodRange))
         if method == .connect {
             // RFC 8441: the only tunnel that is made, since it is as good as an upgrade.
-            guard let index = pseudo.protocolName, ASCII.equal(section.value(index), "websocket") else {
+            guard let index = pseudo.protocolName, ASCII.equal(fields.value(index), "websocket") else {
                 throw .connectRefused
             }
             upgrade = .webSocket
-            upgradeRange = fields.arena.append("websocket")
+            upgradeRange = fields[index].value
             method = .get
             methodRange = fields.arena.append("GET")
         } else if pseudo.protocolName != nil {
             throw .malformedRequestLine
         }
-        let path = section.value(pathIndex)
-        guard !path.isEmpty else { throw .invalidTarget }
+        guard Self.isTarget(target, method) else { throw .invalidTarget }
+    }
+
+    private static func isTarget(_ path: Span<UInt8>, _ method: Method) -> Bool {
+        guard !path.isEmpty else { return false }
         for index in path.indices where path[index] <= 0x20 || path[index] >= 0x7F || path[index] == 0x23 {
-            throw .invalidTarget
+            return false
         }
-        guard path[0] == 0x2F || (path.count == 1 && path[0] == 0x2A && method == .options) else {
-            throw .invalidTarget
-        }
-        targetRange = fields.arena.append(path)
-        if let index = pseudo.authority { authorityRange = fields.arena.append(section.value(index)) }
+        return path[0] == 0x2F || (path.count == 1 && path[0] == 0x2A && method == .options)
+    }
+
+    private static func isMethod(_ name: Span<UInt8>) -> Bool {
+        guard !name.isEmpty, name.count <= 32 else { return false }
+        for index in name.indices where !ASCII.isToken(name[index]) { return false }
+        return true
     }
 
     /// RFC 9113 §8.2.1 and §8.2.2; cookies become one line again (§8.2.3).
-    private mutating func takeFields(
-        _ section: borrowing HeaderBlock,
-        from start: Int
-    ) throws(RequestError) {
+    private mutating func takeFields(from start: Int) throws(RequestError) {
         var cookies = 0
-        for index in start..<section.count {
-            let name = section.name(index)
-            let value = section.value(index)
-            try Self.check(name: name, value: value)
-            switch section[index].id {
+        for index in start..<fields.count {
+            try Self.check(name: fields.name(index), value: fields.value(index))
+            switch fields[index].id {
             case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade: throw .connectionField
             case .te:
-                guard ASCII.equalIgnoringCase(value, "trailers") else { throw .connectionField }
+                guard ASCII.equalIgnoringCase(fields.value(index), "trailers") else { throw .connectionField }
                 acceptsTrailers = true
-            case .underscored, .other, .accept, .authorization, .clientCertificate, .contentLength, .date, .expect,
+            case .other: if ASCII.equal(fields.name(index), "cookie") { cookies += 1 }
+            case .underscored, .accept, .authorization, .clientCertificate, .contentLength, .date, .expect,
                 .forwarded, .host,
                 .proxyAuthenticate,
                 .proxyAuthorization, .trailer, .via, .wwwAuthenticate, .xForwardedFor, .xForwardedHost, .xForwardedPort,
@@ -84,26 +90,23 @@ extension RequestHead {
                 .setCookie, .strictTransportSecurity:
                 break
             }
-            if ASCII.equal(name, "cookie") {
-                cookies += 1
-            } else if upgrade != nil, ASCII.equal(name, "sec-websocket-key") {
-                // RFC 8441 §5: not used; the request that is sent on has one of ours.
-                continue
-            } else {
-                fields.append(name: name, value: value)
-            }
         }
-        if cookies > 0 { joinCookies(section, from: start) }
+        fields.removeFirst(start)
+        if cookies > 1 { joinCookies() }
+        // RFC 8441 §5: not used; the request that is sent on has one of ours.
+        if upgrade != nil { fields.removeAll("sec-websocket-key") }
     }
 
-    private mutating func joinCookies(_ section: borrowing HeaderBlock, from start: Int) {
+    private mutating func joinCookies() {
         let name = fields.arena.append("cookie")
         let begin = fields.arena.count
-        for index in start..<section.count where ASCII.equal(section.name(index), "cookie") {
+        for index in 0..<fields.count where ASCII.equal(fields.name(index), "cookie") {
             if fields.arena.count > begin { fields.arena.append("; ") }
-            fields.arena.append(section.value(index))
+            fields.arena.append(fields[index].value)
         }
-        fields.append(name: name, value: begin..<fields.arena.count)
+        let end = fields.arena.count
+        fields.removeAll("cookie")
+        fields.append(name: name, value: begin..<end)
     }
 
     static func check(name: Span<UInt8>, value: Span<UInt8>) throws(RequestError) {
@@ -113,10 +116,11 @@ extension RequestHead {
             guard ASCII.isToken(byte), byte &- 0x41 >= 26 else { throw .invalidFieldName }
         }
         guard ASCII.isFieldContent(value, 0..<value.count) else { throw .invalidFieldValue }
-        if let first = value.indices.first, let last = value.indices.last {
-            for edge in [value[first], value[last]] where edge == 0x20 || edge == 0x09 { throw .invalidFieldValue }
-        }
+        guard !value.isEmpty else { return }
+        guard !isSpace(value[0]), !isSpace(value[value.count - 1]) else { throw .invalidFieldValue }
     }
+
+    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 
     /// RFC 9113 §8.3.1: `:authority`, or Host in its stead; both only when they agree.
     private mutating func checkAuthority() throws(RequestError) {

@@ -21,26 +21,29 @@ struct FrameBudget {
         mutating func earn(_ count: UInt64) { tokens = min(capacity * 1000, tokens + count * 1000) }
     }
 
-    private var buckets: [Bucket]
-    private var last: [UInt64]
+    private static let kinds = 9
+    private var buckets = InlineArray<9, Bucket>(repeating: Bucket(capacity: 1, perSecond: 1))
+    private var last = InlineArray<9, UInt64>(repeating: 0)
 
     init() {
-        buckets = HTTP2Abuse.allCases.map { kind in
-            switch kind {
-            // A browser that leaves a page cancels what it had asked for: at most the allowed streams at once.
-            case .resets: Bucket(capacity: 300, perSecond: 30)
-            case .settings: Bucket(capacity: 30, perSecond: 1)
-            case .pings: Bucket(capacity: 60, perSecond: 6)
-            case .emptyFrames: Bucket(capacity: 200, perSecond: 20)
-            case .priorities: Bucket(capacity: 1000, perSecond: 100)
-            case .unknownFrames: Bucket(capacity: 200, perSecond: 20)
-            // Besides what is earned by taking DATA.
-            case .windowUpdates: Bucket(capacity: 2000, perSecond: 200)
-            // These have no rate: the session layer bounds each by itself.
-            case .continuations, .unsentAnswers: Bucket(capacity: 1, perSecond: 1)
-            }
+        precondition(HTTP2Abuse.allCases.count == Self.kinds, "a bucket for each kind")
+        for kind in HTTP2Abuse.allCases { buckets[kind.rawValue] = Self.bucket(kind) }
+    }
+
+    private static func bucket(_ kind: HTTP2Abuse) -> Bucket {
+        switch kind {
+        // A browser that leaves a page cancels what it had asked for: at most the allowed streams at once.
+        case .resets: Bucket(capacity: 300, perSecond: 30)
+        case .settings: Bucket(capacity: 30, perSecond: 1)
+        case .pings: Bucket(capacity: 60, perSecond: 6)
+        case .emptyFrames: Bucket(capacity: 200, perSecond: 20)
+        case .priorities: Bucket(capacity: 1000, perSecond: 100)
+        case .unknownFrames: Bucket(capacity: 200, perSecond: 20)
+        // Besides what is earned by taking DATA.
+        case .windowUpdates: Bucket(capacity: 2000, perSecond: 200)
+        // These have no rate: the session layer bounds each by itself.
+        case .continuations, .unsentAnswers: Bucket(capacity: 1, perSecond: 1)
         }
-        last = [UInt64](repeating: 0, count: HTTP2Abuse.allCases.count)
     }
 
     /// Takes one frame from its kind's budget; false when it is spent.

@@ -123,61 +123,53 @@ extension HTTP2Session {
     // MARK: what came
 
     private func beganHeaders(_ frame: nghttp2_frame) {
+        if let incoming, incoming.pointee.count > 0 { incoming.pointee.removeAll() }
         if let stream = openStream(frame.hd.stream_id) {
-            stream.fieldBytes = 0
-            if stream.headIsComplete {
-                stream.collectsTrailers = true
-            } else {
-                stream.fields.removeAll()
-            }
+            receiving = stream
+            stream.marks.fieldBytes = 0
+            stream.marks.collectsTrailers = stream.marks.headIsComplete
             return
         }
+        receiving = nil
         guard role == .server, frame.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
         let stream = takeStream()
+        receiving = stream
         adopt(stream, id: frame.hd.stream_id)
-        stream.waitingSince = now
-        nghttp2_session_set_stream_user_data(session, stream.id, Unmanaged.passUnretained(stream).toOpaque())
+        stream.marks.waitingSince = now
+        nghttp2_session_set_stream_user_data(session, stream.marks.id, Unmanaged.passUnretained(stream).toOpaque())
     }
 
     private func field(_ id: Int32, _ name: Span<UInt8>, _ value: Span<UInt8>) {
-        guard let stream = openStream(id) else { return }
+        guard let stream = receiving, stream.marks.id == id else { return }
         // RFC 9113 §6.5.2: as SETTINGS_MAX_HEADER_LIST_SIZE counts.
-        stream.fieldBytes += name.count + value.count + 32
-        guard stream.fieldBytes <= limits.fieldSectionBytes else {
-            if stream.collectsTrailers { stream.trailersAreOversized = true } else { stream.isOversized = true }
+        stream.marks.fieldBytes += name.count + value.count + 32
+        guard stream.marks.fieldBytes <= limits.fieldSectionBytes else {
+            if stream.marks.collectsTrailers {
+                stream.marks.trailersAreOversized = true
+            } else {
+                stream.marks.isOversized = true
+            }
             return
         }
-        if stream.collectsTrailers {
-            stream.trailers.append(name: name, value: value)
-        } else {
-            stream.fields.append(name: name, value: value)
-        }
+        incoming?.pointee.append(name: name, value: value)
     }
 
     private func data(_ id: Int32, _ bytes: Span<UInt8>) {
-        guard let stream = openStream(id), !stream.discards else {
+        guard let stream = openStream(id), !stream.marks.discards else {
             nghttp2_session_consume(session, id, bytes.count)
             return
         }
         stream.inbound.append(bytes)
-        stream.bytesIn &+= UInt64(truncatingIfNeeded: bytes.count)
+        stream.marks.bytesIn &+= UInt64(truncatingIfNeeded: bytes.count)
         markReady(stream)
     }
 
     private func received(_ frame: nghttp2_frame) {
         switch UInt32(frame.hd.type) {
         case NGHTTP2_HEADERS.rawValue:
-            guard let stream = openStream(frame.hd.stream_id) else { return }
-            if frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 { ended(stream) }
-            guard !stream.headIsComplete else { return }
-            // An interim response is followed by another head (RFC 9113 §8.1).
-            guard role == .server || !Self.isInterim(stream.fields) else {
-                stream.setInterim()
-                record(.interim(stream))
-                return
-            }
-            stream.headIsComplete = true
-            record(.head(stream))
+            guard let stream = receiving, let incoming else { return }
+            receiving = nil
+            receivedSection(stream, &incoming.pointee, frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0)
         case NGHTTP2_DATA.rawValue:
             guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return }
             if let stream = openStream(frame.hd.stream_id) { ended(stream) }
@@ -189,8 +181,27 @@ extension HTTP2Session {
         }
     }
 
+    private func receivedSection(_ stream: HTTP2Stream, _ section: inout HeaderBlock, _ endsStream: Bool) {
+        if stream.marks.headIsComplete {
+            stream.add(&section)
+            if endsStream { ended(stream) }
+            return
+        }
+        if endsStream { stream.marks.inboundEnded = true }
+        // An interim response is followed by another head (RFC 9113 §8.1).
+        if role == .client, Self.isInterim(section) {
+            stream.addInterim(section)
+            record(.interim(stream))
+            if endsStream { ended(stream) }
+            return
+        }
+        stream.add(&section)
+        stream.marks.headIsComplete = true
+        record(.head(stream))
+    }
+
     private func ended(_ stream: HTTP2Stream) {
-        stream.inboundEnded = true
+        stream.marks.inboundEnded = true
         markReady(stream)
     }
 
@@ -202,10 +213,10 @@ extension HTTP2Session {
 
     private func closed(_ id: Int32, _ code: UInt32) {
         guard let stream = openStream(id) else { return }
-        stream.isClosed = true
-        pastStreams.add(id, byPeer: stream.inboundEnded || stream.wasResetByPeer)
+        stream.marks.isClosed = true
+        pastStreams.add(id, byPeer: stream.marks.inboundEnded || stream.marks.wasResetByPeer)
         // What GOAWAY overtook here was never sent, whatever nghttp2 calls it.
-        let wasKept = role == .client && !stream.isSent
+        let wasKept = role == .client && !stream.marks.isSent
         record(.closed(stream, code: wasKept ? Code.refusedStream.rawValue : code))
     }
 
@@ -220,7 +231,9 @@ extension HTTP2Session {
     private func sent(_ frame: nghttp2_frame) {
         switch UInt32(frame.hd.type) {
         case NGHTTP2_HEADERS.rawValue:
-            if role == .client { openStream(frame.hd.stream_id)?.isSent = true }
+            guard let stream = openStream(frame.hd.stream_id) else { return }
+            stream.marks.isSent = true
+            stream.headWasSent()
         case NGHTTP2_RST_STREAM.rawValue:
             // A peer that has its streams reset by faults of its own costs as much as one that resets them.
             if Code(rawValue: frame.rst_stream.error_code) == nil { note(.resets) }
@@ -242,17 +255,17 @@ extension HTTP2Session {
                 return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
             }
             let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
-            var count = min(room, stream.outbound.count)
+            var count = min(room, stream.marks.outboundCount)
             HTTP2Session.with(user) { count = $0.fit(count) }
-            let isLast = stream.outboundEnded && count == stream.outbound.count
+            let isLast = stream.marks.outboundEnded && count == stream.marks.outboundCount
             guard count > 0 || isLast else {
-                stream.isDeferred = true
+                stream.marks.isDeferred = true
                 return Int(NGHTTP2_ERR_DEFERRED.rawValue)
             }
             flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
             if isLast {
                 flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
-                if HTTP2Session.submitTrailers(session, id, stream.trailerLines) {
+                if stream.marks.hasTrailerLines, HTTP2Session.submitTrailers(session, id, stream.trailerLines) {
                     flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
                 }
             }
@@ -270,14 +283,14 @@ extension HTTP2Session {
     /// - Returns: whether there are any.
     private static func submitTrailers(_ session: OpaquePointer?, _ id: Int32, _ lines: borrowing ByteQueue) -> Bool {
         guard !lines.isEmpty else { return false }
-        var vector: [nghttp2_nv] = []
-        return lines.bytes.withUnsafeBufferPointer {
-            FieldVector.fillTrailers(&vector, from: $0)
-            guard !vector.isEmpty else { return false }
-            return vector.withUnsafeBufferPointer {
-                nghttp2_submit_trailer(session, id, $0.baseAddress, $0.count) == 0
+        var vector = FieldVector()
+        var isSubmitted = false
+        lines.bytes.withUnsafeBufferPointer {
+            vector.withTrailers(copying: $0) { fields, count in
+                isSubmitted = count > 0 && nghttp2_submit_trailer(session, id, fields, count) == 0
             }
         }
+        return isSubmitted
     }
 
     private func sendData(
@@ -289,16 +302,14 @@ extension HTTP2Session {
         guard let output else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
         guard output.pointee.count < outputLimit else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
         // No padding is asked for, so none can be due; what is amiss with one stream is no other's harm.
-        guard padding == 0, stream.outbound.count >= count else {
+        guard padding == 0, stream.marks.outboundCount >= count else {
             return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
         }
-        let frameHeader = UnsafeBufferPointer(start: header, count: Self.frameHeaderBytes)
-        output.pointee.append(frameHeader.span)
-        output.pointee.append(first: count, of: stream.outbound)
-        stream.outbound.consume(count)
-        stream.bytesOut &+= UInt64(truncatingIfNeeded: count)
+        // All that waits, with its frames' headers, as far as it is taken at once.
+        let room = min(stream.marks.outboundCount + 64, outputLimit - output.pointee.count)
+        stream.move(count, behind: header, Self.frameHeaderBytes, room: room, to: &output.pointee)
         bodyBytesOut &+= UInt64(truncatingIfNeeded: count)
-        noteSent(count, more: !stream.outbound.isEmpty)
+        noteSent(count, more: stream.marks.outboundCount > 0)
         return 0
     }
 }

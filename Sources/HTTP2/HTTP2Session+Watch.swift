@@ -52,7 +52,7 @@ extension HTTP2Session {
             if !frame.has(NGHTTP2_FLAG_ACK) { note(.pings) }
         case NGHTTP2_RST_STREAM.rawValue:
             note(.resets)
-            openStream(frame.stream)?.wasResetByPeer = true
+            openStream(frame.stream)?.marks.wasResetByPeer = true
         case NGHTTP2_PRIORITY.rawValue:
             note(.priorities)
             // RFC 9113 §6.3; a dependency on itself is RFC 7540 §5.3.1.

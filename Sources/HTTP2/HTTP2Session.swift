@@ -51,31 +51,38 @@ public final class HTTP2Session {
     }
 
     /// What has happened since it was last emptied.
-    public private(set) var events: [Event] = []
+    private var events: [Event] = []
+    @exclusivity(unchecked) private var hasEvents = false
     /// Bytes of bodies that have left the session, of all streams together.
     public internal(set) var bodyBytesOut: UInt64 = 0
-    /// Streams that were not recycled.
-    public private(set) var streams: [HTTP2Stream] = []
+    private var table = StreamTable()
+    @exclusivity(unchecked) private var openCount = 0
 
     let role: Role
     let limits: HTTP2Limits
     var session: OpaquePointer?
     var now: UInt64 = 0
     var abuse: HTTP2Abuse?
-    var pastStreams = PastStreams()
+    // Numbers only: there is nothing in them to tear.
+    @exclusivity(unchecked) var pastStreams = PastStreams()
+    @exclusivity(unchecked) var frames = FrameScanner()
+    @exclusivity(unchecked) private var budget = FrameBudget()
     /// Whether the end was announced by us.
     var hasSaidGoAway = false
     /// The announcement of the end is on its way: a PING is to follow it.
     var owesPing = false
-    var frames = FrameScanner()
+    /// The stream whose field section is being read.
+    var receiving: HTTP2Stream?
+    /// What has come of that section, and where it is added to while `receive` runs.
+    private var section = HeaderBlock()
+    var incoming: UnsafeMutablePointer<HeaderBlock>?
     /// Where DATA is written while `send` runs.
     var output: UnsafeMutablePointer<ByteQueue>?
     var outputLimit = 0
-    private var budget = FrameBudget()
     private let pool: BufferPool
-    private var spare: [HTTP2Stream] = []
     private var ready: [HTTP2Stream] = []
-    private var vector: [nghttp2_nv] = []
+    @exclusivity(unchecked) private var hasReady = false
+    private var vector = FieldVector()
 
     /// Begins with our preface and SETTINGS, which `send` writes.
     public init(_ role: Role, limits: HTTP2Limits, pool: BufferPool) throws(HTTP2Error) {
@@ -132,7 +139,11 @@ public final class HTTP2Session {
     @discardableResult
     public func receive(_ bytes: Span<UInt8>, now: UInt64, effort: Int = .max) throws(HTTP2Error) -> Int {
         self.now = now
-        return try watch(bytes, effort)
+        return try withUnsafeMutablePointer(to: &section) { pointer throws(HTTP2Error) in
+            incoming = pointer
+            defer { incoming = nil }
+            return try watch(bytes, effort)
+        }
     }
 
     /// Writes what is due, until `queue` holds `limit` bytes.
@@ -163,36 +174,55 @@ public final class HTTP2Session {
 
     /// Takes the events, in order.
     public func takeEvents() -> [Event] {
-        guard !events.isEmpty else { return [] }
-        defer { events.removeAll(keepingCapacity: true) }
-        return events
+        guard hasEvents else { return [] }
+        hasEvents = false
+        var taken: [Event] = []
+        swap(&taken, &events)
+        return taken
+    }
+
+    /// Calls `body` with the events, in order; what happens meanwhile is for the next time.
+    public func forEachEvent(_ body: (Event) -> Void) {
+        guard hasEvents else { return }
+        var taken = takeEvents()
+        for event in taken { body(event) }
+        taken.removeAll(keepingCapacity: true)
+        // The memory is kept.
+        if !hasEvents { swap(&taken, &events) }
     }
 
     /// Calls `body` with each stream on which bytes or the end of the peer's side wait; true keeps it for the next time.
     public func forEachReady(_ body: (HTTP2Stream) -> Bool) {
-        guard !ready.isEmpty else { return }
+        guard hasReady else { return }
         var kept = 0
         var index = 0
         while index < ready.count {
             let stream = ready[index]
             index += 1
-            guard stream.isReady else { continue }
-            if body(stream), stream.isReady {
+            guard stream.marks.isReady else { continue }
+            if body(stream), stream.marks.isReady {
                 ready[kept] = stream
                 kept += 1
             } else {
-                stream.isReady = false
+                stream.marks.isReady = false
             }
         }
         ready.removeLast(ready.count - kept)
+        hasReady = kept > 0
     }
 
     // MARK: streams
 
+    /// Streams that were not recycled.
+    public var streams: [HTTP2Stream] { table.streams }
+
+    /// How many they are.
+    public var streamCount: Int { openCount }
+
     /// The stream of that number, unless it was recycled.
     public func stream(_ id: Int32) -> HTTP2Stream? {
         if let open = openStream(id) { return open }
-        for stream in streams where stream.id == id { return stream }
+        for stream in streams where stream.marks.id == id { return stream }
         return nil
     }
 
@@ -203,18 +233,18 @@ public final class HTTP2Session {
 
     /// The owner has taken so many body bytes out of `inbound`: opens the windows by as much.
     public func took(_ count: Int, from stream: HTTP2Stream) {
-        if stream.isClosed {
+        if stream.marks.isClosed {
             nghttp2_session_consume_connection(session, count)
         } else {
-            nghttp2_session_consume(session, stream.id, count)
+            nghttp2_session_consume(session, stream.marks.id, count)
         }
     }
 
     /// Nothing more that comes on this stream is wanted; it does not hold up the others.
     public func discardInbound(_ stream: HTTP2Stream) {
-        stream.discards = true
+        stream.marks.discards = true
+        guard stream.holdsInbound else { return }
         let waiting = stream.inbound.count
-        guard waiting > 0 else { return }
         stream.inbound.removeAll()
         took(waiting, from: stream)
     }
@@ -232,22 +262,26 @@ public final class HTTP2Session {
         endsStream: Bool
     ) throws(HTTP2Error) {
         var failure: CInt = 0
-        withFields(head, bytes, isRequest: false) { fields, count in
+        withFields(head.bytes.extracting(first: bytes), of: stream, isRequest: false) { fields, count in
             var provider = Self.provider(stream)
             failure = withUnsafePointer(to: &provider) {
-                nghttp2_submit_response(session, stream.id, fields, count, endsStream ? nil : $0)
+                nghttp2_submit_response(session, stream.marks.id, fields, count, endsStream ? nil : $0)
             }
         }
-        if endsStream { stream.outboundEnded = true }
+        if endsStream { stream.marks.outboundEnded = true }
         try check(failure)
     }
 
     /// Sends an interim response's head (RFC 9110 §15.2).
     public func respondInterim(_ stream: HTTP2Stream, head: borrowing ByteQueue) throws(HTTP2Error) {
         var failure: CInt = 0
-        withFields(head, head.count, isRequest: false) { fields, count in
-            let flags = UInt8(NGHTTP2_FLAG_NONE.rawValue)
-            failure = nghttp2_submit_headers(session, flags, stream.id, nil, fields, count, nil)
+        // Another head may follow before its frame is made: only the last one is kept.
+        stream.marks.headsOnTheirWay += 1
+        head.bytes.withUnsafeBufferPointer { lines in
+            vector.withFields(copying: lines) { fields, count in
+                let flags = UInt8(NGHTTP2_FLAG_NONE.rawValue)
+                failure = nghttp2_submit_headers(session, flags, stream.marks.id, nil, fields, count, nil)
+            }
         }
         try check(failure)
     }
@@ -260,7 +294,7 @@ public final class HTTP2Session {
 
     /// How many bytes of a stream's body the peer takes now, if its window for all lets it.
     public func peerWindow(of stream: HTTP2Stream) -> Int {
-        Int(nghttp2_session_get_stream_remote_window_size(session, stream.id))
+        Int(nghttp2_session_get_stream_remote_window_size(session, stream.marks.id))
     }
 
     /// How many streams the peer lets us have at once.
@@ -277,7 +311,7 @@ public final class HTTP2Session {
     public func request(head: borrowing ByteQueue, endsStream: Bool) -> HTTP2Stream? {
         let stream = takeStream()
         var id: Int32 = 0
-        withFields(head, head.count, isRequest: true) { fields, count in
+        withFields(head.bytes, of: stream, isRequest: true) { fields, count in
             var provider = Self.provider(stream)
             let user = Unmanaged.passUnretained(stream).toOpaque()
             id = withUnsafePointer(to: &provider) {
@@ -285,38 +319,41 @@ public final class HTTP2Session {
             }
         }
         guard id > 0 else {
-            spare.append(stream)
+            table.spare(stream)
             return nil
         }
-        stream.outboundEnded = endsStream
+        stream.marks.outboundEnded = endsStream
         adopt(stream, id: id)
         return stream
     }
 
-    /// Bytes were added to the stream's `outbound`.
+    /// Bytes were added to what the stream sends.
     public func resume(_ stream: HTTP2Stream) {
-        guard stream.isDeferred else { return }
-        stream.isDeferred = false
-        nghttp2_session_resume_data(session, stream.id)
+        guard stream.marks.isDeferred else { return }
+        stream.marks.isDeferred = false
+        nghttp2_session_resume_data(session, stream.marks.id)
     }
 
     /// Ends our side of the stream after what waits.
     public func end(_ stream: HTTP2Stream) {
-        guard !stream.outboundEnded else { return }
-        stream.outboundEnded = true
+        guard !stream.marks.outboundEnded else { return }
+        stream.marks.outboundEnded = true
         resume(stream)
     }
 
     /// Ends our side of the stream after what waits, with those trailers that may be passed on.
     public func end(_ stream: HTTP2Stream, trailers: borrowing HeaderBlock) {
-        guard !stream.outboundEnded else { return }
-        if trailers.count > 0 { ChunkWriter.end(trailers: trailers, into: &stream.trailerLines) }
+        guard !stream.marks.outboundEnded else { return }
+        if trailers.count > 0 {
+            stream.marks.hasTrailerLines = true
+            ChunkWriter.end(trailers: trailers, into: &stream.trailerLines)
+        }
         end(stream)
     }
 
     /// Breaks the stream off.
     public func reset(_ stream: HTTP2Stream, _ code: Code) {
-        nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)
+        nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.marks.id, code.rawValue)
     }
 
     /// Tells the peer that the connection is going to end, without refusing what is on its way (RFC 9113 §6.8); its `pong`
@@ -349,7 +386,10 @@ public final class HTTP2Session {
 
     // MARK: for callbacks
 
-    func record(_ event: Event) { events.append(event) }
+    func record(_ event: Event) {
+        events.append(event)
+        hasEvents = true
+    }
 
     func note(_ kind: HTTP2Abuse) {
         if role == .server, abuse == nil, !budget.spend(kind, now: now) { abuse = kind }
@@ -363,44 +403,42 @@ public final class HTTP2Session {
         budget.earn(.windowUpdates, UInt64(truncatingIfNeeded: 3 + count >> 11))
     }
 
+    /// Names a stream to `forEachReady` which the peer has ended with its head.
+    public func remind(_ stream: HTTP2Stream) { markReady(stream) }
+
     func markReady(_ stream: HTTP2Stream) {
-        guard !stream.isReady else { return }
-        stream.isReady = true
+        guard !stream.marks.isReady else { return }
+        stream.marks.isReady = true
         ready.append(stream)
+        hasReady = true
     }
 
-    func takeStream() -> HTTP2Stream { spare.popLast() ?? HTTP2Stream(pool: pool) }
+    func takeStream() -> HTTP2Stream { table.take() ?? HTTP2Stream(pool: pool) }
 
     func adopt(_ stream: HTTP2Stream, id: Int32) {
-        stream.id = id
-        stream.slot = streams.count
-        streams.append(stream)
+        stream.marks.id = id
+        openCount += 1
+        table.add(stream)
     }
 
     /// Gives the stream's memory to the next one: it is over, and its owner has taken what it wanted.
     public func recycle(_ stream: HTTP2Stream) {
         discardInbound(stream)
-        let last = streams.removeLast()
-        if last !== stream {
-            streams[stream.slot] = last
-            last.slot = stream.slot
-        }
-        if stream.isReady { ready.removeAll { $0 === stream } }
-        guard spare.count < 32 else { return }
-        stream.reset()
-        spare.append(stream)
+        if stream.marks.isReady { ready.removeAll { $0 === stream } }
+        openCount -= 1
+        table.remove(stream)
     }
 
+    /// Calls `body` with the fields of a head, whose bytes the stream keeps until their frame is made.
     private func withFields(
-        _ head: borrowing ByteQueue,
-        _ bytes: Int,
+        _ head: Span<UInt8>,
+        of stream: HTTP2Stream,
         isRequest: Bool,
         _ body: (UnsafePointer<nghttp2_nv>?, Int) -> Void
     ) {
-        vector.removeAll(keepingCapacity: true)
-        head.bytes.extracting(first: bytes).withUnsafeBufferPointer { lines in
-            FieldVector.fill(&vector, from: lines, isRequest: isRequest)
-            vector.withUnsafeBufferPointer { body($0.baseAddress, $0.count) }
+        stream.marks.headsOnTheirWay += 1
+        stream.keep(head) { lines in
+            vector.withFields(keeping: lines, isRequest: isRequest, body)
         }
     }
 }

@@ -12,26 +12,29 @@ struct PastStreams {
         case forgotten
     }
 
+    private struct Past {
+        var id: Int32 = 0
+        var byPeer = false
+    }
+
     /// The highest number that the peer has used.
     var highest: Int32 = 0
     private static let capacity = 64
-    private var last: [(id: Int32, byPeer: Bool)] = []
+    private var last = InlineArray<64, Past>(repeating: Past())
     private var next = 0
     private var highestForgotten: Int32 = 0
 
     mutating func add(_ id: Int32, byPeer: Bool) {
-        guard last.count == Self.capacity else {
-            last.append((id, byPeer))
-            return
-        }
         highestForgotten = max(highestForgotten, last[next].id)
-        last[next] = (id, byPeer)
+        last[next] = Past(id: id, byPeer: byPeer)
         next = (next + 1) % Self.capacity
     }
 
     /// What is known of a stream that is not open.
     func state(of id: Int32) -> State {
-        for past in last where past.id == id { return past.byPeer ? .endedByPeer : .endedByUs }
+        for index in last.indices where last[index].id == id {
+            return last[index].byPeer ? .endedByPeer : .endedByUs
+        }
         return id > highestForgotten ? .neverUsed : .forgotten
     }
 }

@@ -39,10 +39,13 @@ final class HTTP2Exchange: Part {
         require(client.request(head: request, endsStream: true) != nil, "a request in HTTP/2")
         deliver()
         for case .head(let stream) in server.takeEvents() {
-            require((try? head.assemble(from: stream.fields, endsStream: true)) != nil, "a head in HTTP/2")
+            let isGood: Void? = try? stream.takeFields { fields throws(RequestError) in
+                try head.assemble(from: &fields, endsStream: true)
+            }
+            require(isGood != nil, "a head in HTTP/2")
             try? server.respond(stream, head: answer, bytes: answer.count, endsStream: false)
             let body = body
-            stream.outbound.append(body.span)
+            stream.send(body.span)
             server.end(stream)
         }
         deliver()

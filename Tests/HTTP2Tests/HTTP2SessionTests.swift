@@ -104,7 +104,7 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
         try pair.exchange()
         let served = try #require(pair.heads.first)
         try pair.respond(served, Self.ok)
-        served.outbound.append([UInt8](repeating: 0x61, count: 60_000).span)
+        served.send([UInt8](repeating: 0x61, count: 60_000).span)
         pair.server.end(served)
         var queue = ByteQueue(pool: BufferPool())
         try pair.server.send(into: &queue, upTo: 3 * 16_384)
@@ -120,7 +120,7 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
     @Test func `heads, bodies and trailers pass both ways, without what belongs to the connection`() throws {
         let pair = try Pair()
         let stream = try pair.request(Self.post, endsStream: false)
-        stream.outbound.append(Array("hello".utf8).span)
+        stream.send(Array("hello".utf8).span)
         pair.client.end(stream, trailers: Pair.block("X-Sum", "1"))
         try pair.exchange()
         let served = try #require(pair.heads.first)
@@ -128,7 +128,7 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
         #expect(text(served.inbound.bytes) == "hello" && served.inboundEnded)
         #expect(lines(served.trailers) == ["x-sum: 1"])
         try pair.respond(served, Self.ok)
-        served.outbound.append(Array("world".utf8).span)
+        served.send(Array("world".utf8).span)
         pair.server.end(served, trailers: Pair.block("X-Back", "2"))
         try pair.exchange()
         #expect(lines(stream.fields) == [":status: 200", "x-a: b"])
@@ -145,7 +145,7 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
         let pair = try Pair(limits)
         let first = try pair.request(Self.post, endsStream: false)
         let second = try pair.request(Self.post, endsStream: false)
-        for stream in [first, second] { stream.outbound.append([UInt8](repeating: 0x61, count: 400_000).span) }
+        for stream in [first, second] { stream.send([UInt8](repeating: 0x61, count: 400_000).span) }
         try pair.exchange()
         #expect(pair.heads.count == 2)
         #expect(pair.heads[0].inbound.count <= 100_000 && pair.heads[1].inbound.count <= 100_000)
@@ -165,11 +165,11 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
     @Test func `an answer that is complete before the request is whole, and the client can be told to stop`() throws {
         let pair = try Pair()
         let stream = try pair.request(Self.post, endsStream: false)
-        stream.outbound.append([UInt8](repeating: 0x61, count: 400_000).span)
+        stream.send([UInt8](repeating: 0x61, count: 400_000).span)
         try pair.exchange()
         let served = try #require(pair.heads.first)
         try pair.respond(served, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n")
-        served.outbound.append(Array("no".utf8).span)
+        served.send(Array("no".utf8).span)
         pair.server.end(served)
         pair.server.discardInbound(served)
         try pair.exchange()
@@ -286,7 +286,7 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
             let served = try #require(pair.server.streams.last)
             #expect(lines(served.fields).count == 5)
             try pair.respond(served, Self.ok)
-            served.outbound.append(Array("ok".utf8).span)
+            served.send(Array("ok".utf8).span)
             pair.server.end(served)
             try pair.exchange()
             #expect(text(stream.inbound.bytes) == "ok")
@@ -299,7 +299,7 @@ func lines(_ block: borrowing HeaderBlock) -> [String] {
     @Test func `a ready stream is offered until it is taken`() throws {
         let pair = try Pair()
         let stream = try pair.request(Self.post, endsStream: false)
-        stream.outbound.append(Array("x".utf8).span)
+        stream.send(Array("x".utf8).span)
         try pair.exchange()
         var offered = 0
         for keeps in [true, true, false, false] {

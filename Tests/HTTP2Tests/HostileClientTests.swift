@@ -126,7 +126,7 @@ private final class Victim {
             try session.respond(stream, head: head, bytes: head.count, endsStream: false)
             var taken = 0
             while taken < bytes {
-                stream.outbound.append([UInt8](repeating: 0x61, count: 65_536 - stream.outbound.count).span)
+                stream.send([UInt8](repeating: 0x61, count: 65_536 - stream.outboundCount).span)
                 session.resume(stream)
                 let before = stream.bytesOut
                 try session.send(into: &out, upTo: 1 << 20)

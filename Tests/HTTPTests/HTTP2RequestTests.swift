@@ -19,14 +19,14 @@ import Testing
     private static func refusal(_ lines: Lines, endsStream: Bool = true) -> Int? {
         var head = RequestHead()
         do {
-            try head.assemble(from: block(lines), endsStream: endsStream)
+            try head.assemble(block(lines), endsStream: endsStream)
             return nil
         } catch { return error.status }
     }
 
     private static func written(_ lines: Lines, endsStream: Bool = true) throws -> String {
         var head = RequestHead()
-        try head.assemble(from: block(lines), endsStream: endsStream)
+        try head.assemble(block(lines), endsStream: endsStream)
         var queue = ByteQueue(pool: BufferPool())
         let context = ForwardingContext(
             clientAddress: Array("192.0.2.1".utf8),
@@ -202,7 +202,7 @@ import Testing
             #expect(Self.refusal(connect + [(":protocol", name)], endsStream: false) == 501, "\(name)")
         }
         var head = RequestHead()
-        try head.assemble(from: Self.block(connect + [(":protocol", "websocket")]), endsStream: false)
+        try head.assemble(Self.block(connect + [(":protocol", "websocket")]), endsStream: false)
         #expect(head.upgrade == .webSocket)
         // What follows is a tunnel, which has no length.
         let length = [(":protocol", "websocket"), ("content-length", "5")]
@@ -226,9 +226,17 @@ import Testing
 
     @Test func `a head is as new after one that was refused`() throws {
         var head = RequestHead()
-        try? head.assemble(from: Self.block(Self.post + [("content-length", "5")]), endsStream: false)
-        try? head.assemble(from: Self.block(Self.get + [("x", "\r")]), endsStream: false)
-        try head.assemble(from: Self.block(Self.get), endsStream: true)
+        try? head.assemble(Self.block(Self.post + [("content-length", "5")]), endsStream: false)
+        try? head.assemble(Self.block(Self.get + [("x", "\r")]), endsStream: false)
+        try head.assemble(Self.block(Self.get), endsStream: true)
         #expect(head.framing == .none && head.method == .get && head.fields.count == 0 && !head.expectsContinue)
+    }
+}
+
+extension RequestHead {
+    fileprivate mutating func assemble(_ section: HeaderBlock, endsStream: Bool) throws(RequestError) {
+        var section = section
+        defer { #expect(section.count == 0) }
+        try assemble(from: &section, endsStream: endsStream)
     }
 }

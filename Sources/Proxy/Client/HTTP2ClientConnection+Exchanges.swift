@@ -22,15 +22,18 @@ extension HTTP2ClientConnection {
             exchange.refuse(431, "the field section is longer than allowed", from: place, worker)
             return
         }
-        let endsStream = stream.inboundEnded && stream.inbound.isEmpty && stream.trailers.count == 0
+        let endsStream = stream.inboundEnded && !stream.holdsInbound && !stream.hasTrailers
         do throws(RequestError) {
-            try exchange.request.assemble(from: stream.fields, endsStream: endsStream)
+            try stream.takeFields { fields throws(RequestError) in
+                try exchange.request.assemble(from: &fields, endsStream: endsStream)
+            }
         } catch {
             worker.metrics.add(.requestsRefused)
             exchange.refuse(error.status, "\(error.reason)", from: place, worker)
             return
         }
-        stream.dropFields()
+        // Any other request is over with its head then.
+        if exchange.request.upgrade != nil, stream.inboundEnded { session.remind(stream) }
         exchange.begin(from: place, identity, worker)
     }
 
@@ -43,8 +46,8 @@ extension HTTP2ClientConnection {
             return false
         }
         guard exchange.takesBody(worker) else { return true }
-        let count = stream.inbound.count
-        if count > 0 {
+        if stream.holdsInbound {
+            let count = stream.inbound.count
             exchange.bytesFromClient &+= UInt64(truncatingIfNeeded: count)
             guard exchange.isTunnel || exchange.accepts(bodyBytes: count, worker) else { return false }
             exchange.forwardBody(count, from: &stream.inbound, worker)
@@ -71,7 +74,7 @@ extension HTTP2ClientConnection {
     ) {
         guard let context = exchange.responseContext(keepAlive: true) else { return }
         scratch.removeAll()
-        ResponseWriter.writeInterim(head, context, into: &scratch)
+        ResponseWriter.writeInterim(head, answering: exchange.request, context, into: &scratch)
         touch(worker)
         guard !stream.isClosed else { return }
         do throws(HTTP2Error) {
@@ -89,7 +92,7 @@ extension HTTP2ClientConnection {
         guard let context = exchange.responseContext(keepAlive: true) else { return }
         scratch.removeAll()
         let endsStream = head.framing == .none || head.framing == .length(0)
-        ResponseWriter.write(head, framing: head.framing, context, into: &scratch)
+        ResponseWriter.write(head, answering: exchange.request, framing: head.framing, context, into: &scratch)
         respond(on: stream, headBytes: scratch.count, endsStream: endsStream, worker)
     }
 
@@ -102,14 +105,14 @@ extension HTTP2ClientConnection {
     ) {
         guard let context = exchange.responseContext(keepAlive: true) else { return }
         scratch.removeAll()
-        ResponseWriter.writeUpgrade(head, context, into: &scratch)
+        ResponseWriter.writeUpgrade(head, answering: exchange.request, context, into: &scratch)
         respond(on: stream, headBytes: scratch.count, endsStream: false, worker)
     }
 
     /// A piece of the body.
     func sendBody(_ bytes: Span<UInt8>, on stream: HTTP2Stream, _ worker: Worker) {
         guard !stream.isClosed else { return }
-        stream.outbound.append(bytes)
+        stream.send(bytes)
         added(to: stream, worker)
     }
 
@@ -119,13 +122,13 @@ extension HTTP2ClientConnection {
             queue.consume(count)
             return
         }
-        stream.outbound.take(count, from: &queue)
+        stream.send(count, from: &queue)
         added(to: stream, worker)
     }
 
     private func added(to stream: HTTP2Stream, _ worker: Worker) {
         session.resume(stream)
-        if stream.outbound.count >= Transport.highWater { noteFull(stream) }
+        if stream.outboundCount >= Transport.highWater { noteFull(stream) }
         touch(worker)
     }
 
@@ -155,7 +158,7 @@ extension HTTP2ClientConnection {
         let hasBody = end < scratch.count
         respond(on: stream, headBytes: end, endsStream: !hasBody, worker)
         scratch.consume(end)
-        if hasBody { stream.outbound.append(first: scratch.count, of: scratch) }
+        if hasBody { stream.send(scratch.bytes) }
         session.end(stream)
     }
 
@@ -164,7 +167,7 @@ extension HTTP2ClientConnection {
         stream.exchange = nil
         // The rest of a request that was answered early is not wanted, and dropped until the client is told to stop.
         stream.waitingSince = worker.now
-        if !stream.inboundEnded || !stream.inbound.isEmpty { session.discardInbound(stream) }
+        if !stream.inboundEnded || stream.holdsInbound { session.discardInbound(stream) }
         touch(worker)
     }
 

@@ -56,7 +56,7 @@ extension HTTP2ClientConnection {
     func inspect(_ worker: Worker) {
         let settings = worker.snapshot.configuration.server
         let now = worker.now
-        let waits = session.streams.contains { !$0.outbound.isEmpty }
+        let waits = session.streams.contains { $0.outboundCount > 0 }
         if reading.isTooSlow(transport, session, isWaiting: waits, settings, now: now) {
             guard transport.outbound.isEmpty else {
                 worker.metrics.add(.slowReaders)
@@ -64,7 +64,7 @@ extension HTTP2ClientConnection {
                 return
             }
             // Its windows stay closed, or open byte by byte: whatever waits for them is given up.
-            for stream in session.streams where !stream.outbound.isEmpty && !stream.isClosed { cut(stream, worker) }
+            for stream in session.streams where stream.outboundCount > 0 && !stream.isClosed { cut(stream, worker) }
             handleEvents(worker)
             return
         }
@@ -96,7 +96,7 @@ extension HTTP2ClientConnection {
         let taken = stream.bytesOut &- stream.bytesOutSeen
         stream.bytesOutSeen = stream.bytesOut
         stream.taking.earn(taken, rate: rate, limit: settings.timeouts.write, now: now)
-        if stream.outbound.isEmpty {
+        if stream.outboundCount == 0 {
             stream.taking.renew(limit: settings.timeouts.write)
         } else if session.peerWindow(of: stream) > 0 {
             // Others' turn, or the connection's window: the connection is looked at as a whole.
@@ -142,7 +142,7 @@ extension HTTP2ClientConnection {
     /// Not at once: some clients take a reset that comes with the last of the response for the loss of both, and most
     /// stop by themselves.
     private func stopRequest(_ stream: HTTP2Stream, _ now: UInt64) {
-        guard stream.outboundEnded, stream.outbound.isEmpty, !stream.inboundEnded,
+        guard stream.outboundEnded, stream.outboundCount == 0, !stream.inboundEnded,
             now &- stream.waitingSince >= Self.inspection
         else { return }
         session.reset(stream, .none)

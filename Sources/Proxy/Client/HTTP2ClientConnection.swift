@@ -232,7 +232,7 @@ final class HTTP2ClientConnection {
 
     private func endOfStream(_ worker: Worker) {
         switch phase {
-        case .open where session.streams.isEmpty: close(worker)
+        case .open where session.streamCount == 0: close(worker)
         case .open: gone("the client closed before its response was complete", worker)
         case .finishing, .lingering, .closed: close(worker)
         }
@@ -260,7 +260,7 @@ final class HTTP2ClientConnection {
     }
 
     func handleEvents(_ worker: Worker) {
-        for event in session.takeEvents() {
+        session.forEachEvent { event in
             switch event {
             case .head(let stream):
                 servedAny = true
@@ -275,8 +275,8 @@ final class HTTP2ClientConnection {
             case .goAway, .interim: break
             }
         }
-        if session.streams.isEmpty, idleSince == 0 { idleSince = worker.now }
-        if !session.streams.isEmpty { idleSince = 0 }
+        if session.streamCount == 0, idleSince == 0 { idleSince = worker.now }
+        if session.streamCount > 0 { idleSince = 0 }
     }
 
     private func closed(_ stream: HTTP2Stream, _ code: UInt32, _ worker: Worker) {
@@ -318,7 +318,7 @@ final class HTTP2ClientConnection {
         // Sending may have closed streams.
         handleEvents(worker)
         wakeServers(worker)
-        if phase == .open, session.isOver || (hasGoneAway && session.streams.isEmpty) { finish(worker) }
+        if phase == .open, session.isOver || (hasGoneAway && session.streamCount == 0) { finish(worker) }
         if phase == .finishing, transport.outbound.isEmpty, !session.wantsToSend {
             transport.endWriting()
             phase = .lingering
@@ -346,7 +346,7 @@ final class HTTP2ClientConnection {
     private func wakeServers(_ worker: Worker) {
         guard !full.isEmpty else { return }
         full.removeAll { stream in
-            guard stream.outbound.count < Transport.highWater / 2 else { return false }
+            guard stream.outboundCount < Transport.highWater / 2 else { return false }
             stream.exchange.flatMap { worker.exchange($0) }?.wakeServer(worker)
             return true
         }

@@ -34,7 +34,7 @@ enum ClientSide {
     var takesResponse: Bool {
         switch self {
         case .http1(let connection): connection.transport.outbound.count < Transport.highWater
-        case .http2(_, let stream): stream.outbound.count < Transport.highWater
+        case .http2(_, let stream): stream.outboundCount < Transport.highWater
         }
     }
 

@@ -21,7 +21,7 @@ enum ServerSide {
         switch self {
         case .dial: false
         case .http1(let connection): connection.transport.outbound.count < Transport.highWater
-        case .http2(_, let stream): stream.outbound.count < Transport.highWater
+        case .http2(_, let stream): stream.outboundCount < Transport.highWater
         }
     }
 

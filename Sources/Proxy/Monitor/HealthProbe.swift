@@ -140,7 +140,10 @@ final class HealthProbe {
             case .head(let stream):
                 do throws(ResponseError) {
                     guard !stream.isOversized else { throw .headTooLong }
-                    try head.assemble(from: stream.fields, requestMethod: method, endsStream: false)
+                    let method = method
+                    try stream.takeFields { fields throws(ResponseError) in
+                        try head.assemble(from: &fields, requestMethod: method, endsStream: false)
+                    }
                 } catch { return .failed("invalid response: \(error.reason)") }
                 return settings.isGood(head.status) ? .passed : .failed("status \(head.status)")
             case .interim(let stream):

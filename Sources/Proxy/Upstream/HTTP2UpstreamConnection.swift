@@ -64,7 +64,7 @@ final class HTTP2UpstreamConnection {
     }
 
     /// Whether another exchange may begin.
-    var hasRoom: Bool { !isClosed && !isGoingAway && session.streams.count < session.capacity }
+    var hasRoom: Bool { !isClosed && !isGoingAway && session.streamCount < session.capacity }
 
     /// Begins an exchange on a new stream.
     ///
@@ -176,10 +176,10 @@ final class HTTP2UpstreamConnection {
             queue.consume(count)
             return
         }
-        stream.outbound.take(count, from: &queue)
+        stream.send(count, from: &queue)
         session.resume(stream)
         stream.waitingSince = worker.now
-        if stream.outbound.count >= Transport.highWater, !full.contains(where: { $0 === stream }) {
+        if stream.outboundCount >= Transport.highWater, !full.contains(where: { $0 === stream }) {
             full.append(stream)
         }
         touch(worker)
@@ -198,7 +198,7 @@ final class HTTP2UpstreamConnection {
         if !stream.isClosed {
             session.discardInbound(stream)
             // What still waits for the server's window would keep the stream for ever.
-            if !reuse || !stream.outboundEnded || !stream.outbound.isEmpty { session.reset(stream, .cancel) }
+            if !reuse || !stream.outboundEnded || stream.outboundCount > 0 { session.reset(stream, .cancel) }
         }
         worker.pools[place.pool].exchangeEnded(at: place.endpoint, worker)
         touch(worker)
@@ -224,7 +224,7 @@ final class HTTP2UpstreamConnection {
     }
 
     private func handleEvents(_ worker: Worker) {
-        for event in session.takeEvents() {
+        session.forEachEvent { event in
             switch event {
             case .head(let stream): beginResponse(stream, worker)
             case .interim(let stream): forwardInterim(stream, worker)
@@ -256,19 +256,17 @@ final class HTTP2UpstreamConnection {
     private func beginResponse(_ stream: HTTP2Stream, _ worker: Worker) {
         guard let exchange = exchange(on: stream, worker) else { return }
         stream.waitingSince = worker.now
-        let endsStream = stream.inboundEnded && stream.inbound.isEmpty && stream.trailers.count == 0
+        let endsStream = stream.inboundEnded && !stream.holdsInbound && !stream.hasTrailers
+        let method = exchange.request.method
         do throws(ResponseError) {
             guard !stream.isOversized else { throw .headTooLong }
-            try exchange.response.assemble(
-                from: stream.fields,
-                requestMethod: exchange.request.method,
-                endsStream: endsStream
-            )
+            try stream.takeFields { fields throws(ResponseError) in
+                try exchange.response.assemble(from: &fields, requestMethod: method, endsStream: endsStream)
+            }
         } catch {
             breakOff(stream, .badResponse(error), worker)
             return
         }
-        stream.dropFields()
         exchange.beginResponse(worker)
         // The exchange may have given the stream up; otherwise what has no body is over with its head, even if the server
         // ends its stream later.
@@ -280,11 +278,11 @@ final class HTTP2UpstreamConnection {
     }
 
     private func forwardInterim(_ stream: HTTP2Stream, _ worker: Worker) {
-        guard let head = stream.takeInterim(), let exchange = exchange(on: stream, worker) else { return }
+        guard var head = stream.takeInterim(), let exchange = exchange(on: stream, worker) else { return }
         do throws(ResponseError) {
             guard stream.interimCount <= Self.mostInterim else { throw .tooManyInterim }
             try exchange.response.assemble(
-                from: head,
+                from: &head,
                 requestMethod: exchange.request.method,
                 endsStream: false
             )
@@ -302,8 +300,8 @@ final class HTTP2UpstreamConnection {
             return false
         }
         guard let client = exchange.takerOfResponse(worker) else { return true }
-        let count = stream.inbound.count
-        if count > 0 {
+        if stream.holdsInbound {
+            let count = stream.inbound.count
             client.sendBody(count, from: &stream.inbound, exchange, worker)
             session.took(count, from: stream)
             stream.waitingSince = worker.now
@@ -325,7 +323,7 @@ final class HTTP2UpstreamConnection {
             return
         }
         var index = 0
-        while index < session.streams.count {
+        while index < session.streamCount {
             let stream = session.streams[index]
             guard stream.isClosed, exchange(on: stream, worker) == nil else {
                 index += 1
@@ -334,7 +332,7 @@ final class HTTP2UpstreamConnection {
             full.removeAll { $0 === stream }
             session.recycle(stream)
         }
-        if session.streams.isEmpty {
+        if session.streamCount == 0 {
             if idleSince == 0 { idleSince = worker.now }
             // One that takes no stream at all would only be kept beside the next.
             if isGoingAway || session.isOver || session.capacity == 0 { close(worker) }
@@ -422,7 +420,7 @@ final class HTTP2UpstreamConnection {
         retire(worker)
         guard !isClosed, !full.isEmpty else { return }
         full.removeAll { stream in
-            guard stream.outbound.count < Transport.highWater / 2 else { return false }
+            guard stream.outboundCount < Transport.highWater / 2 else { return false }
             if let client = exchange(on: stream, worker)?.client { worker.touch(client.connection) }
             return true
         }
@@ -447,9 +445,9 @@ final class HTTP2UpstreamConnection {
         }
         // While the client takes nothing, its own time limit runs.
         if !stream.inbound.isEmpty { stream.waitingSince = worker.now }
-        if !stream.outbound.isEmpty, stream.bytesOut != stream.bytesOutSeen { stream.waitingSince = worker.now }
+        if stream.outboundCount > 0, stream.bytesOut != stream.bytesOutSeen { stream.waitingSince = worker.now }
         // Nor does the server's run while it waits for the client.
-        if exchange.requestIsOpen, stream.outbound.isEmpty, !exchange.isTunnel { stream.waitingSince = worker.now }
+        if exchange.requestIsOpen, stream.outboundCount == 0, !exchange.isTunnel { stream.waitingSince = worker.now }
         stream.bytesOutSeen = stream.bytesOut
         let timeouts = exchange.timeouts(worker) ?? worker.pools[place.pool].settings.timeouts
         guard worker.now &- stream.waitingSince > timeouts.response else { return }

@@ -28,6 +28,8 @@ final class Worker {
 
     /// How often waiting exchanges, the accept gate and the access log are looked after, in milliseconds.
     private static let housekeepingInterval: UInt64 = 200
+    /// How much longer than all else of a turn handshakes with servers may take.
+    private static let dialShare: UInt64 = 3
 
     let snapshot: Snapshot
     let poller: Poller
@@ -135,15 +137,25 @@ final class Worker {
         if !senders.isEmpty { sendFiles() }
         for token in wheel.expire(now: now) { timedOut(token) }
         settle()
-        if let token = waitingDials.next() {
-            takeTurn(token)
-            settle()
-        }
+        dial()
         if let token = waitingClients.next() {
             takeTurn(token)
             settle()
         }
         if now >= nextHousekeeping { housekeep() }
+    }
+
+    /// Steps of handshakes with servers, for which requests wait that came before many of those served meanwhile: one at
+    /// least, and as many as take three times what all else of this turn took.
+    private func dial() {
+        guard !waitingDials.isEmpty else { return }
+        let began = Clock.monotonicMicroseconds()
+        let share = Self.dialShare * (began &- nowMicroseconds)
+        repeat {
+            guard let token = waitingDials.next() else { return }
+            takeTurn(token)
+            settle()
+        } while Clock.monotonicMicroseconds() &- began < share
     }
 
     private func timeout() -> CInt {
