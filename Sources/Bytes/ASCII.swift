@@ -56,11 +56,21 @@ public enum ASCII {
     public static func spells(_ bytes: Span<UInt8>, _ lowercase: StaticString) -> Bool {
         guard bytes.count == lowercase.utf8CodeUnitCount else { return false }
         let literal = unsafe Span(_unsafeStart: lowercase.utf8Start, count: lowercase.utf8CodeUnitCount)
-        for index in bytes.indices {
+        // Eight at a time while they are as the literal has them, but for capital letters: bytes decide all else.
+        var index = bytes.count < 8 ? 0 : spelledWords(bytes, literal)
+        while index < bytes.count {
             let byte = bytes[index] == 0x5F ? 0x2D : Self.lowercase(bytes[index])
             if byte != literal[index] { return false }
+            index &+= 1
         }
         return true
+    }
+
+    /// Whether the first byte of a span is that of a literal of small letters, but for its case.
+    @inlinable @inline(__always)
+    public static func begins(_ bytes: Span<UInt8>, _ lowercase: StaticString) -> Bool {
+        guard bytes.count > 0, lowercase.utf8CodeUnitCount > 0 else { return false }
+        return unsafe Self.lowercase(bytes[0]) == lowercase.utf8Start[0]
     }
 
     /// Whether two spans are equal.

@@ -2,12 +2,14 @@
 ///
 /// *Ownership:* the queue owns its memory. An empty queue owns none: the block goes back to the pool.
 /// It grows past one block only when asked to hold more at once (a long body, a long message head, a slow reader).
+///
+/// Inlinable where it is used for each piece of a head: a literal is a move of as many bytes then, not two calls.
 @safe public struct ByteQueue: ~Copyable {
     private let pool: BufferPool
-    private var base: UnsafeMutablePointer<UInt8>?
-    private var capacity = 0
-    private var start = 0
-    private var end = 0
+    @usableFromInline var base: UnsafeMutablePointer<UInt8>?
+    @usableFromInline var capacity = 0
+    @usableFromInline var start = 0
+    @usableFromInline var end = 0
 
     /// Makes an empty queue that takes its memory from `pool`.
     public init(pool: BufferPool) {
@@ -20,10 +22,10 @@
     }
 
     /// How many bytes wait.
-    public var count: Int { end &- start }
+    @inlinable public var count: Int { end &- start }
 
     /// Whether no byte waits.
-    public var isEmpty: Bool { start == end }
+    @inlinable public var isEmpty: Bool { start == end }
 
     /// The waiting bytes, oldest first.
     public var bytes: Span<UInt8> {
@@ -50,14 +52,18 @@
     }
 
     /// Adds the bytes of `span`.
+    @inlinable
     public mutating func append(_ span: Span<UInt8>) {
-        let added = span.count
-        guard added > 0 else { return }
+        unsafe span.withUnsafeBufferPointer { unsafe append($0.baseAddress, $0.count) }
+    }
+
+    /// Adds bytes that lie elsewhere; without an address there are none.
+    @inlinable @inline(__always)
+    mutating func append(_ source: UnsafePointer<UInt8>?, _ added: Int) {
+        guard let source = unsafe source, added > 0 else { return }
         if capacity &- end < added { makeRoom(added) }
         guard let base = unsafe base else { return }
-        unsafe span.withUnsafeBufferPointer {
-            unsafe (base + end).update(from: $0.baseAddress ?? Self.nowhere, count: added)
-        }
+        unsafe (base + end).initialize(from: source, count: added)
         end &+= added
     }
 
@@ -92,30 +98,58 @@
     }
 
     /// Adds the bytes of a literal.
+    @inlinable @inline(__always)
     public mutating func append(_ text: StaticString) {
-        let span = unsafe Span(_unsafeStart: text.utf8Start, count: text.utf8CodeUnitCount)
-        append(span)
+        unsafe append(text.utf8Start, text.utf8CodeUnitCount)
     }
 
     /// Adds one byte.
     public mutating func append(_ byte: UInt8) {
-        unsafe append(atLeast: 1) { room in
-            room.baseAddress?.pointee = byte
-            return 1
-        }
+        if capacity == end { makeRoom(1) }
+        guard let base = unsafe base else { return }
+        unsafe base[end] = byte
+        end &+= 1
     }
 
     /// Adds `value` in decimal digits.
     public mutating func append(decimal value: UInt64) {
-        var digits = InlineArray<20, UInt8>(repeating: 0)
-        var index = 20
-        var rest = value
+        var count = 1
+        var rest = value / 10
+        while rest > 0 {
+            count &+= 1
+            rest /= 10
+        }
+        if capacity &- end < count { makeRoom(count) }
+        guard let base = unsafe base else { return }
+        end &+= count
+        var place = end
+        rest = value
         repeat {
-            index &-= 1
-            digits[index] = UInt8(truncatingIfNeeded: rest % 10) &+ 0x30
+            place &-= 1
+            unsafe base[place] = UInt8(truncatingIfNeeded: rest % 10) &+ 0x30
             rest /= 10
         } while rest > 0
-        append(digits.span.extracting(index..<20))
+    }
+
+    /// Adds `value` in 16 lower-case hexadecimal digits.
+    public mutating func append(sixteenDigits value: UInt64) {
+        if capacity &- end < 16 { makeRoom(16) }
+        guard let base = unsafe base else { return }
+        for half in 0..<2 {
+            let digits = Self.eightDigits(UInt32(truncatingIfNeeded: value >> UInt64(32 - 32 * half)))
+            unsafe UnsafeMutableRawPointer(base + end + 8 * half).storeBytes(of: digits.littleEndian, as: UInt64.self)
+        }
+        end &+= 16
+    }
+
+    /// Eight hexadecimal digits, the first of them lowest.
+    private static func eightDigits(_ value: UInt32) -> UInt64 {
+        var spread = UInt64(value.byteSwapped)
+        spread = (spread | spread << 16) & 0x0000_FFFF_0000_FFFF
+        spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF
+        spread = (spread >> 4 | spread << 8) & 0x0F0F_0F0F_0F0F_0F0F
+        let letters = (spread &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+        return spread &+ 0x3030_3030_3030_3030 &+ letters &* 0x27
     }
 
     /// Adds `value` in lower-case hexadecimal digits.
@@ -155,7 +189,8 @@
         }
     }
 
-    private mutating func makeRoom(_ wanted: Int) {
+    @usableFromInline
+    mutating func makeRoom(_ wanted: Int) {
         guard let old = unsafe base else {
             capacity = Self.capacity(for: wanted)
             unsafe base = pool.take(capacity)

@@ -3,7 +3,7 @@ import HTTP
 import HTTP2
 
 /// What has to hold for frames and field sections of HTTP/2, whatever a client sends.
-struct HTTP2Target {
+struct HTTP2Target: ~Copyable {
     /// Frames after the preface, and field sections as lines.
     static let seeds: [[UInt8]] =
         [

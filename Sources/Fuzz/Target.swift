@@ -3,7 +3,7 @@ import Config
 import HTTP
 
 /// The parsers, and what has to hold for whatever they are given.
-struct Target {
+struct Target: ~Copyable {
     private(set) var accepted = 0
     private(set) var relayed = 0
     private(set) var asked = 0
@@ -71,10 +71,10 @@ struct Target {
         var queue = ByteQueue(pool: pool)
         ResponseWriter.write(
             response,
+            answering: head,
             framing: response.framing,
             ResponseContext(
                 RewritingTarget.context(trusted: false, rewrites: random.below(2) == 0),
-                answering: head,
                 keepAlive: true
             ),
             into: &queue

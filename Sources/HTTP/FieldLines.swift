@@ -21,43 +21,43 @@ extension HeaderBlock {
     /// - Parameter end: one past the last byte.
     mutating func parseFields(from start: Int, to end: Int) throws(FieldFailure) {
         var position = start
-        while position < end {
-            let lineEnd = endOfLine(from: position, to: end)
-            if lineEnd == position { return }
+        while position < end, !Self.isLineEnd(arena.bytes, position, end) {
             guard count < Self.maximumCount else { throw .tooMany }
-            try parseField(position..<lineEnd)
-            position = lineEnd + 2
+            let field = try Self.split(arena.bytes, position..<end)
+            let isWritten = field.value.lowerBound == field.name.upperBound + 2 && field.value.upperBound == field.end
+            append(name: field.name, value: field.value, isWritten: isWritten)
+            position = field.end + 2
         }
     }
 
     /// One line without its line end.
     mutating func parseField(_ line: Range<Int>) throws(FieldFailure) {
-        let (name, value) = try Self.split(arena.bytes, line)
-        append(name: name, value: value)
+        let field = try Self.split(arena.bytes, line)
+        guard field.end == line.upperBound else { throw .invalidValue }
+        append(name: field.name, value: field.value)
     }
 
+    /// - Parameter rest: from the beginning of the line on.
+    /// - Returns: with where the line ends: before a carriage return and a line feed, or with the rest.
     private static func split(
         _ bytes: Span<UInt8>,
-        _ line: Range<Int>
-    ) throws(FieldFailure) -> (name: Range<Int>, value: Range<Int>) {
-        let first = bytes[line.lowerBound]
+        _ rest: Range<Int>
+    ) throws(FieldFailure) -> (name: Range<Int>, value: Range<Int>, end: Int) {
+        let first = bytes[rest.lowerBound]
         if first == 0x20 || first == 0x09 { throw .obsoleteFolding }
-        var colon = line.lowerBound
-        while colon < line.upperBound, ASCII.isToken(bytes[colon]) { colon += 1 }
-        guard colon < line.upperBound else { throw .noColon }
+        let colon = ASCII.endOfToken(bytes, rest)
+        guard colon < rest.upperBound, !isLineEnd(bytes, colon, rest.upperBound) else { throw .noColon }
         guard bytes[colon] == 0x3A else {
             throw bytes[colon] == 0x20 || bytes[colon] == 0x09 ? .spaceBeforeColon : .invalidName
         }
-        guard colon > line.lowerBound else { throw .emptyName }
-        let value = ASCII.trimmed(bytes, colon + 1..<line.upperBound)
-        guard ASCII.isFieldContent(bytes, value) else { throw .invalidValue }
-        return (line.lowerBound..<colon, value)
+        guard colon > rest.lowerBound else { throw .emptyName }
+        // A carriage return is no part of a value: what ends the one ends the other, unless it stands alone.
+        let end = ASCII.endOfFieldContent(bytes, colon + 1..<rest.upperBound)
+        guard end == rest.upperBound || isLineEnd(bytes, end, rest.upperBound) else { throw .invalidValue }
+        return (rest.lowerBound..<colon, ASCII.trimmed(bytes, colon + 1..<end), end)
     }
 
-    private func endOfLine(from start: Int, to end: Int) -> Int {
-        // The scanner has seen to it that a line feed follows a carriage return; a carriage return without a line feed
-        // stays in the line and is refused there as an invalid byte.
-        let lineFeed = ASCII.firstIndex(of: 0x0A, in: arena.bytes, start + 1..<end)
-        return lineFeed < end ? lineFeed - 1 : end
+    private static func isLineEnd(_ bytes: Span<UInt8>, _ position: Int, _ end: Int) -> Bool {
+        bytes[position] == 0x0D && position + 1 < end && bytes[position + 1] == 0x0A
     }
 }

@@ -43,12 +43,12 @@ public enum FieldName: UInt8, Sendable {
     /// Finds the name, whatever the case of its letters.
     public init(_ name: Span<UInt8>) {
         self = Self.known(name)
-        guard self != .other else { return }
-        for index in name.indices where name[index] == 0x5F {
-            self = rawValue < Self.contentLocation.rawValue ? .underscored : .other
-            return
-        }
+        guard self != .other, ASCII.firstIndex(of: 0x5F, in: name, 0..<name.count) < name.count else { return }
+        self = rawValue < Self.contentLocation.rawValue ? .underscored : .other
     }
+
+    /// One bit for each name.
+    var bit: UInt64 { 1 << UInt64(rawValue) }
 
     private static func known(_ name: Span<UInt8>) -> FieldName {
         switch name.count {
@@ -91,5 +91,7 @@ public enum FieldName: UInt8, Sendable {
 }
 
 extension Span where Element == UInt8 {
-    fileprivate func spells(_ name: StaticString) -> Bool { ASCII.spells(self, name) }
+    /// Most names differ in their first letter.
+    @inline(__always)
+    fileprivate func spells(_ name: StaticString) -> Bool { ASCII.begins(self, name) && ASCII.spells(self, name) }
 }

@@ -60,25 +60,21 @@ public struct ForwardingContext: Sendable {
 /// What a response is written with, besides itself.
 public struct ResponseContext: Sendable {
     let forwarding: ForwardingContext
-    let request: RequestHead
     let keepAlive: Bool
     /// Whole field lines of the proxy's own.
     let added: [UInt8]
 
     /// - Parameters:
     ///   - forwarding: what the request was sent on with.
-    ///   - request: what is answered.
     ///   - keepAlive: whether another request may follow.
     ///   - added: whole field lines of the proxy's own, such as a cookie.
     public init(
         _ forwarding: ForwardingContext,
-        answering request: RequestHead,
         keepAlive: Bool,
         added: [UInt8] = []
     ) {
         self.added = added
         self.forwarding = forwarding
-        self.request = request
         self.keepAlive = keepAlive
     }
 }

@@ -9,12 +9,19 @@ public struct HeaderBlock: Sendable {
     public struct Field: Sendable {
         /// Which known name it bears.
         public let id: FieldName
+        /// Whether the arena holds it as it is written: a colon and a space between name and value, a line end behind it.
+        let isWritten: Bool
         let name: Range<Int>
         let value: Range<Int>
+
+        /// Where it lies as a whole line, if it does.
+        var line: Range<Int> { name.lowerBound..<value.upperBound &+ 2 }
     }
 
     var arena = ByteArena()
     private var fields: [Field] = []
+    /// Which names there are, one bit each.
+    private var names: UInt64 = 0
 
     /// Makes an empty block.
     public init() {}
@@ -25,7 +32,8 @@ public struct HeaderBlock: Sendable {
     /// Drops every field.
     public mutating func removeAll() {
         arena.removeAll()
-        fields.removeAll(keepingCapacity: fields.capacity <= Self.maximumCount)
+        names = 0
+        if !fields.isEmpty { fields.removeAll(keepingCapacity: fields.capacity <= Self.maximumCount) }
     }
 
     /// The line at `index`.
@@ -41,12 +49,17 @@ public struct HeaderBlock: Sendable {
 
     /// The first line that bears the name.
     public func first(_ id: FieldName) -> Int? {
+        guard has(id) else { return nil }
         for index in fields.indices where fields[index].id == id { return index }
         return nil
     }
 
+    /// Whether any line bears the name.
+    func has(_ id: FieldName) -> Bool { names & id.bit != 0 }
+
     /// How many lines bear the name.
     public func count(of id: FieldName) -> Int {
+        guard has(id) else { return 0 }
         var count = 0
         for field in fields where field.id == id { count += 1 }
         return count
@@ -57,17 +70,26 @@ public struct HeaderBlock: Sendable {
         let id = FieldName(name)
         let nameRange = arena.append(name)
         let valueRange = arena.append(value)
-        fields.append(Field(id: id, name: nameRange, value: valueRange))
+        add(Field(id: id, isWritten: false, name: nameRange, value: valueRange))
     }
 
     /// Adds a line whose bytes lie in the arena already.
-    mutating func append(name: Range<Int>, value: Range<Int>) {
-        fields.append(Field(id: FieldName(arena.bytes.extracting(name)), name: name, value: value))
+    ///
+    /// - Parameter isWritten: whether they are a whole line as it is written.
+    mutating func append(name: Range<Int>, value: Range<Int>, isWritten: Bool = false) {
+        let id = FieldName(arena.bytes.extracting(name))
+        add(Field(id: id, isWritten: isWritten, name: name, value: value))
+    }
+
+    private mutating func add(_ field: Field) {
+        names |= field.id.bit
+        fields.append(field)
     }
 
     /// Calls `body` with each element of the comma-separated lists under `id` (RFC 9110 §5.6.1), trimmed; quoted
     /// commas do not occur in the fields this is used for.
     func forEachToken(_ id: FieldName, _ body: (Span<UInt8>) -> Void) {
+        guard has(id) else { return }
         for index in fields.indices where fields[index].id == id {
             let bytes = arena.bytes
             var start = fields[index].value.lowerBound
@@ -87,6 +109,15 @@ public struct HeaderBlock: Sendable {
         var found = false
         forEachToken(id) { if ASCII.equalIgnoringCase($0, token) { found = true } }
         return found
+    }
+
+    /// Whether the Connection field nominates anything that is not known here.
+    var nominatesOthers: Bool {
+        var others = false
+        forEachToken(.connection) { token in
+            if !ASCII.equalIgnoringCase(token, "close"), !ASCII.equalIgnoringCase(token, "keep-alive") { others = true }
+        }
+        return others
     }
 
     /// Whether the Connection field nominates `name` as meant for this hop only (RFC 9110 §7.6.1).

@@ -3,7 +3,7 @@ import Bytes
 /// A request's head, valid by RFC 9112 and free of what two readers could take in two ways.
 ///
 /// Used again for later requests: `RequestParser` overwrites it and its memory stays.
-public struct RequestHead: Sendable {
+public struct RequestHead: ~Copyable, Sendable {
     /// The fields, and the arena that every range here points into.
     public internal(set) var fields = HeaderBlock()
     /// The method, as far as the proxy treats it apart.

@@ -16,7 +16,8 @@ public struct RequestID: Equatable, Sendable, CustomStringConvertible {
 
     /// Writes the 32 digits.
     public func write(into queue: inout ByteQueue) {
-        queue.append(digits.span)
+        queue.append(sixteenDigits: high)
+        queue.append(sixteenDigits: low)
     }
 
     /// The 32 digits.

@@ -65,7 +65,8 @@ public enum RequestWriter {
         trusted: Bool,
         into queue: inout ByteQueue
     ) {
-        let nominates = nominatesOthers(fields)
+        let nominates = fields.nominatesOthers
+        var lines = FieldLineWriter()
         for index in 0..<fields.count {
             switch fields[index].id {
             case .other, .accept, .authorization, .date, .wwwAuthenticate, .contentLocation, .contentSecurityPolicy,
@@ -74,7 +75,7 @@ public enum RequestWriter {
                 if nominates, fields.isNominated(fields.name(index)) { continue }
                 if let changes, changes.drops(fields.name(index)) { continue }
                 if !trusted, ForwardingClaims.isOne(fields.name(index)) { continue }
-                writeLine(fields, index, into: &queue)
+                lines.write(fields, index, into: &queue)
             case .underscored, .clientCertificate, .connection, .contentLength, .expect, .forwarded, .host, .keepAlive,
                 .proxyAuthenticate,
                 .proxyAuthorization, .proxyConnection, .te, .trailer, .transferEncoding, .upgrade, .via,
@@ -82,15 +83,7 @@ public enum RequestWriter {
                 continue
             }
         }
-    }
-
-    private static func nominatesOthers(_ fields: borrowing HeaderBlock) -> Bool {
-        guard fields.first(.connection) != nil else { return false }
-        var others = false
-        fields.forEachToken(.connection) { token in
-            if !ASCII.equalIgnoringCase(token, "close"), !ASCII.equalIgnoringCase(token, "keep-alive") { others = true }
-        }
-        return others
+        lines.end(fields, into: &queue)
     }
 
     private static func writeForwarding(
@@ -171,14 +164,7 @@ public enum RequestWriter {
         into queue: inout ByteQueue
     ) -> Bool {
         guard context.trusted, let index = fields.first(id) else { return false }
-        writeLine(fields, index, into: &queue)
+        FieldLineWriter.writeOne(fields, index, into: &queue)
         return true
-    }
-
-    static func writeLine(_ fields: borrowing HeaderBlock, _ index: Int, into queue: inout ByteQueue) {
-        queue.append(fields.name(index))
-        queue.append(": ")
-        queue.append(fields.value(index))
-        queue.append("\r\n")
     }
 }

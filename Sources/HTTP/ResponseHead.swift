@@ -32,7 +32,7 @@ public enum ResponseError: Error, Equatable, Sendable {
 }
 
 /// A response's head, valid by RFC 9112.
-public struct ResponseHead: Sendable {
+public struct ResponseHead: ~Copyable, Sendable {
     /// The fields, and the arena that every range here points into.
     public internal(set) var fields = HeaderBlock()
     /// 100 to 599.
@@ -46,6 +46,8 @@ public struct ResponseHead: Sendable {
     /// Whether it is an answer of our own, which no server stands behind.
     public var isOwn = false
     var reasonRange = 0..<0
+    /// Where the status line lies in the arena as we would write it; empty when it does not.
+    var statusLine = 0..<0
 
     /// Makes an empty head, to be filled by a parser.
     public init() {}
@@ -79,5 +81,6 @@ public struct ResponseHead: Sendable {
         keepAlive = true
         isOwn = false
         reasonRange = 0..<0
+        statusLine = 0..<0
     }
 }

@@ -35,6 +35,7 @@ public struct ResponseParser: Sendable {
         head.status = line.status
         head.minorVersion = line.minorVersion
         head.reasonRange = line.reasonRange
+        if line.isWritten { head.statusLine = 0..<line.end }
         do throws(FieldFailure) {
             try head.fields.parseFields(from: line.end, to: end)
         } catch { throw error == .tooMany ? .headTooLong : .malformedField }

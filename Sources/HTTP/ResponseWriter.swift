@@ -4,16 +4,18 @@ public import Bytes
 public enum ResponseWriter {
     /// Writes a whole head.
     ///
-    /// - Parameter framing: how the body is framed towards the client, which may differ from how it came.
+    /// - Parameters:
+    ///   - request: what is answered.
+    ///   - framing: how the body is framed towards the client, which may differ from how it came.
     public static func write(
         _ head: borrowing ResponseHead,
+        answering request: borrowing RequestHead,
         framing: BodyFraming,
         _ context: ResponseContext,
         into queue: inout ByteQueue
     ) {
-        writeStatusLine(head, into: &queue)
-        writeEndToEnd(head, context, into: &queue)
-        writeAdded(head, context, into: &queue)
+        writeStart(head, request, context, into: &queue)
+        writeAdded(head, request, context, into: &queue)
         switch framing {
         case .length(let length):
             queue.append("Content-Length: ")
@@ -24,12 +26,18 @@ public enum ResponseWriter {
         case .untilClose: break
         }
         // RFC 9110 §7.6.3: for messages that were passed on.
-        if !head.isOwn { queue.append(head.minorVersion >= 1 ? "Via: 1.1 everyhop\r\n" : "Via: 1.0 everyhop\r\n") }
+        if !head.isOwn {
+            if head.minorVersion >= 1 {
+                queue.append("Via: 1.1 everyhop\r\n")
+            } else {
+                queue.append("Via: 1.0 everyhop\r\n")
+            }
+        }
         queue.append("X-Request-ID: ")
         context.forwarding.requestID.write(into: &queue)
         if !context.keepAlive {
             queue.append("\r\nConnection: close\r\n\r\n")
-        } else if context.request.minorVersion == 0 {
+        } else if request.minorVersion == 0 {
             queue.append("\r\nConnection: keep-alive\r\n\r\n")
         } else {
             queue.append("\r\n\r\n")
@@ -41,10 +49,11 @@ public enum ResponseWriter {
     /// For a client in HTTP/2 a success is 200, and the proof of the handshake is left out (RFC 8441 §5).
     public static func writeUpgrade(
         _ head: borrowing ResponseHead,
+        answering request: borrowing RequestHead,
         _ context: ResponseContext,
         into queue: inout ByteQueue
     ) {
-        if context.request.majorVersion == 2 {
+        if request.majorVersion == 2 {
             queue.append("HTTP/1.1 200 OK\r\n")
         } else {
             writeStatusLine(head, into: &queue)
@@ -52,8 +61,8 @@ public enum ResponseWriter {
             queue.append(head.upgradeName)
             queue.append("\r\n")
         }
-        writeEndToEnd(head, context, withoutProof: context.request.majorVersion == 2, into: &queue)
-        writeAdded(head, context, into: &queue)
+        writeEndToEnd(head, request, context, withoutProof: request.majorVersion == 2, into: &queue)
+        writeAdded(head, request, context, into: &queue)
         queue.append("Via: 1.1 everyhop\r\nX-Request-ID: ")
         context.forwarding.requestID.write(into: &queue)
         queue.append("\r\n\r\n")
@@ -62,12 +71,23 @@ public enum ResponseWriter {
     /// Writes an interim head (RFC 9110 §15.2), to which nothing is added.
     public static func writeInterim(
         _ head: borrowing ResponseHead,
+        answering request: borrowing RequestHead,
         _ context: ResponseContext,
         into queue: inout ByteQueue
     ) {
-        writeStatusLine(head, into: &queue)
-        writeEndToEnd(head, context, into: &queue)
+        writeStart(head, request, context, into: &queue)
         queue.append("\r\n")
+    }
+
+    /// The status line and the fields that are passed on.
+    private static func writeStart(
+        _ head: borrowing ResponseHead,
+        _ request: borrowing RequestHead,
+        _ context: ResponseContext,
+        into queue: inout ByteQueue
+    ) {
+        if head.statusLine.isEmpty { writeStatusLine(head, into: &queue) }
+        writeEndToEnd(head, request, context, behind: head.statusLine, into: &queue)
     }
 
     private static func writeStatusLine(_ head: borrowing ResponseHead, into queue: inout ByteQueue) {
@@ -80,12 +100,15 @@ public enum ResponseWriter {
 
     private static func writeEndToEnd(
         _ head: borrowing ResponseHead,
+        _ request: borrowing RequestHead,
         _ context: ResponseContext,
         withoutProof: Bool = false,
+        behind start: Range<Int> = 0..<0,
         into queue: inout ByteQueue
     ) {
+        var lines = FieldLineWriter(start)
         let rules = context.forwarding.rules
-        let nominates = head.fields.first(.connection) != nil
+        let nominates = head.fields.nominatesOthers
         for index in 0..<head.fields.count {
             let id = head.fields[index].id
             switch id {
@@ -98,15 +121,21 @@ public enum ResponseWriter {
                 .xForwardedHost, .xForwardedPort, .xForwardedProto, .contentSecurityPolicy:
                 if isDropped(head.fields, index, nominates, rules) { continue }
                 if withoutProof, ASCII.equalIgnoringCase(head.fields.name(index), "sec-websocket-accept") { continue }
-                RequestWriter.writeLine(head.fields, index, into: &queue)
+                lines.write(head.fields, index, into: &queue)
             case .strictTransportSecurity:
                 if rules.strictTransport != nil || isDropped(head.fields, index, nominates, rules) { continue }
-                RequestWriter.writeLine(head.fields, index, into: &queue)
+                lines.write(head.fields, index, into: &queue)
             case .contentLocation, .link, .location, .refresh, .setCookie:
                 if isDropped(head.fields, index, nominates, rules) { continue }
-                writeRewritten(id, head.fields, index, context, into: &queue)
+                guard id == .setCookie ? rules.changesCookies : rules.changesReferences else {
+                    lines.write(head.fields, index, into: &queue)
+                    continue
+                }
+                lines.end(head.fields, into: &queue)
+                writeRewritten(id, head.fields, index, request, context, into: &queue)
             }
         }
+        lines.end(head.fields, into: &queue)
     }
 
     private static func isDropped(
@@ -124,25 +153,21 @@ public enum ResponseWriter {
         _ id: FieldName,
         _ fields: borrowing HeaderBlock,
         _ index: Int,
+        _ request: borrowing RequestHead,
         _ context: ResponseContext,
         into queue: inout ByteQueue
     ) {
-        let rules = context.forwarding.rules
-        guard id == .setCookie ? rules.changesCookies : rules.changesReferences else {
-            RequestWriter.writeLine(fields, index, into: &queue)
-            return
-        }
         queue.append(fields.name(index))
         queue.append(": ")
         if id == .setCookie {
             var cookie = CookieWriter(fields.value(index))
-            cookie.write(rules, answering: context.request.hostName, into: &queue)
+            cookie.write(context.forwarding.rules, answering: request.hostName, into: &queue)
         } else if id == .refresh {
-            ReferenceFields.writeRefresh(fields.value(index), context, into: &queue)
+            ReferenceFields.writeRefresh(fields.value(index), request, context, into: &queue)
         } else if id == .link {
-            ReferenceFields.writeLink(fields.value(index), context, into: &queue)
+            ReferenceFields.writeLink(fields.value(index), request, context, into: &queue)
         } else {
-            ReferenceFields.writeReference(fields.value(index), context, into: &queue)
+            ReferenceFields.writeReference(fields.value(index), request, context, into: &queue)
         }
         queue.append("\r\n")
     }
@@ -150,6 +175,7 @@ public enum ResponseWriter {
     /// What the site adds to a final head.
     private static func writeAdded(
         _ head: borrowing ResponseHead,
+        _ request: borrowing RequestHead,
         _ context: ResponseContext,
         into queue: inout ByteQueue
     ) {
@@ -165,12 +191,12 @@ public enum ResponseWriter {
         if rules.upgradesInsecureRequests, rules.dropsPolicies || !SecurityPolicy.upgrades(head.fields) {
             queue.append("Content-Security-Policy: upgrade-insecure-requests\r\n")
         }
-        rules.responseFields?.write(context.request, context.forwarding, into: &queue)
+        rules.responseFields?.write(request, context.forwarding, into: &queue)
     }
 
     /// RFC 9110 §8.6: the length that a response to HEAD, or a 304, tells is kept; 1xx and 204 have none.
     private static func keepLength(_ head: borrowing ResponseHead, into queue: inout ByteQueue) {
         guard head.status >= 200, head.status != 204, let index = head.fields.first(.contentLength) else { return }
-        RequestWriter.writeLine(head.fields, index, into: &queue)
+        FieldLineWriter.writeOne(head.fields, index, into: &queue)
     }
 }

@@ -7,6 +7,8 @@ struct StatusLine {
     let reasonRange: Range<Int>
     /// Where the first field line begins.
     let end: Int
+    /// Whether it is as we would write it: HTTP/1.1, and both spaces.
+    var isWritten: Bool { minorVersion == 1 && reasonRange.lowerBound == 13 }
 
     init(_ bytes: Span<UInt8>) throws(ResponseError) {
         guard bytes.count >= 14, ASCII.equal(bytes.extracting(0..<7), "HTTP/1."), bytes[7] == 0x30 || bytes[7] == 0x31,

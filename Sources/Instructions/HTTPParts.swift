@@ -112,18 +112,19 @@ final class RequestWriting: Part {
 
 final class ResponseWriting: Part {
     private var head = ResponseHead()
+    private let request = Sample.head()
     private let context: ResponseContext
     private var queue = ByteQueue(pool: BufferPool())
 
     init(rewrites: Bool) {
         var parser = ResponseParser(limit: 65_536)
         _ = try? parser.parse(Sample.response.span, into: &head, requestMethod: .get)
-        context = ResponseContext(Sample.context(rewrites: rewrites), answering: Sample.head(), keepAlive: true)
+        context = ResponseContext(Sample.context(rewrites: rewrites), keepAlive: true)
         super.init(rewrites ? "response written by rules" : "response written")
     }
 
     override func once() {
-        ResponseWriter.write(head, framing: .length(1024), context, into: &queue)
+        ResponseWriter.write(head, answering: request, framing: .length(1024), context, into: &queue)
         require(queue.count > 300, "a written response")
         queue.removeAll()
     }

@@ -102,9 +102,34 @@ import Testing
         queue.append("n=")
         queue.append(decimal: UInt64.max)
         queue.append(0x2E)
+        queue.append("")
+        for number in [0, 9, 10, 443, 1_000_000] as [UInt64] { queue.append(decimal: number) }
+        queue.append(0x2E)
+        queue.append(sixteenDigits: 0x0123_4567_89AB_CDEF)
+        queue.append(sixteenDigits: 0xF0)
         var text: [UInt8] = []
         for i in queue.bytes.indices { text.append(queue.bytes[i]) }
-        #expect(String(decoding: text, as: UTF8.self) == "n=18446744073709551615.")
+        let wanted = "n=18446744073709551615.09104431000000.0123456789abcdef00000000000000f0"
+        #expect(String(decoding: text, as: UTF8.self) == wanted)
+    }
+
+    @Test func `whatever is written grows a queue that is full`() {
+        let writers: [(inout ByteQueue) -> Void] = [
+            { $0.append("literal") }, { $0.append(0x61) }, { $0.append(decimal: 1234) },
+            { $0.append(sixteenDigits: 1) }, { $0.append(Array("bytes".utf8).span) },
+        ]
+        for write in writers {
+            for room in 0...20 {
+                var queue = ByteQueue(pool: BufferPool())
+                queue.append([UInt8](repeating: 0x2E, count: BufferPool.blockSize - room).span)
+                write(&queue)
+                var alone = ByteQueue(pool: BufferPool())
+                write(&alone)
+                queue.consume(BufferPool.blockSize - room)
+                let isSame = ASCII.equal(queue.bytes, alone.bytes)
+                #expect(isSame)
+            }
+        }
     }
 
     @Test func `a stale token finds nothing`() {

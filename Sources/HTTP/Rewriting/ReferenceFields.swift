@@ -4,7 +4,12 @@ import Bytes
 /// paths the public ones.
 enum ReferenceFields {
     /// Location and Content-Location (RFC 9110 §8.7, §10.2.2): one reference.
-    static func writeReference(_ value: Span<UInt8>, _ context: ResponseContext, into queue: inout ByteQueue) {
+    static func writeReference(
+        _ value: Span<UInt8>,
+        _ request: borrowing RequestHead,
+        _ context: ResponseContext,
+        into queue: inout ByteQueue
+    ) {
         let rules = context.forwarding.rules
         guard let hosts = rules.hosts, let reference = Reference(value) else {
             let isPath = !value.isEmpty && value[0] == 0x2F && !(value.count > 1 && value[1] == 0x2F)
@@ -15,7 +20,7 @@ enum ReferenceFields {
             path.writeBack(value, standsAlone: true, into: &queue)
             return
         }
-        let authority = context.request.authority
+        let authority = request.authority
         switch hosts.place(of: reference, in: value, answering: authority, on: context.forwarding.localPort) {
         case .foreign:
             queue.append(value)
@@ -41,7 +46,12 @@ enum ReferenceFields {
 
     /// Refresh: `seconds`, then `;` or `,`, then a reference, mostly after `url=` and perhaps in quotes, as browsers read
     /// it (HTML, "shared declarative refresh steps").
-    static func writeRefresh(_ value: Span<UInt8>, _ context: ResponseContext, into queue: inout ByteQueue) {
+    static func writeRefresh(
+        _ value: Span<UInt8>,
+        _ request: borrowing RequestHead,
+        _ context: ResponseContext,
+        into queue: inout ByteQueue
+    ) {
         var start = 0
         while start < value.count, ASCII.isDigit(value[start]) || value[start] == 0x2E { start += 1 }
         start = skipSpaces(value, start)
@@ -62,12 +72,17 @@ enum ReferenceFields {
             while end < value.count, value[end] != quote { end += 1 }
         }
         queue.append(value.extracting(0..<start))
-        writeReference(value.extracting(start..<end), context, into: &queue)
+        writeReference(value.extracting(start..<end), request, context, into: &queue)
         queue.append(value.extracting(end..<value.count))
     }
 
     /// Link (RFC 8288 §3): references in angle brackets, with parameters whose quoted text is none.
-    static func writeLink(_ value: Span<UInt8>, _ context: ResponseContext, into queue: inout ByteQueue) {
+    static func writeLink(
+        _ value: Span<UInt8>,
+        _ request: borrowing RequestHead,
+        _ context: ResponseContext,
+        into queue: inout ByteQueue
+    ) {
         var index = 0
         var written = 0
         while index < value.count {
@@ -80,7 +95,7 @@ enum ReferenceFields {
                 queue.append(value.extracting(written..<start))
                 // Without its closing bracket it is no reference.
                 if end < value.count {
-                    writeReference(value.extracting(start..<end), context, into: &queue)
+                    writeReference(value.extracting(start..<end), request, context, into: &queue)
                 } else {
                     queue.append(value.extracting(start..<end))
                 }

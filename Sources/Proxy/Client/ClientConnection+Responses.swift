@@ -10,7 +10,7 @@ extension ClientConnection {
         guard exchange.request.minorVersion >= 1, let context = exchange.responseContext(keepAlive: true) else {
             return
         }
-        ResponseWriter.writeInterim(head, context, into: &transport.outbound)
+        ResponseWriter.writeInterim(head, answering: exchange.request, context, into: &transport.outbound)
         touch(worker)
     }
 
@@ -24,7 +24,7 @@ extension ClientConnection {
         if leavesBy != nil { staysOpen = false }
         responseFraming = framing
         guard let context = exchange.responseContext(keepAlive: staysOpen) else { return }
-        ResponseWriter.write(head, framing: framing, context, into: &transport.outbound)
+        ResponseWriter.write(head, answering: exchange.request, framing: framing, context, into: &transport.outbound)
         touch(worker)
     }
 
@@ -36,7 +36,7 @@ extension ClientConnection {
         isTunnel = true
         responseFraming = .untilClose
         clearDeadline()
-        ResponseWriter.writeUpgrade(head, context, into: &transport.outbound)
+        ResponseWriter.writeUpgrade(head, answering: exchange.request, context, into: &transport.outbound)
         touch(worker)
     }
 

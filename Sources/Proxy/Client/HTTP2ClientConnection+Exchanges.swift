@@ -71,7 +71,7 @@ extension HTTP2ClientConnection {
     ) {
         guard let context = exchange.responseContext(keepAlive: true) else { return }
         scratch.removeAll()
-        ResponseWriter.writeInterim(head, context, into: &scratch)
+        ResponseWriter.writeInterim(head, answering: exchange.request, context, into: &scratch)
         touch(worker)
         guard !stream.isClosed else { return }
         do throws(HTTP2Error) {
@@ -89,7 +89,7 @@ extension HTTP2ClientConnection {
         guard let context = exchange.responseContext(keepAlive: true) else { return }
         scratch.removeAll()
         let endsStream = head.framing == .none || head.framing == .length(0)
-        ResponseWriter.write(head, framing: head.framing, context, into: &scratch)
+        ResponseWriter.write(head, answering: exchange.request, framing: head.framing, context, into: &scratch)
         respond(on: stream, headBytes: scratch.count, endsStream: endsStream, worker)
     }
 
@@ -102,7 +102,7 @@ extension HTTP2ClientConnection {
     ) {
         guard let context = exchange.responseContext(keepAlive: true) else { return }
         scratch.removeAll()
-        ResponseWriter.writeUpgrade(head, context, into: &scratch)
+        ResponseWriter.writeUpgrade(head, answering: exchange.request, context, into: &scratch)
         respond(on: stream, headBytes: scratch.count, endsStream: false, worker)
     }
 

@@ -236,7 +236,7 @@ final class Exchange {
 
     /// What a response is written with; nil before a server was sent anything.
     func responseContext(keepAlive: Bool) -> ResponseContext? {
-        forwarding.map { ResponseContext($0, answering: request, keepAlive: keepAlive, added: cookie) }
+        forwarding.map { ResponseContext($0, keepAlive: keepAlive, added: cookie) }
     }
 
     /// The final head is complete.

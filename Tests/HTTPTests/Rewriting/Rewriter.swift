@@ -51,13 +51,14 @@ struct Rewriter {
         let bytes = Self.bytes("HTTP/1.1 \(status)\r\n" + fields.map { "\($0)\r\n" }.joined() + "\r\n")
         #expect(try parser.parse(bytes.span, into: &head, requestMethod: .get) == bytes.count)
         var queue = ByteQueue(pool: BufferPool())
-        let context = ResponseContext(forwarding, answering: try request(), keepAlive: true)
+        let context = ResponseContext(forwarding, keepAlive: true)
+        let request = try request()
         if head.status == 101 {
-            ResponseWriter.writeUpgrade(head, context, into: &queue)
+            ResponseWriter.writeUpgrade(head, answering: request, context, into: &queue)
         } else if head.isInformational {
-            ResponseWriter.writeInterim(head, context, into: &queue)
+            ResponseWriter.writeInterim(head, answering: request, context, into: &queue)
         } else {
-            ResponseWriter.write(head, framing: .none, context, into: &queue)
+            ResponseWriter.write(head, answering: request, framing: .none, context, into: &queue)
         }
         return StreamReader.text(queue.bytes).split(separator: "\r\n").map(String.init)
     }
