@@ -9,6 +9,8 @@ let base: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableExperimentalFeature("Lifetimes"),
     .treatAllWarnings(as: .error),
+    // No process has a second thread: reference counts need no locked instructions (docs/performance.md).
+    .unsafeFlags(["-Xfrontend", "-assume-single-threaded"], .when(configuration: .release)),
 ]
 
 // Targets that parse what others send: every unsafe expression has to be marked.

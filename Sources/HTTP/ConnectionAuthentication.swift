@@ -6,6 +6,7 @@ import Bytes
 public enum ConnectionAuthentication {
     /// Whether the client authenticates the connection with this request.
     public static func isUsed(by request: borrowing RequestHead) -> Bool {
+        guard request.fields.has(.authorization) else { return false }
         for index in 0..<request.fields.count where request.fields[index].id == .authorization {
             if isNamed(request.fields.value(index)) { return true }
         }

@@ -12,7 +12,7 @@ extension ClientConnection {
             switch phase {
             case .idle:
                 // A client that sends request after request and reads no answer waits for itself.
-                guard !transport.inbound.isEmpty, transport.outbound.count < Transport.highWater else { return }
+                guard transport.mayBegin else { return }
                 phase = .head
                 setDeadline(worker.snapshot.configuration.server.timeouts.head, worker)
                 let next = worker.takeExchange()
@@ -47,13 +47,12 @@ extension ClientConnection {
         guard let exchange else { return false }
         let consumed: Int?
         do throws(RequestError) {
-            consumed = try parser.parse(transport.inbound.bytes, into: &exchange.request)
+            consumed = try transport.take(&exchange.request, by: &parser)
         } catch {
             refuse(error.status, "\(error.reason)", worker)
             return false
         }
         guard let consumed else { return false }
-        transport.consume(consumed)
         exchange.bytesFromClient += UInt64(consumed)
         phase = .exchanging
         clearDeadline()
@@ -62,15 +61,15 @@ extension ClientConnection {
             if worker.isForProof(exchange.request) { prove(exchange, worker) } else { redirect(exchange, worker) }
             return true
         }
-        prepareBody(exchange, worker)
+        exchange.boundServer = boundServer
+        prepareBody(AskedRequest(exchange.request), worker)
         exchange.begin(from: ClientPlace(connection: token), identity, worker)
         return true
     }
 
-    private func prepareBody(_ exchange: Exchange, _ worker: Worker) {
-        staysOpen = exchange.request.keepAlive && leavesBy == nil
-        trailers.removeAll()
-        switch exchange.request.framing {
+    private func prepareBody(_ asked: AskedRequest, _ worker: Worker) {
+        staysOpen = asked.keepAlive && leavesBy == nil
+        switch asked.framing {
         case .none, .untilClose:
             requestEnded = true
             return
@@ -104,7 +103,7 @@ extension ClientConnection {
     private func readBody(_ exchange: Exchange, _ worker: Worker) -> Bool {
         guard !transport.inbound.isEmpty, exchange.takesBody(worker) else { return false }
         setDeadline(worker.snapshot.configuration.server.timeouts.body, worker)
-        switch exchange.request.framing {
+        switch exchange.asked.framing {
         case .none, .untilClose: return false
         case .length:
             let count = Int(min(UInt64(transport.inbound.count), remaining))
@@ -147,6 +146,8 @@ extension ClientConnection {
     private func endRequest(_ exchange: Exchange, _ worker: Worker) {
         requestEnded = true
         clearDeadline()
+        let isChunked = exchange.asked.framing == .chunked
         exchange.endRequest(trailers: trailers, worker)
+        if isChunked { trailers.removeAll() }
     }
 }

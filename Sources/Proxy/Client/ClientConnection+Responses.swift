@@ -7,7 +7,7 @@ import TLS
 extension ClientConnection {
     /// RFC 9110 §15.2: an interim response; a client of HTTP/1.0 knows none.
     func sendInterim(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
-        guard exchange.request.minorVersion >= 1, let context = exchange.responseContext(keepAlive: true) else {
+        guard exchange.asked.minorVersion >= 1, let context = exchange.responseContext(keepAlive: true) else {
             return
         }
         ResponseWriter.writeInterim(head, answering: exchange.request, context, into: &transport.outbound)
@@ -18,7 +18,7 @@ extension ClientConnection {
     func sendHead(_ head: borrowing ResponseHead, _ exchange: Exchange, _ worker: Worker) {
         var framing = head.framing
         if framing == .untilClose || framing == .chunked {
-            framing = exchange.request.minorVersion >= 1 ? .chunked : .untilClose
+            framing = exchange.asked.minorVersion >= 1 ? .chunked : .untilClose
         }
         if framing == .untilClose { staysOpen = false }
         if leavesBy != nil { staysOpen = false }
@@ -44,23 +44,23 @@ extension ClientConnection {
     func sendBody(_ bytes: Span<UInt8>, _ worker: Worker) {
         beginPiece(bytes.count)
         transport.outbound.append(bytes)
-        endPiece(worker)
+        endPiece(transport.outbound.count, worker)
     }
 
     /// A piece of the body, taken from where it waits.
     func sendBody(_ count: Int, from queue: inout ByteQueue, _ worker: Worker) {
         beginPiece(count)
-        transport.outbound.take(count, from: &queue)
-        endPiece(worker)
+        let waiting = transport.send(count, from: &queue)
+        endPiece(waiting, worker)
     }
 
     private func beginPiece(_ count: Int) {
         if responseFraming == .chunked { ChunkWriter.head(count, into: &transport.outbound) }
     }
 
-    private func endPiece(_ worker: Worker) {
+    private func endPiece(_ waiting: Int, _ worker: Worker) {
         if responseFraming == .chunked { ChunkWriter.tail(into: &transport.outbound) }
-        if transport.outbound.count >= Transport.highWater { wasFull = true }
+        if waiting >= Transport.highWater { wasFull = true }
         touch(worker)
     }
 

@@ -32,8 +32,9 @@ final class ClientConnection {
     var transport: Transport
     var phase = Phase.idle
     var exchange: Exchange?
-    var parser: RequestParser
+    @exclusivity(unchecked) var parser: RequestParser
     var decoder = ChunkedDecoder()
+    /// Empty but for the end of a chunked body.
     var trailers = HeaderBlock()
     var remaining: UInt64 = 0
     var requestEnded = false
@@ -95,15 +96,12 @@ final class ClientConnection {
 
     /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
     func read(_ worker: Worker) {
-        // What is not read stays with the kernel, and in the end with the client: back-pressure.
-        guard phase != .closed, transport.inbound.count < room(worker) else { return }
-        let before = transport.bytesIn
+        guard phase != .closed else { return }
         do throws(TransportError) {
-            switch try transport.fill() {
-            case .bytes:
-                let count = transport.bytesIn - before
-                worker.metrics.add(.bytesFromClients, Int(truncatingIfNeeded: count))
-                if phase == .exchanging, !requestEnded { earn(count, worker) }
+            switch try transport.fill(room: room(worker)) {
+            case .bytes(let count):
+                worker.metrics.add(.bytesFromClients, count)
+                if phase == .exchanging, !requestEnded { earn(UInt64(truncatingIfNeeded: count), worker) }
             case .nothing: break
             case .ended: endOfStream(worker)
             }
@@ -146,11 +144,7 @@ final class ClientConnection {
         process(worker)
         if phase == .exchanging, !requestEnded { watchBody(worker) }
         guard phase != .closed else { return }
-        flush(worker)
-        guard phase != .closed else { return }
-        let hasRoom = transport.inbound.count < room(worker)
-        if hasRoom, transport.holdsMore { worker.readAgain(token) }
-        transport.updateInterest(reading: hasRoom, poller: worker.poller)
+        write(worker)
     }
 
     /// How much may wait; a head that is longer than allowed has to be read beyond its limit to be refused.
@@ -255,31 +249,28 @@ final class ClientConnection {
         }
     }
 
-    private func flush(_ worker: Worker) {
-        let before = transport.bytesOut
-        let drained: Bool
+    private func write(_ worker: Worker) {
+        let settled: Transport.Settled
         do throws(TransportError) {
-            drained = try transport.flush()
+            settled = try transport.settle(room: room(worker), poller: worker.poller)
         } catch {
             gone("the client's connection broke: \(error)", worker)
             return
         }
-        let written = transport.bytesOut - before
-        if written > 0 { worker.metrics.add(.bytesToClients, Int(truncatingIfNeeded: written)) }
-        if drained {
+        if settled.written > 0 { worker.metrics.add(.bytesToClients, settled.written) }
+        if settled.waiting == 0 {
             if reader.isOn { reader.end() }
         } else if !reader.isOn {
             worker.arm(token, reader.begin(worker.snapshot.configuration.server.timeouts.write, now: worker.now))
         }
-        if wasFull, transport.outbound.count < Transport.highWater / 2 {
+        if wasFull, settled.waiting < Transport.highWater / 2 {
             wasFull = false
             exchange?.wakeServer(worker)
         }
         // The next request may have waited for room.
-        if phase == .idle, !transport.inbound.isEmpty, transport.outbound.count < Transport.highWater {
-            touch(worker)
-        }
-        if drained { allWritten(worker) }
+        if phase == .idle, settled.hasInbound, settled.waiting < Transport.highWater { touch(worker) }
+        if settled.waiting == 0 { allWritten(worker) }
+        if settled.holdsMore, phase != .closed { worker.readAgain(token) }
     }
 
     private func allWritten(_ worker: Worker) {

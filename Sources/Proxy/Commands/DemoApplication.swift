@@ -96,8 +96,7 @@ final class DemoApplication {
 
     private func answerAll(_ client: Client) throws {
         while !client.transport.inbound.isEmpty, !client.isFinished {
-            guard let count = try client.transport.parse(&client.parser, into: &client.head) else { return }
-            client.transport.consume(count)
+            guard try client.transport.take(&client.head, by: &client.parser) != nil else { return }
             client.parser.reset()
             // A body is not read: what follows it would be taken for a request.
             client.isFinished = client.head.framing != .none || !client.head.keepAlive

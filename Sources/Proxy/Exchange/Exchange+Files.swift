@@ -27,7 +27,7 @@ extension Exchange {
                 respond(501, because: "a folder speaks no other protocol", worker)
                 return
             }
-            request.ignoreUpgrade()
+            ignoreUpgrade()
         }
         switch request.method {
         case .get, .head: break

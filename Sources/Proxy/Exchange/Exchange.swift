@@ -16,8 +16,13 @@ final class Exchange {
     /// The response's head, filled by the server's session.
     var response = ResponseHead()
 
+    private(set) var asked = AskedRequest()
     var state = ExchangeState()
     private(set) var client: ClientPlace?
+    /// Who asks, once the head is complete.
+    private var identity: ClientIdentity?
+    /// The server's connection that was authenticated for the client.
+    var boundServer: Token?
     private(set) var server: ServerStream?
     private(set) var route: Route?
     /// Whose request it is, as far as it came.
@@ -31,11 +36,11 @@ final class Exchange {
     /// The largest body of the request, in bytes.
     private var bodyLimit = UInt64.max
     /// Which of the pool's servers have been tried, one bit each.
-    private(set) var tried: UInt64 = 0
-    private var attempts = 0
+    var tried: UInt64 = 0
+    var attempts = 0
     /// How often a server sent the request back untouched.
-    private var refusals = 0
-    private static let mostRefusals = 3
+    var refusals = 0
+    static let mostRefusals = 3
     /// Until when it waits for a connection, once it had to, in monotonic milliseconds.
     var waitsUntil: UInt64 = 0
     private(set) var requestID = RequestID()
@@ -73,9 +78,10 @@ final class Exchange {
     func begin(from client: ClientPlace, _ identity: ClientIdentity, _ worker: Worker) {
         self.client = client
         requestID = worker.nextRequestID()
+        self.identity = identity
         times.headComplete = worker.nowMicroseconds
         worker.metrics.add(.requests)
-        switch worker.decide(on: request, from: identity) {
+        switch decide(on: request, from: identity, worker) {
         case .upstream(let route): forward(to: route, worker)
         case .folder(let folder): serve(folder, worker)
         case .answer(let answer, let site):
@@ -90,30 +96,45 @@ final class Exchange {
         }
     }
 
+    private func decide(
+        on head: borrowing RequestHead,
+        from identity: ClientIdentity,
+        _ worker: Worker
+    ) -> Snapshot.Decision {
+        asked = AskedRequest(head)
+        return worker.decide(on: head, from: identity)
+    }
+
+    /// Makes it a request like any other: what it wants to change to is not allowed here.
+    func ignoreUpgrade() {
+        request.ignoreUpgrade()
+        asked.upgrades = false
+    }
+
     private func forward(to route: Route, _ worker: Worker) {
         self.route = route
         site = route.site
         bodyLimit = worker.snapshot.limits(of: route).bodyBytes
         guard isAffordable(worker) else { return }
-        if case .length(let length) = request.framing, length > bodyLimit {
+        if case .length(let length) = asked.framing, length > bodyLimit {
             respond(413, because: Self.tooLarge, worker)
             return
         }
-        if request.upgrade != nil, !worker.snapshot.allowsUpgrade(of: request, site: route.site) {
-            guard request.majorVersion == 1 else {
+        if asked.upgrades, !worker.snapshot.allowsUpgrade(of: request, site: route.site) {
+            guard asked.majorVersion == 1 else {
                 respond(501, because: "the site does not allow WebSocket", worker)
                 return
             }
-            request.ignoreUpgrade()
+            ignoreUpgrade()
         }
-        if ConnectionAuthentication.isUsed(by: request) {
-            guard request.majorVersion == 1 else {
+        if asked.authenticates {
+            guard asked.majorVersion == 1 else {
                 demandHTTP1(worker)
                 return
             }
             isBound = true
         }
-        needsHTTP1 = isBound || request.upgrade != nil
+        needsHTTP1 = isBound || asked.upgrades
         worker.metrics.add(.requests, upstream: route.pool)
         seekServer(worker)
     }
@@ -154,7 +175,7 @@ final class Exchange {
     func endRequest(trailers: borrowing HeaderBlock, _ worker: Worker) {
         guard client != nil else { return }
         // The last chunk is a piece of the body, too: it is not at hand for a second time.
-        if request.framing == .chunked { state.bodyForwarded() }
+        if asked.framing == .chunked { state.bodyForwarded() }
         if let kept = forwarding?.rules.requestTrailers(trailers) {
             serverSide(worker)?.sendEnd(trailers: kept, worker)
         } else {
@@ -214,10 +235,10 @@ final class Exchange {
     }
 
     func makeForwardingContext(_ worker: Worker) -> ForwardingContext? {
-        guard let side = clientSide(worker),
-            let rules = files.folder?.rules ?? route.map({ worker.snapshot.rules(of: $0) })
-        else { return nil }
-        forwarding = side.identity.forwardingContext(requestID, rules)
+        guard let identity, let rules = files.folder?.rules ?? route.map({ worker.snapshot.rules(of: $0) }) else {
+            return nil
+        }
+        forwarding = identity.forwardingContext(requestID, rules)
         return forwarding
     }
 
@@ -227,11 +248,9 @@ final class Exchange {
         if let route, worker.pools[route.pool].sticky != nil {
             cookie = worker.pools[route.pool].cookie(answering: request, from: facts.endpoint) ?? []
         }
-        state.serverTook(
-            hasBody: request.framing != .none && request.framing != .length(0),
-            upgrades: request.upgrade != nil
-        )
-        if let client { worker.touch(client.connection) }
+        state.serverTook(hasBody: asked.hasBody, upgrades: asked.upgrades)
+        // The client's side goes on with what follows the head.
+        if state.request != .ended, let client { worker.touch(client.connection) }
     }
 
     /// What a response is written with; nil before a server was sent anything.
@@ -241,21 +260,22 @@ final class Exchange {
 
     /// The final head is complete.
     func beginResponse(_ worker: Worker) {
-        if response.status == 401, ConnectionAuthentication.isDemanded(by: response) {
-            guard request.majorVersion == 1 else {
+        let status = response.status
+        if status == 401, ConnectionAuthentication.isDemanded(by: response) {
+            guard asked.majorVersion == 1 else {
                 demandHTTP1(worker)
                 return
             }
             isBound = true
         }
         // RFC 8441 §5: to such a client any success means that the stream carries the other protocol from here on.
-        guard request.majorVersion == 1 || request.upgrade == nil || !(200..<300).contains(response.status) else {
-            failure = "the server answered \(response.status) without changing to the protocol"
+        guard asked.majorVersion == 1 || !asked.upgrades || !(200..<300).contains(status) else {
+            failure = "the server answered \(status) without changing to the protocol"
             perform(state.requestBroken(), worker)
             return
         }
         times.firstByte = worker.nowMicroseconds
-        status = response.status
+        self.status = status
         state.responseStarted()
         clientSide(worker)?.sendHead(response, self, worker)
     }
@@ -264,7 +284,7 @@ final class Exchange {
     func beginTunnel(_ worker: Worker) {
         times.firstByte = worker.nowMicroseconds
         // RFC 8441 §5: in HTTP/2 the client sees a success like any other.
-        status = request.majorVersion == 2 ? 200 : response.status
+        status = asked.majorVersion == 2 ? 200 : response.status
         isTunnel = true
         state.tunnelStarted()
         worker.tunnelBegan()
@@ -284,14 +304,21 @@ final class Exchange {
     }
 
     /// The response is whole.
-    func endResponse(trailers: borrowing HeaderBlock, reuseServer: Bool, _ worker: Worker) {
-        guard let client = clientSide(worker) else { return }
+    ///
+    /// - Parameter side: the client's side, where that is at hand.
+    func endResponse(
+        trailers: borrowing HeaderBlock,
+        to side: ClientSide? = nil,
+        reuseServer: Bool,
+        _ worker: Worker
+    ) {
+        guard let client = side ?? clientSide(worker) else { return }
         if let kept = forwarding?.rules.responseTrailers(trailers) {
             client.sendEnd(trailers: kept, worker)
         } else {
             client.sendEnd(trailers: trailers, worker)
         }
-        perform(state.responseEnded(reuseClient: client.staysOpen, reuseServer: reuseServer), worker)
+        perform(state.responseEnded(reuseClient: client.staysOpen, reuseServer: reuseServer), to: client, worker)
     }
 
     /// The server's side failed.
@@ -316,41 +343,12 @@ final class Exchange {
         perform(state.serverFailed(repeatable: false), failureStatus: 504, worker)
     }
 
-    /// A server that could not even be dialled.
-    func noteFailure(_ reason: UpstreamFailure) {
-        failure = reason.description
-        lastFailureStatus = reason.status
-    }
-
-    /// A connection that this exchange has waited for may be free now.
-    func seekAgain(_ worker: Worker) {
-        guard state.request == .awaitingServer, server == nil, client != nil else { return }
-        seekServer(worker)
-    }
-
-    /// Counts an attempt at a server; when it has no other address, the next attempt goes to another server.
-    func markTried(_ index: Int, addresses: Int) {
-        attempts += 1
-        guard attempts >= addresses else { return }
-        attempts = 0
-        tried |= 1 << UInt64(truncatingIfNeeded: min(index, 63))
-    }
-
-    /// A server that was reached has not acted on the request, and says so: it may be asked again, a few times.
-    func mayAskAgain() -> Bool {
-        guard refusals < Self.mostRefusals else { return false }
-        refusals += 1
-        tried = 0
-        attempts = 0
-        return true
-    }
-
     /// Keeps what the log says about the server's connection.
     func note(_ facts: ServerFacts) { serverFacts = facts }
 
     // MARK: actions
 
-    private func seekServer(_ worker: Worker) {
+    func seekServer(_ worker: Worker) {
         guard let route else { return }
         times.connectStart = worker.nowMicroseconds
         if let connection = boundConnection(route, worker) {
@@ -371,8 +369,8 @@ final class Exchange {
 
     /// The connection that was authenticated for this client, if it still stands.
     private func boundConnection(_ route: Route, _ worker: Worker) -> UpstreamConnection? {
-        guard client?.stream == 0, case .http1(let client)? = clientSide(worker), let bound = client.boundServer,
-            let connection = worker.upstream(bound), connection.isWaitingForOwner, connection.place.pool == route.pool,
+        guard let boundServer, let connection = worker.upstream(boundServer), connection.isWaitingForOwner,
+            connection.place.pool == route.pool,
             worker.pools[route.pool].isCurrent(connection.place)
         else { return nil }
         isBound = true
@@ -380,9 +378,15 @@ final class Exchange {
     }
 
     /// The status of the last failed attempt of this exchange.
-    private var lastFailureStatus: Int?
+    var lastFailureStatus: Int?
 
-    func perform(_ action: ExchangeState.Action, failureStatus: Int = 502, _ worker: Worker) {
+    /// - Parameter side: the client's side, where that is at hand.
+    func perform(
+        _ action: ExchangeState.Action,
+        failureStatus: Int = 502,
+        to side: ClientSide? = nil,
+        _ worker: Worker
+    ) {
         switch action {
         case .none: break
         case .retry:
@@ -397,7 +401,7 @@ final class Exchange {
             client?.cutOff(worker)
         case .finish(let reuseClient, let reuseServer):
             releaseServer(reuse: reuseServer, worker)
-            let client = clientSide(worker)
+            let client = side ?? clientSide(worker)
             finish(client, worker)
             client?.exchangeEnded(reuse: reuseClient, worker)
         }
@@ -408,7 +412,7 @@ final class Exchange {
         self.status = status
         failure = reason
         if status == 503, let route { retryAfter = (worker.pools[route.pool].settings.retryAfter + 999) / 1000 }
-        let whole = state.request == .ended || (state.request == .awaitingServer && request.framing == .none)
+        let whole = state.request == .ended || (state.request == .awaitingServer && asked.framing == .none)
         releaseServer(reuse: false, worker)
         guard let client = clientSide(worker) else {
             finish(worker)
@@ -420,7 +424,7 @@ final class Exchange {
     }
 
     private func releaseServer(reuse: Bool, _ worker: Worker) {
-        if let route { worker.pools[route.pool].forget(token) }
+        if waitsUntil > 0, let route { worker.pools[route.pool].forget(token) }
         guard let side = serverSide(worker) else { return }
         server = nil
         guard isBound, case .http1(let connection) = side else {
@@ -451,8 +455,11 @@ final class Exchange {
     func reset() {
         // A client that never completes its head must not be answered, nor logged, by what another one asked.
         request.removeAll()
+        asked = AskedRequest()
         state = ExchangeState()
         client = nil
+        identity = nil
+        boundServer = nil
         server = nil
         route = nil
         forwarding = nil
@@ -478,13 +485,5 @@ final class Exchange {
         isTunnel = false
         isBound = false
         needsHTTP1 = false
-    }
-
-    /// The connection that was waited for went to others: look again, at the same server, too.
-    func seekOther(_ index: Int, _ worker: Worker) {
-        server = nil
-        attempts = 0
-        tried &= ~(1 << UInt64(truncatingIfNeeded: min(index, 63)))
-        worker.seekLater(token)
     }
 }

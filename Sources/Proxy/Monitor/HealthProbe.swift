@@ -160,17 +160,14 @@ final class HealthProbe {
     /// The verdict, once the final head is there.
     private func read() throws -> Outcome? {
         while !transport.inbound.isEmpty {
-            let consumed: Int?
             do throws(ResponseError) {
-                consumed = try transport.parse(&parser, into: &head, requestMethod: method)
+                guard try transport.take(&head, by: &parser, answering: method) else { return nil }
             } catch { return .failed("invalid response: \(error.reason)") }
-            guard let consumed else { return nil }
             guard head.isInformational else {
                 return settings.isGood(head.status) ? .passed : .failed("status \(head.status)")
             }
             interim += 1
             guard head.status != 101, interim <= Self.mostInterim else { return .failed("status \(head.status)") }
-            transport.consume(consumed)
             parser.reset()
         }
         return nil

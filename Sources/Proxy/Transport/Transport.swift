@@ -133,8 +133,12 @@ struct Transport: ~Copyable {
 
     /// Reads what has come, up to the budget of one turn.
     ///
-    /// - Parameter limit: so many bytes at most; only in plain.
-    mutating func fill(limit: Int = .max) throws(TransportError) -> Filled {
+    /// - Parameters:
+    ///   - room: nothing is read once so many bytes wait: what is not read stays with the kernel, and in the end with
+    ///     the peer.
+    ///   - limit: so many bytes at most; only in plain.
+    mutating func fill(room: Int = .max, limit: Int = .max) throws(TransportError) -> Filled {
+        guard inbound.count < room else { return .nothing }
         holdsMore = false
         guard end == .open else { return .ended }
         if let failure { throw failure }
@@ -180,18 +184,26 @@ struct Transport: ~Copyable {
         return .bytes(total)
     }
 
-    /// Reads a request's head from the bytes that wait.
-    borrowing func parse(_ parser: inout RequestParser, into head: inout RequestHead) throws(RequestError) -> Int? {
-        try parser.parse(inbound.bytes, into: &head)
+    /// Takes a request's head out of the bytes that wait.
+    ///
+    /// - Returns: how many bytes it took; nil when it is not whole.
+    mutating func take(_ head: inout RequestHead, by parser: inout RequestParser) throws(RequestError) -> Int? {
+        guard let count = try parser.parse(inbound.bytes, into: &head) else { return nil }
+        inbound.consume(count)
+        return count
     }
 
-    /// Reads a response's head from the bytes that wait.
-    borrowing func parse(
-        _ parser: inout ResponseParser,
-        into head: inout ResponseHead,
-        requestMethod: HTTP.Method
-    ) throws(ResponseError) -> Int? {
-        try parser.parse(inbound.bytes, into: &head, requestMethod: requestMethod)
+    /// Takes a response's head out of the bytes that wait.
+    ///
+    /// - Returns: whether it is whole.
+    mutating func take(
+        _ head: inout ResponseHead,
+        by parser: inout ResponseParser,
+        answering method: HTTP.Method
+    ) throws(ResponseError) -> Bool {
+        guard let count = try parser.parse(inbound.bytes, into: &head, requestMethod: method) else { return false }
+        inbound.consume(count)
+        return true
     }
 
     /// Hands the bytes that wait to a session of HTTP/2.
@@ -228,6 +240,59 @@ struct Transport: ~Copyable {
             outbound.consume(written)
         }
         return true
+    }
+
+    /// Whether another request may begin: one has come, and the client takes its answers.
+    var mayBegin: Bool { !inbound.isEmpty && outbound.count < Self.highWater }
+
+    /// Whether nothing waits that nobody has asked for, and more may come.
+    var mayRest: Bool { inbound.isEmpty && end == .open }
+
+    /// Has the oldest bytes of another queue wait to be written.
+    ///
+    /// - Returns: how many bytes wait now.
+    mutating func send(_ count: Int, from queue: inout ByteQueue) -> Int {
+        outbound.take(count, from: &queue)
+        return outbound.count
+    }
+
+    /// What the end of a turn has brought.
+    struct Settled {
+        /// So many bytes were written, and so many in all.
+        let written: Int
+        let bytesOut: UInt64
+        /// So many bytes wait to be written still.
+        let waiting: Int
+        /// Whether bytes wait that were read.
+        let hasInbound: Bool
+        /// Whether its owner has to read on in the next turn: epoll does not tell of what is there.
+        let holdsMore: Bool
+    }
+
+    /// Ends its owner's turn: writes what waits, and tells epoll what is waited for.
+    ///
+    /// - Parameter room: bytes are wanted as long as fewer than these wait.
+    mutating func settle(room: Int, poller: Poller) throws(TransportError) -> Settled {
+        let before = bytesOut
+        _ = try flush()
+        let goesOn = rest(room: room, poller: poller)
+        return Settled(
+            written: Int(truncatingIfNeeded: bytesOut &- before),
+            bytesOut: bytesOut,
+            waiting: outbound.count,
+            hasInbound: !inbound.isEmpty,
+            holdsMore: goesOn
+        )
+    }
+
+    /// Tells epoll what is waited for.
+    ///
+    /// - Parameter room: bytes are wanted as long as fewer than these wait.
+    /// - Returns: whether its owner has to read on in the next turn: epoll does not tell of what is there.
+    mutating func rest(room: Int, poller: Poller) -> Bool {
+        let hasRoom = inbound.count < room
+        updateInterest(reading: hasRoom, poller: poller)
+        return hasRoom && holdsMore
     }
 
     /// Writes what waits, and then what another transport has read, without copying it; true when all of it is written.

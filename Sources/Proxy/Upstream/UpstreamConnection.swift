@@ -32,14 +32,20 @@ final class UpstreamConnection {
     private var exchange: Token?
     /// The client that the server has authenticated this connection for; nobody else is served.
     private var owner: Token?
-    private var parser: ResponseParser
+    @exclusivity(unchecked) private var parser: ResponseParser
     private var decoder = ChunkedDecoder()
+    /// Empty but for the end of a chunked body.
     private var trailers = HeaderBlock()
+    /// How the response under way ends, and whether the server keeps the connection then.
+    private var framing = BodyFraming.none
+    private var staysOpen = false
     private var remaining: UInt64 = 0
     private var chunkedRequest = false
     private var served: UInt64 = 0
     private var interim = 0
     private var responseBytesSeen = false
+    /// How much had been written at the end of the last turn, and before the request under way.
+    private var written: UInt64
     private var outBefore: UInt64 = 0
     private var deadline = Deadline()
     /// How long the server may take for the exchange under way, in milliseconds.
@@ -55,6 +61,7 @@ final class UpstreamConnection {
         self.token = token
         self.place = place
         self.announced = announced
+        written = transport.bytesOut
         self.transport = consume transport
         parser = ResponseParser(limit: headLimit)
     }
@@ -93,9 +100,8 @@ final class UpstreamConnection {
 
     /// Reads what has come; also called when TLS still held bytes at the end of the last turn.
     func read(_ worker: Worker) {
-        guard transport.inbound.count < room(worker) else { return }
         do throws(TransportError) {
-            switch try transport.fill() {
+            switch try transport.fill(room: room(worker)) {
             case .bytes:
                 responseBytesSeen = true
                 // A head has to come as a whole: one that trickles in does not buy time.
@@ -133,11 +139,7 @@ final class UpstreamConnection {
         isTouched = false
         if phase == .head || phase == .body { process(worker) }
         guard phase != .closed else { return }
-        if phase == .head || phase == .body || phase == .idle { flush(worker) }
-        guard phase != .closed else { return }
-        let hasRoom = transport.inbound.count < room(worker)
-        if hasRoom, transport.holdsMore { worker.readAgain(token) }
-        transport.updateInterest(reading: hasRoom, poller: worker.poller)
+        write(worker)
     }
 
     /// How much may wait; a head that is longer than allowed has to be read beyond its limit to be refused.
@@ -192,9 +194,8 @@ final class UpstreamConnection {
             deadline.clear()
         } else {
             setDeadline(worker.pools[place.pool].settings.timeouts.idle, worker)
-            worker.pools[place.pool].rest(token, at: place.endpoint, worker)
+            worker.pools[place.pool].rest(self, worker)
         }
-        touch(worker)
     }
 
     /// Whether it rests for the client that it belongs to.
@@ -223,7 +224,7 @@ final class UpstreamConnection {
         served += 1
         responseBytesSeen = false
         interim = 0
-        outBefore = transport.bytesOut
+        outBefore = written
         parser.reset()
         guard let exchange = currentExchange(worker) else {
             close(worker)
@@ -240,34 +241,29 @@ final class UpstreamConnection {
     // MARK: the response
 
     private func process(_ worker: Worker) {
-        while let exchange = currentExchange(worker) {
-            let progress = phase == .head ? readHead(exchange, worker) : readBody(exchange, worker)
-            guard progress else { break }
+        guard let exchange = currentExchange(worker) else { return }
+        while phase == .head ? readHead(exchange, worker) : readBody(exchange, worker) {
+            guard self.exchange == exchange.token else { return }
         }
-        guard let exchange = currentExchange(worker), phase == .head || phase == .body else { return }
+        guard self.exchange == exchange.token, phase == .head || phase == .body else { return }
         if phase == .body, !transport.inbound.isEmpty, exchange.takerOfResponse(worker) == nil { return }
         if !deadline.isSet { refreshDeadline(worker) }
         if transport.end != .open { endOfStream(worker) }
     }
 
     private func readHead(_ exchange: Exchange, _ worker: Worker) -> Bool {
-        guard !transport.inbound.isEmpty else { return false }
-        let consumed: Int?
+        guard responseBytesSeen else { return false }
         do throws(ResponseError) {
-            consumed = try parser.parse(
-                transport.inbound.bytes,
-                into: &exchange.response,
-                requestMethod: exchange.request.method
-            )
+            let isWhole = try transport.take(&exchange.response, by: &parser, answering: exchange.asked.method)
+            guard isWhole else { return false }
         } catch {
             fail(.badResponse(error), worker)
             return false
         }
-        guard let consumed else { return false }
-        transport.consume(consumed)
         parser.reset()
-        if exchange.response.status == 101 { return beginTunnel(exchange, worker) }
-        if exchange.response.isInformational {
+        let status = note(exchange.response)
+        if status == 101 { return beginTunnel(exchange, worker) }
+        if status < 200 {
             interim += 1
             guard interim <= Self.mostInterim else {
                 fail(.badResponse(.tooManyInterim), worker)
@@ -278,20 +274,28 @@ final class UpstreamConnection {
             return true
         }
         phase = .body
-        switch exchange.response.framing {
+        switch framing {
         case .length(let length): remaining = length
         case .chunked: decoder = ChunkedDecoder()
         case .none, .untilClose: remaining = 0
         }
-        trailers.removeAll()
         exchange.beginResponse(worker)
         // The exchange may have given this connection up.
         guard phase == .body else { return false }
-        if exchange.response.framing == .none || exchange.response.framing == .length(0) {
-            finishResponse(exchange, worker)
+        if framing == .none || framing == .length(0) {
+            finishResponse(exchange, nil, worker)
             return false
         }
         return true
+    }
+
+    /// Keeps what of a head decides how it goes on.
+    ///
+    /// - Returns: its status.
+    private func note(_ head: borrowing ResponseHead) -> Int {
+        framing = head.framing
+        staysOpen = head.keepAlive
+        return head.status
     }
 
     /// RFC 9110 §15.2.2: the protocol has to be the one that was asked for.
@@ -306,27 +310,27 @@ final class UpstreamConnection {
         isTunnel = true
         worker.pools[place.pool].answered(place.endpoint, worker)
         exchange.response.becomeTunnel()
-        trailers.removeAll()
+        framing = .untilClose
         refreshDeadline(worker)
         exchange.beginTunnel(worker)
         return true
     }
 
     private func readBody(_ exchange: Exchange, _ worker: Worker) -> Bool {
-        guard !transport.inbound.isEmpty else { return false }
+        let waiting = transport.inbound.count
+        guard waiting > 0 else { return false }
         guard let client = exchange.takerOfResponse(worker) else {
             // The client's own deadline runs while it does not read.
             deadline.clear()
             return false
         }
-        switch exchange.response.framing {
+        switch framing {
         case .length:
-            let count = Int(min(UInt64(transport.inbound.count), remaining))
+            let count = Int(min(UInt64(waiting), remaining))
             client.sendBody(count, from: &transport.inbound, exchange, worker)
             remaining -= UInt64(count)
-            if remaining == 0 { finishResponse(exchange, worker) }
-        case .untilClose:
-            client.sendBody(transport.inbound.count, from: &transport.inbound, exchange, worker)
+            if remaining == 0 { finishResponse(exchange, client, worker) }
+        case .untilClose: client.sendBody(waiting, from: &transport.inbound, exchange, worker)
         case .chunked: return readChunk(exchange, client, worker)
         case .none: return false
         }
@@ -353,23 +357,28 @@ final class UpstreamConnection {
             return false
         case .end:
             transport.consume(offset)
-            finishResponse(exchange, worker)
+            finishResponse(exchange, client, worker)
             return false
         }
     }
 
     /// RFC 9112 §9.3: bytes after the response were not asked for, so the connection is not used again.
-    private func finishResponse(_ exchange: Exchange, _ worker: Worker) {
+    ///
+    /// - Parameter client: whose response it is, where that is at hand.
+    private func finishResponse(_ exchange: Exchange, _ client: ClientSide?, _ worker: Worker) {
         worker.pools[place.pool].answered(place.endpoint, worker)
-        let reuse = exchange.response.keepAlive && transport.inbound.isEmpty && transport.end == .open
-        exchange.endResponse(trailers: trailers, reuseServer: reuse, worker)
+        let reuse = staysOpen && transport.mayRest
+        guard framing == .chunked else {
+            exchange.endResponse(trailers: HeaderBlock(), to: client, reuseServer: reuse, worker)
+            return
+        }
+        exchange.endResponse(trailers: trailers, to: client, reuseServer: reuse, worker)
+        trailers.removeAll()
     }
 
     /// RFC 9112 §8: only a body that is framed by the close may end with it, and in TLS only with close_notify.
     private func endOfStream(_ worker: Worker) {
-        if phase == .body, transport.end == .clean, let exchange = currentExchange(worker),
-            exchange.response.framing == .untilClose
-        {
+        if phase == .body, framing == .untilClose, transport.end == .clean, let exchange = currentExchange(worker) {
             worker.pools[place.pool].answered(place.endpoint, worker)
             exchange.endResponse(trailers: trailers, reuseServer: false, worker)
             return
@@ -377,19 +386,25 @@ final class UpstreamConnection {
         fail(.closedEarly, worker)
     }
 
-    private func flush(_ worker: Worker) {
+    private func write(_ worker: Worker) {
+        let settled: Transport.Settled
         do throws(TransportError) {
-            if try transport.flush(), endsWriting {
-                endsWriting = false
-                transport.endWriting()
-            }
+            settled = try transport.settle(room: room(worker), poller: worker.poller)
         } catch {
             // The server may have answered and closed before it read all (RFC 9112 §9.5): look before giving up.
             if phase == .head || phase == .body { read(worker) }
             if phase != .closed, !responseBytesSeen || phase == .idle { fail(.broken(error), worker) }
+            guard phase != .closed else { return }
+            if transport.rest(room: room(worker), poller: worker.poller) { worker.readAgain(token) }
             return
         }
-        if wasFull, transport.outbound.count < Transport.highWater / 2 {
+        written = settled.bytesOut
+        if settled.holdsMore { worker.readAgain(token) }
+        if endsWriting, settled.waiting == 0 {
+            endsWriting = false
+            transport.endWriting()
+        }
+        if wasFull, settled.waiting < Transport.highWater / 2 {
             wasFull = false
             if let client = currentExchange(worker)?.client { worker.touch(client.connection) }
         }
@@ -410,7 +425,7 @@ final class UpstreamConnection {
         let unseen = transport.bytesOut == outBefore
         exchange.serverFailed(
             reason,
-            repeatable: stale && (unseen || exchange.request.method.isIdempotent),
+            repeatable: stale && (unseen || exchange.asked.method.isIdempotent),
             worker
         )
     }

@@ -173,12 +173,13 @@ final class UpstreamPool {
     func answered(_ server: Int, _ worker: Worker) { balancer.servers[server].health.answered(now: worker.now) }
 
     /// A connection has ended its exchange and may serve another.
-    func rest(_ connection: Token, at server: Int, _ worker: Worker) {
+    func rest(_ connection: UpstreamConnection, _ worker: Worker) {
+        let server = connection.place.endpoint
         ended(server, worker)
-        servers[server].idle.append(connection)
-        let isOutdated = worker.upstream(connection).map { !isCurrent($0.place) } ?? false
-        if servers[server].idle.count > settings.maximumIdle || worker.isDraining || isOutdated {
-            worker.upstream(connection)?.close(worker)
+        servers[server].idle.append(connection.token)
+        let isOneTooMany = servers[server].idle.count > settings.maximumIdle
+        if isOneTooMany || worker.isDraining || !isCurrent(connection.place) {
+            connection.close(worker)
             return
         }
         serveWaiting(worker)

@@ -65,12 +65,13 @@ final class Worker {
     /// A block of a file on its way to a client; empty before the first.
     var fileBuffer: [UInt8] = []
 
-    var handlers = Slab<Handler>()
-    private(set) var exchanges = Slab<Exchange>()
-    private var spareExchanges: [Exchange] = []
-    private var touched: [Token] = []
-    private var again: [Token] = []
-    private var seekers: [Token] = []
+    // Every access to these is over before any other code runs: looked at by token or by index, added to at the end.
+    @exclusivity(unchecked) var handlers = Slab<Handler>()
+    @exclusivity(unchecked) private(set) var exchanges = Slab<Exchange>()
+    @exclusivity(unchecked) private var spareExchanges: [Exchange] = []
+    @exclusivity(unchecked) private var touched: [Token] = []
+    @exclusivity(unchecked) private var again: [Token] = []
+    @exclusivity(unchecked) private var seekers: [Token] = []
     /// What takes long, from clients and to servers: whoever has a request already does not wait for those who come.
     private var waitingClients = TokenQueue()
     private var waitingDials = TokenQueue()
