@@ -23,7 +23,7 @@ final class Exchange {
     private var identity: ClientIdentity?
     /// The server's connection that was authenticated for the client.
     var boundServer: Token?
-    private(set) var server: ServerStream?
+    var server: ServerStream?
     private(set) var route: Route?
     /// Whose request it is, as far as it came.
     var site: Int?
