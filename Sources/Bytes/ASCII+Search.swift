@@ -2,8 +2,8 @@
 ///
 /// The last eight are looked at once more where fewer than eight are left: what has been passed already is not found again.
 extension ASCII {
-    private static var ones: UInt64 { 0x0101_0101_0101_0101 }
-    private static var tops: UInt64 { 0x8080_8080_8080_8080 }
+    @usableFromInline static var ones: UInt64 { 0x0101_0101_0101_0101 }
+    @usableFromInline static var tops: UInt64 { 0x8080_8080_8080_8080 }
 
     /// The first place of `byte` in a part of `bytes`; the part's end when it is not there.
     public static func firstIndex(of byte: UInt8, in bytes: Span<UInt8>, _ range: Range<Int>) -> Int {
@@ -87,8 +87,17 @@ extension ASCII {
     /// The top bit of the lowest byte that is zero, and perhaps of others above it.
     private static func zeros(_ word: UInt64) -> UInt64 { (word &- ones) & ~word & tops }
 
-    /// Eight bytes, the first of them lowest; the caller has seen to it that they are there.
-    private static func word(_ bytes: Span<UInt8>, _ position: Int) -> UInt64 {
+    /// The top bit of each of eight bytes of a span that is a line feed, the first byte lowest.
+    @inlinable @inline(__always)
+    public static func lineFeeds(_ bytes: Span<UInt8>, at position: Int) -> UInt64 {
+        let others = word(bytes, position) ^ (ones &* 0x0A)
+        // Exact for every byte: nothing is carried from one to the next.
+        return ~(((others & ~tops) &+ ~tops) | others) & tops
+    }
+
+    /// Eight bytes, the first of them lowest; it is a trap if they are not there.
+    @inlinable @inline(__always)
+    static func word(_ bytes: Span<UInt8>, _ position: Int) -> UInt64 {
         UInt64(littleEndian: unsafe bytes.bytes.unsafeLoadUnaligned(fromByteOffset: position, as: UInt64.self))
     }
 }

@@ -54,7 +54,15 @@ extension HeaderBlock {
         // A carriage return is no part of a value: what ends the one ends the other, unless it stands alone.
         let end = ASCII.endOfFieldContent(bytes, colon + 1..<rest.upperBound)
         guard end == rest.upperBound || isLineEnd(bytes, end, rest.upperBound) else { throw .invalidValue }
-        return (rest.lowerBound..<colon, ASCII.trimmed(bytes, colon + 1..<end), end)
+        return (rest.lowerBound..<colon, trimmed(bytes, colon + 1..<end), end)
+    }
+
+    /// Most values have one space before them, and none behind.
+    private static func trimmed(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Range<Int> {
+        guard range.count > 1, bytes[range.lowerBound] == 0x20, bytes[range.lowerBound + 1] > 0x20,
+            bytes[range.upperBound - 1] > 0x20
+        else { return ASCII.trimmed(bytes, range) }
+        return range.lowerBound + 1..<range.upperBound
     }
 
     private static func isLineEnd(_ bytes: Span<UInt8>, _ position: Int, _ end: Int) -> Bool {

@@ -22,6 +22,8 @@ public struct HeaderBlock: Sendable {
     private var fields: [Field] = []
     /// Which names there are, one bit each.
     private var names: UInt64 = 0
+    /// What the Connection field says.
+    private(set) var options = ConnectionOptions()
 
     /// Makes an empty block.
     public init() {}
@@ -33,6 +35,7 @@ public struct HeaderBlock: Sendable {
     public mutating func removeAll() {
         arena.removeAll()
         names = 0
+        options = ConnectionOptions()
         if !fields.isEmpty { fields.removeAll(keepingCapacity: fields.capacity <= Self.maximumCount) }
     }
 
@@ -124,13 +127,18 @@ public struct HeaderBlock: Sendable {
         return found
     }
 
-    /// Whether the Connection field nominates anything that is not known here.
-    var nominatesOthers: Bool {
-        var others = false
+    /// Reads the Connection field, when all fields are there.
+    mutating func readConnection() {
+        guard has(.connection) else { return }
+        var options = ConnectionOptions()
         forEachToken(.connection) { token in
-            if !ASCII.equalIgnoringCase(token, "close"), !ASCII.equalIgnoringCase(token, "keep-alive") { others = true }
+            if ASCII.equalIgnoringCase(token, "keep-alive") {
+                options.insert(.keepAlive)
+            } else {
+                options.insert(ASCII.equalIgnoringCase(token, "close") ? .close : .others)
+            }
         }
-        return others
+        self.options = options
     }
 
     /// Whether the Connection field nominates `name` as meant for this hop only (RFC 9110 §7.6.1).
@@ -139,4 +147,13 @@ public struct HeaderBlock: Sendable {
         forEachToken(.connection) { if ASCII.equalIgnoringCase($0, name) { found = true } }
         return found
     }
+}
+
+/// What a Connection field says (RFC 9110 §7.6.1).
+struct ConnectionOptions: OptionSet, Sendable {
+    let rawValue: UInt8
+    static let close = ConnectionOptions(rawValue: 1)
+    static let keepAlive = ConnectionOptions(rawValue: 2)
+    /// It nominates other fields, or something that is not known here.
+    static let others = ConnectionOptions(rawValue: 4)
 }

@@ -48,6 +48,7 @@ public struct RequestParser: Sendable {
         do throws(FieldFailure) {
             try head.fields.parseFields(from: line.end, to: end)
         } catch { throw RequestError(error) }
+        head.fields.readConnection()
         try checkHost(&head)
         try frame(&head)
         if let expect = head.fields.first(.expect) {
@@ -59,9 +60,8 @@ public struct RequestParser: Sendable {
             head.upgradeRange = name
         }
         head.acceptsTrailers = head.fields.contains("trailers", in: .te)
-        let closes = head.fields.contains("close", in: .connection)
-        head.keepAlive =
-            head.minorVersion >= 1 ? !closes : !closes && head.fields.contains("keep-alive", in: .connection)
+        let options = head.fields.options
+        head.keepAlive = !options.contains(.close) && (head.minorVersion >= 1 || options.contains(.keepAlive))
     }
 
     /// RFC 9110 §7.8: one protocol that the connection is to be changed to, by a request without a body.

@@ -65,7 +65,7 @@ public enum RequestWriter {
         trusted: Bool,
         into queue: inout ByteQueue
     ) {
-        let nominates = fields.nominatesOthers
+        let nominates = fields.options.contains(.others)
         var lines = FieldLineWriter()
         for index in 0..<fields.count {
             switch fields[index].id {

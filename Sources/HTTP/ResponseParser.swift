@@ -39,6 +39,7 @@ public struct ResponseParser: Sendable {
         do throws(FieldFailure) {
             try head.fields.parseFields(from: line.end, to: end)
         } catch { throw error == .tooMany ? .headTooLong : .malformedField }
+        head.fields.readConnection()
         try Self.frame(&head, requestMethod)
         return end
     }
@@ -68,8 +69,8 @@ public struct ResponseParser: Sendable {
         } else {
             head.framing = .untilClose
         }
-        let closes = head.fields.contains("close", in: .connection)
-        let keeps = head.minorVersion >= 1 || head.fields.contains("keep-alive", in: .connection)
-        head.keepAlive = !closes && keeps && head.framing != .untilClose
+        let options = head.fields.options
+        let keeps = head.minorVersion >= 1 || options.contains(.keepAlive)
+        head.keepAlive = !options.contains(.close) && keeps && head.framing != .untilClose
     }
 }

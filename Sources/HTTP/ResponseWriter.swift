@@ -108,7 +108,7 @@ public enum ResponseWriter {
     ) {
         var lines = FieldLineWriter(start)
         let rules = context.forwarding.rules
-        let nominates = head.fields.nominatesOthers
+        let nominates = head.fields.options.contains(.others)
         for index in 0..<head.fields.count {
             let id = head.fields[index].id
             switch id {

@@ -48,13 +48,13 @@ final class ClientConnection {
     private(set) var boundServer: Token?
     var wasFull = false
     var isTouched = false
-    private var deadline = Deadline()
+    @exclusivity(unchecked) private var deadline = Deadline()
     /// Until when the client is waited for, in monotonic milliseconds, once it is to go.
     private(set) var leavesBy: UInt64?
-    private var linger = Linger()
-    private(set) var reader = ReaderWatch()
+    @exclusivity(unchecked) private var linger = Linger()
+    @exclusivity(unchecked) private(set) var reader = ReaderWatch()
     /// For more of the request's body.
-    private var sending = Patience()
+    @exclusivity(unchecked) private var sending = Patience()
     private var requests: UInt64 = 0
 
     init(token: Token, identity: ClientIdentity, transport: consuming Transport, headLimit: Int) {

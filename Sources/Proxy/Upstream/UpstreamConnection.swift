@@ -47,7 +47,7 @@ final class UpstreamConnection {
     /// How much had been written at the end of the last turn, and before the request under way.
     private var written: UInt64
     private var outBefore: UInt64 = 0
-    private var deadline = Deadline()
+    @exclusivity(unchecked) private var deadline = Deadline()
     /// How long the server may take for the exchange under way, in milliseconds.
     private var responseTimeout: UInt64 = 0
     private var tunnelTimeout: UInt64 = 0

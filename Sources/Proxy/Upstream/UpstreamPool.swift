@@ -50,10 +50,11 @@ final class UpstreamPool {
     private let metricsSlot: Int
     /// What keeps clients at their server; nil when nothing does.
     var sticky: StickyTokens?
-    private var servers: [Server]
-    private var balancer: Balancer
+    // Every access to these is over before any other code runs, but for questions that change nothing.
+    @exclusivity(unchecked) private var servers: [Server]
+    @exclusivity(unchecked) private var balancer: Balancer
     private var connections = 0
-    private var waiting: WaitingQueue
+    @exclusivity(unchecked) private var waiting: WaitingQueue
 
     init(
         index: Int,

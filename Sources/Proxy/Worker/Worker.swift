@@ -76,7 +76,7 @@ final class Worker {
     private var waitingClients = TokenQueue()
     private var waitingDials = TokenQueue()
     private var senders: [Token] = []
-    private var requestIDs = RequestIDSource()
+    @exclusivity(unchecked) private var requestIDs = RequestIDSource()
     var gate: AcceptGate
     var places: ClientPlaces
     var handshakes: Handshakes
