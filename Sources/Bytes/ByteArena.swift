@@ -33,6 +33,35 @@ public struct ByteArena: Sendable {
         return start..<storage.count
     }
 
+    /// Copies a name and a value to the end, as a line of a message's head.
+    ///
+    /// - Returns: where the line lies, line end included.
+    public mutating func appendLine(name: Span<UInt8>, value: Span<UInt8>) -> Range<Int> {
+        let start = storage.count
+        let count = name.count + value.count + 4
+        storage.append(addingCapacity: count) { room in
+            unsafe room.withUnsafeMutableBufferPointer { target, initialized in
+                guard let base = target.baseAddress else { return }
+                unsafe Self.copy(name, to: base)
+                let colon = unsafe base + name.count
+                unsafe colon[0] = 0x3A
+                unsafe colon[1] = 0x20
+                unsafe Self.copy(value, to: colon + 2)
+                let end = unsafe colon + 2 + value.count
+                unsafe end[0] = 0x0D
+                unsafe end[1] = 0x0A
+                initialized = count
+            }
+        }
+        return start..<start + count
+    }
+
+    private static func copy(_ bytes: Span<UInt8>, to target: UnsafeMutablePointer<UInt8>) {
+        unsafe bytes.withUnsafeBufferPointer {
+            if let base = $0.baseAddress { unsafe target.update(from: base, count: $0.count) }
+        }
+    }
+
     /// Copies a part of it to the end.
     public mutating func append(_ part: Range<Int>) { storage.append(contentsOf: storage[part]) }
 

@@ -70,10 +70,10 @@ public struct HeaderBlock: Sendable {
 
     /// Adds a line.
     public mutating func append(name: Span<UInt8>, value: Span<UInt8>) {
-        let id = FieldName(name)
-        let nameRange = arena.append(name)
-        let valueRange = arena.append(value)
-        add(Field(id: id, isWritten: false, name: nameRange, value: valueRange))
+        let line = arena.appendLine(name: name, value: value)
+        let nameEnd = line.lowerBound + name.count
+        let value = nameEnd + 2..<line.upperBound - 2
+        add(Field(id: FieldName(name), isWritten: true, name: line.lowerBound..<nameEnd, value: value))
     }
 
     /// Adds a line whose bytes lie in the arena already.

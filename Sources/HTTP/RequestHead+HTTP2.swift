@@ -81,7 +81,9 @@ extension RequestHead {
             case .te:
                 guard ASCII.equalIgnoringCase(fields.value(index), "trailers") else { throw .connectionField }
                 acceptsTrailers = true
-            case .other: if ASCII.equal(fields.name(index), "cookie") { cookies += 1 }
+            case .other:
+                let name = fields.name(index)
+                if name.count == 6, ASCII.equal(name, "cookie") { cookies += 1 }
             case .underscored, .accept, .authorization, .clientCertificate, .contentLength, .date, .expect,
                 .forwarded, .host,
                 .proxyAuthenticate,
@@ -179,18 +181,13 @@ private struct PseudoFields {
         var index = 0
         while index < section.count, let first = section.name(index).first, first == 0x3A {
             let name = section.name(index)
-            if ASCII.equal(name, ":method"), method == nil {
-                method = index
-            } else if ASCII.equal(name, ":scheme"), scheme == nil {
-                scheme = index
-            } else if ASCII.equal(name, ":path"), path == nil {
-                path = index
-            } else if ASCII.equal(name, ":authority"), authority == nil {
-                authority = index
-            } else if ASCII.equal(name, ":protocol"), protocolName == nil {
-                protocolName = index
-            } else {
-                throw .invalidFieldName
+            switch name.count {
+            case 5 where path == nil && ASCII.equal(name, ":path"): path = index
+            case 7 where method == nil && ASCII.equal(name, ":method"): method = index
+            case 7 where scheme == nil && ASCII.equal(name, ":scheme"): scheme = index
+            case 9 where protocolName == nil && ASCII.equal(name, ":protocol"): protocolName = index
+            case 10 where authority == nil && ASCII.equal(name, ":authority"): authority = index
+            default: throw .invalidFieldName
             }
             index += 1
         }

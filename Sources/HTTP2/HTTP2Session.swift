@@ -261,6 +261,8 @@ public final class HTTP2Session {
         bytes: Int,
         endsStream: Bool
     ) throws(HTTP2Error) {
+        // The frame of the first one may have to be made yet, of memory that would be another's then.
+        guard !stream.marks.hasHead else { throw .session(Int(NGHTTP2_ERR_DATA_EXIST.rawValue)) }
         var failure: CInt = 0
         withFields(head.bytes.extracting(first: bytes), of: stream, isRequest: false) { fields, count in
             var provider = Self.provider(stream)
@@ -436,6 +438,7 @@ public final class HTTP2Session {
         isRequest: Bool,
         _ body: (UnsafePointer<nghttp2_nv>?, Int) -> Void
     ) {
+        stream.marks.hasHead = true
         stream.marks.headsOnTheirWay += 1
         stream.keep(head) { lines in
             vector.withFields(keeping: lines, isRequest: isRequest, body)

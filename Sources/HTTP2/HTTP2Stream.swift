@@ -162,6 +162,8 @@ extension HTTP2Stream {
         var outboundEnded = false
         /// Body bytes that wait for the peer's window.
         var outboundCount = 0
+        /// Whether our head was written.
+        var hasHead = false
         /// Heads that wait for their turn, interim ones, too.
         var headsOnTheirWay = 0
         var isOversized = false
