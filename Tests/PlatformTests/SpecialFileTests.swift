@@ -46,3 +46,22 @@ import Testing
         #expect(reason(pipe, orPipeFor: 50) == "Connection timed out")
     }
 }
+
+@Suite("Priority") struct PriorityTests {
+    @Test func `a child that need not come back is nicer than its parent`() throws {
+        let child = try ChildProcess.spawn(
+            "/bin/sleep",
+            arguments: ["sleep", "600"],
+            environment: [],
+            descriptors: []
+        )
+        defer {
+            ChildProcess.end(child)
+            _ = ChildProcess.wait(for: child)
+        }
+        let own = Priority.niceness
+        Priority.lower(child, isForGood: true)
+        #expect(Priority.niceness(of: child) == min(19, own + Priority.step))
+        #expect(Priority.niceness == own)
+    }
+}

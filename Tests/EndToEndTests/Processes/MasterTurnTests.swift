@@ -82,6 +82,10 @@ import Testing
         let worker = try #require(try everyhop.workers().first)
         let loader = try supervised.stopLoader(of: everyhop)
         let log = everyhop.log
+        let niceness = Priority.niceness(of: everyhop.process)
+        try waitUntil("a loader that gives way") {
+            Priority.niceness(of: loader) == min(19, niceness + Priority.step)
+        }
         let holder = try supervised.keep(loader)
         kill(loader, SIGKILL)
         kill(worker, SIGKILL)
@@ -90,6 +94,10 @@ import Testing
         #expect(!everyhop.log.dropFirst(log.count).contains("reload refused"))
         holder.end()
         try everyhop.waitForLog("the loader ended with signal 9")
+        // Whoever has begun to serve gives way to nobody.
+        try supervised.changeDrain(to: 6)
+        #expect(try supervised.reloaded.reload().status == 0)
+        for process in try everyhop.workers() { #expect(Priority.niceness(of: process) == niceness) }
     }
 
     @Test func `a monitor whose place is taken answers whom it has let in, and then ends`() throws {
