@@ -47,6 +47,7 @@ public enum ActivatedSockets {
                     + "BindIPv6Only=ipv6-only, and add ListenStream=0.0.0.0:\(address.port) for IPv4"
             )
         }
+        if case .unix = address {} else { Socket.setUp(listener: descriptor) }
         return Entry(descriptor: descriptor, address: address, name: name)
     }
 

@@ -20,7 +20,7 @@ extension File {
 
     /// The last bytes of a file.
     public static func tail(_ path: String, most: Int) throws(Errno) -> [UInt8] {
-        let raw = open(path, O_RDONLY | O_CLOEXEC)
+        let raw = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard raw >= 0 else { throw Errno(in: "open") }
         let descriptor = FileDescriptor(owning: raw)
         let end = lseek(raw, 0, SEEK_END)

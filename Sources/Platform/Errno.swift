@@ -17,10 +17,11 @@ public struct Errno: Error, Equatable, Sendable, CustomStringConvertible {
     public init(in call: StaticString) { self.init(errno, in: call) }
 
     /// `bind: Address already in use`.
-    public var description: String { "\(call): \(message)" }
+    public var description: String { code == Self.notFileCode ? message : "\(call): \(message)" }
 
     /// What strerror(3) says.
     public var message: String {
+        if code == Self.notFileCode { return "it is \(call), not a file" }
         guard let text = strerror(code) else { return "error \(code)" }
         return String(cString: text)
     }
@@ -32,6 +33,11 @@ public struct Errno: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 extension Errno {
+    private static let notFileCode: CInt = -1
+
+    /// What was named is something else, such as `a pipe`.
+    public static func notFile(_ kind: StaticString) -> Errno { Errno(notFileCode, in: kind) }
+
     /// Whether this process or the system has no descriptor or memory left for another socket.
     public var isOutOfDescriptors: Bool {
         code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM

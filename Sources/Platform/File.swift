@@ -3,36 +3,73 @@ import Glibc
 
 /// Files, as far as the program needs them: read whole, write whole, append.
 public enum File {
-    /// Reads a whole file.
+    /// How long a pipe is read that a person named, in milliseconds.
+    public static let patience: UInt64 = 10_000
+
+    /// Reads a whole file, and nothing that could be waited for: pipes and devices are refused.
     ///
-    /// - Parameter limit: a larger file is refused with `EFBIG`.
-    public static func read(_ path: String, limit: Int = 16 << 20) throws(Errno) -> [UInt8] {
-        let raw = open(path, O_RDONLY | O_CLOEXEC)
+    /// - Parameters:
+    ///   - limit: a larger file is refused with `EFBIG`.
+    ///   - milliseconds: for how long it may be a pipe nevertheless; 0 for never.
+    public static func read(
+        _ path: String,
+        limit: Int = 16 << 20,
+        orPipeFor milliseconds: UInt64 = 0
+    ) throws(Errno) -> [UInt8] {
+        // Without O_NONBLOCK, opening alone may wait for somebody who writes.
+        let raw = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard raw >= 0 else { throw Errno(in: "open") }
         let descriptor = FileDescriptor(owning: raw)
+        if milliseconds > 0, try kind(descriptor) == S_IFIFO {
+            let end = Clock.monotonicMicroseconds() + 1000 * milliseconds
+            return try readAll(descriptor, limit: limit, until: end)
+        }
+        try demandFile(descriptor)
         return try readAll(descriptor, limit: limit)
     }
 
-    /// Opens a file for reading: the file itself, not what a link of that name leads to.
+    /// Opens a file for reading: the file itself, not what a link of that name leads to, and no pipe or device.
     public static func openForReading(_ path: String) throws(Errno) -> FileDescriptor {
         let raw = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard raw >= 0 else { throw Errno(in: "open") }
-        return FileDescriptor(owning: raw)
+        let descriptor = FileDescriptor(owning: raw)
+        try demandFile(descriptor)
+        return descriptor
+    }
+
+    private static func kind(_ descriptor: borrowing FileDescriptor) throws(Errno) -> mode_t {
+        var status = stat()
+        guard fstat(descriptor.raw, &status) == 0 else { throw Errno(in: "fstat") }
+        return status.st_mode & S_IFMT
+    }
+
+    private static func demandFile(_ descriptor: borrowing FileDescriptor) throws(Errno) {
+        switch try kind(descriptor) {
+        case S_IFREG: break
+        case S_IFDIR: throw Errno(EISDIR, in: "read")
+        case S_IFIFO: throw .notFile("a pipe")
+        default: throw .notFile("a device")
+        }
     }
 
     /// Reads to the end of a file or pipe.
     ///
-    /// - Parameter milliseconds: how long each piece may be waited for; -1 without end.
+    /// - Parameters:
+    ///   - milliseconds: how long each piece may be waited for; -1 without end.
+    ///   - end: until when the last may be, in monotonic microseconds.
     public static func readAll(
         _ descriptor: borrowing FileDescriptor,
         limit: Int,
-        milliseconds: CInt = -1
+        milliseconds: CInt = -1,
+        until end: UInt64? = nil
     ) throws(Errno) -> [UInt8] {
         var bytes: [UInt8] = []
         var piece: [UInt8] = Array(repeating: 0, count: 65_536)
         while true {
             var entry = pollfd(fd: descriptor.raw, events: CShort(POLLIN), revents: 0)
-            if milliseconds >= 0, poll(&entry, 1, milliseconds) == 0 { throw Errno(ETIMEDOUT, in: "read") }
+            let now = Clock.monotonicMicroseconds()
+            let most = end.map { CInt(clamping: (max($0, now) - now) / 1000) } ?? milliseconds
+            if most >= 0, poll(&entry, 1, most) == 0 { throw Errno(ETIMEDOUT, in: "read") }
             let count = Glibc.read(descriptor.raw, &piece, piece.count)
             if count < 0 {
                 if errno == EINTR { continue }

@@ -34,6 +34,8 @@ public struct Readiness: OptionSet, Sendable {
 public final class Poller {
     private let descriptor: FileDescriptor
     private let events: UnsafeMutableBufferPointer<epoll_event>
+    /// How many waits there have been.
+    public private(set) var turns: UInt64 = 0
 
     /// Opens an instance that reports at most `batch` events per wait.
     public init(batch: Int = 256) throws(Errno) {
@@ -65,6 +67,7 @@ public final class Poller {
     /// - Parameter milliseconds: how long at most; -1 without end.
     /// - Returns: how many events `event(at:)` can now tell.
     public func wait(milliseconds: CInt) throws(Errno) -> Int {
+        turns &+= 1
         let count = epoll_wait(descriptor.raw, events.baseAddress, CInt(events.count), milliseconds)
         if count >= 0 { return Int(count) }
         guard errno == EINTR else { throw Errno(in: "epoll_wait") }

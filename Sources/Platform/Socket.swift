@@ -55,8 +55,7 @@ public enum Socket {
             try set(descriptor, SOL_SOCKET, SO_REUSEADDR, 1)
             if sharePort { try set(descriptor, SOL_SOCKET, SO_REUSEPORT, 1) }
             if case .v6 = address { try set(descriptor, CInt(IPPROTO_IPV6), IPV6_V6ONLY, dualStack ? 0 : 1) }
-            limitUnsent(descriptor)
-            keepAlive(descriptor)
+            setUp(listener: descriptor)
         }
         let bound = address.withSockAddr { bind(descriptor.raw, $0, $1) }
         guard bound == 0 else { throw Errno(in: "bind") }
@@ -133,6 +132,13 @@ public enum Socket {
     /// Sends small writes at once; a socket that has no such option keeps as it is.
     public static func setNoDelay(_ descriptor: borrowing FileDescriptor) {
         try? set(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, 1)
+    }
+
+    /// Sets what every connection inherits from the socket that it comes to (Linux): options that nobody has to set again.
+    public static func setUp(listener: borrowing FileDescriptor) {
+        setNoDelay(listener)
+        limitUnsent(listener)
+        keepAlive(listener)
     }
 
     /// At most so many bytes wait in the kernel beyond what the peer lets be sent; connections inherit it from a listener.

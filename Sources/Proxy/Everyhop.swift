@@ -11,15 +11,13 @@ struct Everyhop: ParsableCommand {
             RunCommand.self, ReloadCommand.self, UpgradeCommand.self, CheckCommand.self, DemoCommand.self,
             CertificateCommand.self,
             PinCommand.self, HealthCommand.self, AuditCommand.self, DatabaseCommand.self, DocumentRootCommand.self,
-            LoadCommand.self, WorkerCommand.self, MonitorCommand.self,
-            ProberCommand.self, ResolverCommand.self, WatcherCommand.self, SignerCommand.self, StaplerCommand.self,
-            IssuerCommand.self,
             DemoApplicationCommand.self, SandboxProbeCommand.self,
         ]
     )
 
     /// Exit code 2 for a command line that is none, as for a configuration that cannot be used.
     static func main() {
+        InternalCommand.requested?.main()
         do {
             var command = try parseAsRoot()
             try command.run()

@@ -177,6 +177,13 @@ import Testing
         for _ in 0..<100_000 {
             guard let connection = try Socket.accept(from: listener) else { continue }
             #expect(connection.peer.isLocal)
+            // What is set for each connection is set once, at the listener.
+            for (level, option) in [(CInt(IPPROTO_TCP), TCP_NODELAY), (SOL_SOCKET, SO_KEEPALIVE)] {
+                var value: CInt = 0
+                var length = socklen_t(MemoryLayout<CInt>.size)
+                #expect(getsockopt(connection.descriptor.raw, level, option, &value, &length) == 0)
+                #expect(value != 0, "option \(option)")
+            }
             accepted = connection.takeDescriptor()
             break
         }

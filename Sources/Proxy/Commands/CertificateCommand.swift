@@ -97,8 +97,9 @@ struct CertificateCommand: ParsableCommand {
 
         func run() throws {
             let parts = try Refusal.explained {
-                let password = try passwordFile.map { try File.read($0) } ?? []
-                return try PFX.read(try File.read(file), password: password.filter { $0 != 0x0A && $0 != 0x0D })
+                let password = try passwordFile.map { try File.read($0, orPipeFor: File.patience) } ?? []
+                let bytes = try File.read(file, orPipeFor: File.patience)
+                return try PFX.read(bytes, password: password.filter { $0 != 0x0A && $0 != 0x0D })
             }
             try output.write(parts.chainPEM, suffix: ".pem", key: parts.keyPEM)
             for facts in try CertificateFacts.read(pem: parts.chainPEM) { CertificatePrinter.print(facts) }
@@ -114,7 +115,9 @@ struct CertificateCommand: ParsableCommand {
         @Argument(help: "A PEM file.") var file: String
 
         func run() throws {
-            let list = try Refusal.explained { try CertificateFacts.read(pem: try File.read(file)) }
+            let list = try Refusal.explained {
+                try CertificateFacts.read(pem: try File.read(file, orPipeFor: File.patience))
+            }
             for facts in list { CertificatePrinter.print(facts) }
         }
     }

@@ -63,7 +63,6 @@ final class DemoApplication {
         while let accepted = try Socket.accept(from: listener) {
             let token = handlers.reserve()
             let descriptor = accepted.takeDescriptor()
-            Socket.setNoDelay(descriptor)
             try poller.add(descriptor, token, .read)
             let tls = try TLSConnection(accepting: table, descriptor: descriptor.raw)
             let transport = Transport(token: token, descriptor: descriptor, tls: tls, pool: buffers, interest: .read)

@@ -136,6 +136,8 @@ struct WorkerOrders {
     var slot: Int
     var generation: Int
     var connectionLimit: Int
+    /// The master's niceness.
+    var niceness: Int32
     /// The user and group to become, or nil to stay.
     var user: (user: UInt32, group: UInt32)?
 
@@ -144,6 +146,7 @@ struct WorkerOrders {
         writer.put(slot)
         writer.put(generation)
         writer.put(connectionLimit)
+        writer.put(Int(niceness))
         writer.put(user == nil ? 0 : 1)
         writer.put(Int(user?.user ?? 0))
         writer.put(Int(user?.group ?? 0))
@@ -154,6 +157,7 @@ struct WorkerOrders {
         self.slot = slot
         self.generation = generation
         self.connectionLimit = connectionLimit
+        niceness = Priority.niceness
         self.user = user
     }
 
@@ -162,6 +166,7 @@ struct WorkerOrders {
         slot = try reader.int()
         generation = try reader.int()
         connectionLimit = try reader.int()
+        niceness = Int32(truncatingIfNeeded: try reader.int())
         let changes = try reader.int() == 1
         let user = UInt32(truncatingIfNeeded: try reader.int())
         let group = UInt32(truncatingIfNeeded: try reader.int())

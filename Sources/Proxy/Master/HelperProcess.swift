@@ -176,6 +176,7 @@ extension Master {
                 // It alone asks databases.
                 variables: kind == .prober ? [DatabaseChoice.variable] : []
             )
+            Priority.lower(process)
             let helper = HelperProcess(
                 kind,
                 process: process,

@@ -83,6 +83,7 @@ struct HelperSetup: ~Copyable {
         let configuration = try bundle.configuration()
         var report = try Sandbox.giveUp(becoming: orders.user, keeping: kept)
         TLSLibrary.prepare()
+        Priority.comeBack(to: orders.niceness)
         Sandbox.confine(plan(configuration, bundle), &report)
         try channel.send(kind: ControlKind.sandbox.rawValue, report.encoded())
         self.configuration = configuration

@@ -81,6 +81,8 @@ final class ListeningSockets {
 
     /// Takes over a socket of the program before this one.
     func adopt(_ inherited: InheritedSocket, _ descriptor: consuming FileDescriptor) {
+        // That one may have been of a version that set less.
+        if inherited.entry.address.path == nil { Platform.Socket.setUp(listener: descriptor) }
         let socket = Socket(descriptor)
         if inherited.isActivated {
             activated[inherited.entry.address, default: []].append(socket)

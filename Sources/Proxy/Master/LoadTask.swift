@@ -52,11 +52,8 @@ final class LoadTask {
         var pipe = try File.pipe()
         let reading = pipe.takeFirst()
         let writing = pipe.takeSecond()
-        let process = try ChildProcess.spawnSelf(
-            arguments,
-            descriptors: [memory.raw],
-            standardOutput: writing.raw
-        )
+        let process = try ChildProcess.spawnSelf(arguments, descriptors: [memory.raw], standardOutput: writing.raw)
+        Priority.lower(process, isForGood: true)
         return (process, PipeReader(reading, limit: ControlChannel.limit))
     }
 

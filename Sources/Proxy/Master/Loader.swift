@@ -135,7 +135,8 @@ struct Loader {
             return LoadReport(findings: "\(file): error: \(TLSLibrary.uselessness)\n", bundle: nil)
         }
         do {
-            source = try File.read(file, limit: 2 << 20)
+            // A person's command may name a pipe; a reload is to find something there again.
+            source = try File.read(file, limit: 2 << 20, orPipeFor: present == nil && !takesOver ? File.patience : 0)
         } catch {
             return LoadReport(findings: "\(file): error: cannot be read: \(error.message)\n", bundle: nil)
         }

@@ -111,16 +111,20 @@ extension Master {
     /// Every worker of the present generation serves: it takes over.
     func generationIsReady() {
         let isReload = previous != nil
+        Priority.pause()
         if isReload { takeOver() }
+        Priority.pause()
         log.notice("ready", metadata: ["generation": "\(generation)", "workers": "\(slots)"])
         ServiceManager.notify("READY=1")
         let old = workers.filter { $0.generation < generation && $0.state != .draining }
         if !old.isEmpty { drain(old) }
+        Priority.pause()
         respawns.removeAll { $0.generation < generation }
         generationServes()
         sockets.close(except: plan)
         previous = nil
         changes.asked = bundle
+        Priority.pause()
         endReload(.done("generation \(generation) serves"))
     }
 

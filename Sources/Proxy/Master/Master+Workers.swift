@@ -43,6 +43,8 @@ extension Master {
         let descriptor = try File.sharedMemory("everyhop-metrics", size: MetricsPage.size)
         let page = try MetricsPage(descriptor: descriptor)
         let process = try ChildProcess.spawnSelf(["worker"], descriptors: [theirs.raw])
+        // Where others serve meanwhile, it has time.
+        if previous != nil, generation == self.generation { Priority.lower(process) }
         let worker = WorkerProcess(
             process: process,
             slot: slot,

@@ -129,6 +129,7 @@ final class Master {
     /// - Parameter former: the program whose place this one takes.
     init(_ options: RunOptions, former: Former? = nil) throws {
         SignalDescriptor.ignoreBrokenPipes()
+        Priority.permitComingBack()
         Privileges.forbidCoreDumps()
         Privileges.wipeFreed(true)
         descriptorLimit = Privileges.raiseDescriptorLimit()
@@ -191,7 +192,10 @@ final class Master {
             let count = try poller.wait(milliseconds: timeout())
             let late = behind
             behind = []
-            for index in 0..<count { try handle(poller.event(at: index).token) }
+            for index in 0..<count {
+                try handle(poller.event(at: index).token)
+                Priority.pause()
+            }
             for token in late { try handle(token) }
             tend()
             if let failure { throw Failure.system(failure) }

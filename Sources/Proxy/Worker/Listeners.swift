@@ -12,11 +12,19 @@ final class Listener {
     /// The slot that it belongs to, if that has no worker now.
     let owner: Int?
     private var isWatched = false
+    /// The turn of the worker's loop in which it was last ready.
+    private var lastTurn: UInt64 = 0
 
     init(_ descriptor: consuming FileDescriptor, entry: ListenEntry, lentBy owner: Int? = nil) {
         self.descriptor = consume descriptor
         self.entry = entry
         self.owner = owner
+    }
+
+    /// How many clients are let in now that it is ready: more than one where it was so in the turn before, too.
+    func batch(turn: UInt64) -> Int {
+        defer { lastTurn = turn }
+        return lastTurn &+ 1 == turn ? 8 : 1
     }
 
     /// Begins or resumes accepting.

@@ -17,8 +17,9 @@ extension Worker {
     }
 
     func accept(_ listener: Listener) {
-        // A bounded batch, so that a flood of new clients does not starve those that are served.
-        for _ in 0..<8 {
+        // A bounded batch, so that a flood of new clients does not starve those that are served; one alone where there is
+        // no flood, since asking for another that is not there is a call for nothing.
+        for _ in 0..<listener.batch(turn: poller.turns) {
             guard gate.isOpen, !isDraining else { return }
             do throws(Errno) {
                 guard let accepted = try Socket.accept(from: listener.descriptor) else { return }
@@ -38,7 +39,6 @@ extension Worker {
     private func welcome(_ accepted: consuming Socket.Accepted, _ entry: ListenEntry) {
         let peer = accepted.peer
         let descriptor = accepted.takeDescriptor()
-        if case .unix = peer {} else { Socket.setNoDelay(descriptor) }
         let token = handlers.reserve()
         do throws(Errno) {
             try poller.add(descriptor, token, .read)

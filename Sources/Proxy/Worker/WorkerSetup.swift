@@ -60,14 +60,8 @@ struct WorkerSetup: ~Copyable {
             case .proofs: proofs = message.payload
             case .addresses: updates.append(try AddressUpdate(decoding: message.payload))
             case .staple: staples.append(try StapleUpdate(decoding: message.payload))
-            case .listener:
-                var reader = WireReader(message.payload)
-                let index = try reader.int()
-                if let descriptor = message.takeDescriptor() { sockets.append((index, descriptor.release())) }
-            case .folder:
-                var reader = WireReader(message.payload)
-                let index = try reader.int()
-                if let descriptor = message.takeDescriptor() { folders.append((index, descriptor.release())) }
+            case .listener: if let socket = try Self.numbered(&message) { sockets.append(socket) }
+            case .folder: if let folder = try Self.numbered(&message) { folders.append(folder) }
             case .start: break collecting
             default: throw Failure.malformed("message \(message.kind)")
             }
@@ -78,9 +72,14 @@ struct WorkerSetup: ~Copyable {
         let readable = folders.map { (try? KernelEncryption.plainFolder(above: $0.raw).release()) ?? $0.raw }
         var report: Sandbox.Report
         do { report = try Sandbox.giveUp(becoming: orders.user) } catch { throw Failure.privileges(error) }
+        Priority.pause()
         TLSLibrary.prepare(connections: orders.connectionLimit)
+        Priority.pause()
         guard let keys, let tickets = TicketKeys(decoding: keys) else { throw Failure.malformed("ticket keys") }
         let snapshot = try Snapshot(bundle, tickets: tickets, updates: updates)
+        Priority.pause()
+        // What follows is short, or clients' work.
+        Priority.comeBack(to: orders.niceness)
         Sandbox.confine(.worker(snapshot.configuration, folders: readable), &report)
         for (above, folder) in zip(readable, folders) where above != folder.raw { _ = FileDescriptor(owning: above) }
         try channel.send(kind: ControlKind.sandbox.rawValue, report.encoded())
@@ -104,6 +103,14 @@ struct WorkerSetup: ~Copyable {
         }
         self.accessLog = accessLog
         control = consume channel
+    }
+
+    /// A descriptor with its place in the plan.
+    private static func numbered(_ message: inout ControlMessage) throws -> (index: Int, raw: CInt)? {
+        var reader = WireReader(message.payload)
+        let index = try reader.int()
+        guard let descriptor = message.takeDescriptor() else { return nil }
+        return (index, descriptor.release())
     }
 
     private static func check(

@@ -80,25 +80,24 @@ import Testing
     @Test func `a loader that does not end is not waited for`() throws {
         let everyhop = try supervised.start()
         let worker = try #require(try everyhop.workers().first)
-        // Whoever opens it waits for somebody who writes.
-        #expect(mkfifo("\(supervised.folder.path)/pipe.pem", 0o600) == 0)
-        try supervised.change("authority.pem", to: "pipe.pem")
-        everyhop.signal(SIGHUP)
-        try waitUntil("a loader that waits") {
-            supervised.children(everyhop, "load").contains {
-                ProcessState.summary(of: $0).contains("fifo")
-                    || ProcessState.summary(of: $0).contains("wait_for_partner")
-            }
+        let loader = try supervised.stopLoader(of: everyhop)
+        let log = everyhop.log
+        let niceness = Priority.niceness(of: everyhop.process)
+        try waitUntil("a loader that gives way") {
+            Priority.niceness(of: loader) == min(19, niceness + Priority.step)
         }
-        let loader = try #require(supervised.children(everyhop, "load").first)
         let holder = try supervised.keep(loader)
         kill(loader, SIGKILL)
         kill(worker, SIGKILL)
         try everyhop.waitForLog("worker 0 serves", count: 2)
         #expect(supervised.isServed)
-        #expect(!everyhop.log.contains("reload refused"))
+        #expect(!everyhop.log.dropFirst(log.count).contains("reload refused"))
         holder.end()
         try everyhop.waitForLog("the loader ended with signal 9")
+        // Whoever has begun to serve gives way to nobody.
+        try supervised.changeDrain(to: 6)
+        #expect(try supervised.reloaded.reload().status == 0)
+        for process in try everyhop.workers() { #expect(Priority.niceness(of: process) == niceness) }
     }
 
     @Test func `a monitor whose place is taken answers whom it has let in, and then ends`() throws {

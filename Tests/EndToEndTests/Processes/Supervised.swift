@@ -1,6 +1,7 @@
 import Foundation
 import Platform
 import Support
+import Testing
 
 /// An everyhop whose processes meet what they hardly ever meet.
 struct Supervised {
@@ -60,6 +61,26 @@ struct Supervised {
             let line = (try? File.read("/proc/\($0)/cmdline")) ?? []
             return String(decoding: line, as: UTF8.self).hasPrefix("everyhop\0\(command)\0")
         }
+    }
+
+    /// Has a configuration loaded, again and again until the child that does it has been seen and stopped in the middle.
+    func stopLoader(of everyhop: EveryhopProcess) throws -> Int32 {
+        var stopped: Int32?
+        try waitUntil("a loader") {
+            everyhop.signal(SIGHUP)
+            // It is there for some milliseconds.
+            let end = Clock.monotonicMicroseconds() + 2_000_000
+            while stopped == nil, Clock.monotonicMicroseconds() < end {
+                guard let loader = children(everyhop, "load").first, kill(loader, SIGSTOP) == 0 else { continue }
+                try waitUntil("its stop, or its end") {
+                    let state = ProcessState.summary(of: loader)
+                    return state.hasPrefix("stopped") || state.hasPrefix("ended") || state.hasPrefix("it cannot")
+                }
+                if ProcessState.summary(of: loader).hasPrefix("stopped") { stopped = loader }
+            }
+            return stopped != nil
+        }
+        return try #require(stopped)
     }
 
     /// Runs a Python program until the end of the test, and waits until it has printed its first line.

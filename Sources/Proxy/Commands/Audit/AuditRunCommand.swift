@@ -93,7 +93,7 @@ struct AuditRunCommand: ParsableCommand {
 
     private func compared(_ report: AuditReport, with path: String) throws -> AuditReport {
         let bytes: [UInt8]
-        do throws(Errno) { bytes = try File.read(path) } catch {
+        do throws(Errno) { bytes = try File.read(path, orPipeFor: File.patience) } catch {
             throw ValidationError("\(path) cannot be read: \(error.message)")
         }
         let file = path.split(separator: "/").last.map(String.init) ?? path

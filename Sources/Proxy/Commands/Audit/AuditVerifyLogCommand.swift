@@ -26,7 +26,7 @@ struct AuditVerifyLogCommand: ParsableCommand {
         var last: AuditLogVerification?
         for file in files {
             let bytes: [UInt8]
-            do throws(Errno) { bytes = try File.read(file, limit: 1 << 30) } catch {
+            do throws(Errno) { bytes = try File.read(file, limit: 1 << 30, orPipeFor: File.patience) } catch {
                 Complaint.write("everyhop: \(file) cannot be read: \(error.message)")
                 throw ExitCode(2)
             }
