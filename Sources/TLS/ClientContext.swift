@@ -295,7 +295,8 @@ public final class ClientContext {
     /// Gives the newest session away, with its reference.
     func takeSession(endpoint: Int) -> OpaquePointer? { sessions[endpoint]?.popLast() }
 
-    private func forgetSessions(endpoint: Int) {
+    /// Forgets the sessions with a server.
+    func forgetSessions(endpoint: Int) {
         for session in sessions.removeValue(forKey: endpoint) ?? [] { SSL_SESSION_free(session) }
     }
 

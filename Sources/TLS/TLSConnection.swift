@@ -49,6 +49,8 @@ public struct TLSConnection: ~Copyable {
     private var records: RecordLayer?
     private let table: ServerNameTable?
     private let client: ClientContext?
+    /// Which server of several `client` connects to.
+    private let endpoint: Int
     private var stage = Stage.handshaking
     /// The binding, on the accepting side, from the client's hello on.
     private var choice: ServerNameTable.Choice?
@@ -93,6 +95,7 @@ public struct TLSConnection: ~Copyable {
         self.socket = socket
         self.table = table
         client = nil
+        endpoint = 0
         SSL_set_accept_state(ssl)
     }
 
@@ -121,6 +124,7 @@ public struct TLSConnection: ~Copyable {
         self.socket = socket
         table = nil
         client = context
+        self.endpoint = endpoint
         context.offerSession(to: ssl, endpoint: endpoint)
         SSL_set_connect_state(ssl)
     }
@@ -213,7 +217,11 @@ public struct TLSConnection: ~Copyable {
             let outcome = try records?.read(into: &queue, room: room) ?? .closed
             if outcome == .truncated { stage = .failed(.closed) }
             return outcome
-        } catch { throw fail(error) }
+        } catch {
+            // RFC 5246 §7.2.2: behind a fatal alert, whoever said it, the session is not resumed.
+            if case .handshake = error { client?.forgetSessions(endpoint: endpoint) }
+            throw fail(error)
+        }
     }
 
     /// Writes as much of `bytes` as the socket takes, a few records at most.
@@ -265,6 +273,13 @@ public struct TLSConnection: ~Copyable {
         }
         everyhop_forget_errors()
         if SSL_shutdown(ssl) < 0 { ERR_clear_error() }
+    }
+
+    /// Gives back what was read from the socket and is not TLS any more; the end.
+    public mutating func handBack(to queue: inout ByteQueue) {
+        records?.handBack(to: &queue)
+        socket?.handOver(to: &queue)
+        stage = .failed(.closed)
     }
 
     /// The peer's certificates, the leaf first; for looking at a server.

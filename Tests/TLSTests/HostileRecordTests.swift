@@ -16,6 +16,11 @@ private final class Sealer {
     private var sealing: RecordProtection
     private var opening: RecordProtection
     private let pool = BufferPool(keep: 2)
+    /// The client's and the server's, each of which the next ones come from.
+    private let present = (
+        UnsafeMutableRawBufferPointer.allocate(byteCount: 32, alignment: 8),
+        UnsafeMutableRawBufferPointer.allocate(byteCount: 32, alignment: 8)
+    )
 
     /// - Parameter written: how many records the server has written before.
     init(_ version: CInt, written: UInt64 = 0) throws {
@@ -54,6 +59,13 @@ private final class Sealer {
             mostPlain: RecordHeader.mostPlain
         )
         layer = RecordLayer(start, socket)
+        present.0.copyBytes(from: [UInt8](repeating: 1, count: 32))
+        present.1.copyBytes(from: [UInt8](repeating: 2, count: 32))
+    }
+
+    deinit {
+        present.0.deallocate()
+        present.1.deallocate()
     }
 
     func send(_ bytes: [UInt8]) {
@@ -79,10 +91,7 @@ private final class Sealer {
     }
 
     func updateKeys(isSealing: Bool) {
-        let secret = UnsafeMutableRawBufferPointer.allocate(byteCount: 32, alignment: 8)
-        defer { secret.deallocate() }
-        secret.copyBytes(from: [UInt8](repeating: isSealing ? 1 : 2, count: 32))
-        #expect(isSealing ? sealing.update(secret) : opening.update(secret))
+        #expect(isSealing ? sealing.update(present.0) : opening.update(present.1))
     }
 
     func read() throws(TLSError) -> (ReadOutcome, [UInt8]) {
@@ -92,6 +101,25 @@ private final class Sealer {
     }
 
     func write(_ bytes: [UInt8]) throws { #expect(try layer.write(bytes.span) == .bytes(bytes.count)) }
+
+    /// Writes as often as the socket takes it; then a write waits.
+    func fill() throws {
+        let bytes = [UInt8](repeating: 7, count: 65_536)
+        while case .bytes = try layer.write(bytes.span) {}
+    }
+
+    /// What a write throws.
+    func refusal(of bytes: [UInt8]) -> TLSError? {
+        do throws(TLSError) {
+            _ = try layer.write(bytes.span)
+            return nil
+        } catch { return error }
+    }
+
+    func shutdown() { layer.shutdown() }
+
+    /// How much memory the server's queues have.
+    var held: Int { pool.held }
 
     /// The next record that the server has sent; nil when there is none.
     func received() -> (type: UInt8, content: [UInt8])? {
@@ -118,7 +146,7 @@ private final class Sealer {
         ([(22, [4, 0, 0, 1, 0])], 10), ([(22, [1, 0, 0, 1, 0])], 10), ([(22, [20, 0, 0, 1, 0])], 10),
         ([(22, [13, 0, 0, 1, 0])], 10), ([(22, [])], 10),
         // New keys with too much, too little, neither yes nor no, and with something behind them.
-        ([(22, [24, 0, 0, 2, 0, 0])], 50), ([(22, [24, 0, 0, 0])], 50), ([(22, [24, 0, 0, 1, 2])], 47),
+        ([(22, [24, 0, 0, 2, 0, 0])], 47), ([(22, [24, 0, 0, 0])], 50), ([(22, [24, 0, 0, 1, 2])], 47),
         ([(22, [24, 0, 0, 1, 0, 24])], 10),
         // Something else inside a message.
         ([(22, [24, 0]), (23, [1])], 10), ([(22, [24, 0]), (21, [1, 0])], 10), ([(22, [24]), (22, [])], 10),
@@ -137,7 +165,8 @@ private final class Sealer {
         ([(22, [1, 0]), (23, [1])], 10),
         ([(22, [1, 2, 0, 1])], 50),
         ([(20, [1])], 10), ([(24, [1, 0, 0])], 10),
-        ([(21, [])], 10), ([(21, [1])], 10), ([(21, [1, 0, 0])], 10), ([(21, [3, 0])], 10),
+        ([(21, [])], 10), ([(21, [1])], 10), ([(21, [1, 0, 0])], 10), ([(21, [3, 0])], 47),
+        ([(21, [1, 100])], 40),
         ([(21, [1, 110])] * 6, 10),
         ([(23, [])] * 33, 10),
         ([(23, [UInt8](repeating: 0, count: 16_385))], 22),
@@ -244,6 +273,61 @@ private final class Sealer {
         #expect(sealer.received()?.content == [24, 0, 0, 1, 0])
         sealer.updateKeys(isSealing: false)
         #expect(sealer.received()?.content == [6])
+    }
+
+    @Test func `a peer that asks for new keys gets ours at once, even if there is nothing else to say`() throws {
+        let sealer = try Sealer(TLS1_3_VERSION)
+        for _ in 0..<3 {
+            sealer.send(22, [24, 0, 0, 1, 1])
+            sealer.updateKeys(isSealing: true)
+            #expect(try sealer.read().0 == .wantsRead)
+            #expect(sealer.received()?.content == [24, 0, 0, 1, 0])
+            sealer.updateKeys(isSealing: false)
+        }
+    }
+
+    @Test func `a peer that asks again and again and reads nothing is not answered each time`() throws {
+        let sealer = try Sealer(TLS1_3_VERSION)
+        try sealer.fill()
+        let held = sealer.held
+        for _ in 0..<30 {
+            sealer.send(22, [24, 0, 0, 1, 1])
+            sealer.updateKeys(isSealing: true)
+            #expect(try sealer.read().0 == .wantsRead)
+        }
+        #expect(sealer.held == held)
+    }
+
+    @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+    func `nobody gets more memory for a record that is announced than for what has come`(_ version: CInt) throws {
+        let sealer = try Sealer(version)
+        let record = sealer.seal(23, [UInt8](repeating: 1, count: 16_384))
+        for position in 0..<100 {
+            sealer.send([record[position]])
+            #expect(try sealer.read().0 == .wantsRead)
+        }
+        #expect(sealer.held == BufferPool.blockSize)
+        sealer.send(Array(record[100...]))
+        #expect(try sealer.read().0 == .bytes(16_384))
+        #expect(sealer.held == 0)
+    }
+
+    @Test func `nothing follows a goodbye, neither bytes nor an alert`() throws {
+        for version in [TLS1_2_VERSION, TLS1_3_VERSION] {
+            let sealer = try Sealer(version)
+            sealer.shutdown()
+            #expect(sealer.received()?.content == [1, 0])
+            #expect(sealer.refusal(of: [1]) == .library("a write behind the end of the stream"))
+            sealer.send(20, [1])
+            #expect(throws: TLSError.self) { try sealer.read() }
+            #expect(sealer.received() == nil)
+        }
+    }
+
+    @Test func `a write that waits is not gone on with by fewer bytes`() throws {
+        let sealer = try Sealer(TLS1_3_VERSION)
+        try sealer.fill()
+        #expect(sealer.refusal(of: [1]) == .library("other bytes than those that wait"))
     }
 
     @Test func `a key is changed before it has protected too much`() throws {

@@ -23,6 +23,21 @@ import Testing
         }
     }
 
+    @Test(arguments: [("ECDHE-ECDSA-AES128-GCM-SHA256", 16), ("ECDHE-ECDSA-AES256-GCM-SHA384", 32)])
+    func `the keys of each suite of TLS 1.2 are seen`(suite: String, keySize: Int) throws {
+        let library = try Library(isOurs: true)
+        let server = try Peer(library, isServer: true, version: TLS1_2_VERSION)
+        let client = try Peer(library, isServer: false, version: TLS1_2_VERSION)
+        #expect(SSL_CTX_set_cipher_list(client.context, suite) == 1)
+        let secrets = TrafficSecrets()
+        let pair = try Handshake(client, server)
+        try secrets.collect { Result { try pair.run() } }.get()
+        for side in [TrafficSecrets.Side.client, .server] {
+            let keys = try #require(secrets.keys(of: side, keySize: keySize))
+            #expect(keys.key.count == keySize && keys.vector.count == 4)
+        }
+    }
+
     @Test func `the provider is asked, and says what the library would say`() throws {
         let ours = try Library(isOurs: true)
         let fetched = try #require(EVP_KEYMGMT_fetch(ours.context, KeyAgreement.name.immortal, nil))

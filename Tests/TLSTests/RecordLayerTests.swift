@@ -1,6 +1,7 @@
 import Bytes
 import COpenSSL
 import Glibc
+import Platform
 import Testing
 
 @testable import TLS
@@ -117,6 +118,35 @@ import Testing
             link.client.shutdown()
         }
         #expect(try Link.open(client, table).clientFacts?.resumed == true)
+    }
+
+    @Test(arguments: Carrier.allCases) func `behind a fatal alert, no session is resumed`(_ carrier: Carrier) throws {
+        let table = try makeTable([try root.identity()])
+        let client = try makeClient(root, version: carrier.version)
+        if carrier.isOwn { revealKeys(of: client.handle.raw) }
+        let link = try Link.open(client, table)
+        let record: [UInt8] = [23, 3, 3, 0, 32] + [UInt8](repeating: 9, count: 32)
+        #expect(Glibc.write(link.serverSocket.raw, record, record.count) == record.count)
+        var queue = link.queue()
+        #expect(throws: TLSError.self) { try link.client.read(into: &queue) }
+        #expect(try Link.open(client, table).clientFacts?.resumed == false)
+        #expect(try Link.open(client, table).clientFacts?.resumed == true)
+    }
+
+    @Test func `what is no record any more is given back`() throws {
+        let server = try OwnServer(table, TLS1_2_VERSION)
+        let own = SSL_get_fd(server.peer.ssl)
+        server.peer.send("last record".bytes)
+        // A packet of TDS: a type, a status, its length.
+        let plain: [UInt8] = [6, 1, 0, 8, 0, 0, 0, 0]
+        #expect(Glibc.write(own, plain, plain.count) == plain.count)
+        #expect(try server.read().1 == "last record".bytes)
+        let isPending = server.tls.hasPending
+        #expect(!isPending)
+        var queue = ByteQueue(pool: BufferPool(keep: 1))
+        server.tls.handBack(to: &queue)
+        #expect(take(&queue) == plain)
+        #expect(throws: TLSError.closed) { try server.read() }
     }
 
     @Test(arguments: versions) func `a goodbye reaches the library, and the library's reaches us`(_ version: CInt)

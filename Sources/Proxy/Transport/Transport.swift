@@ -111,8 +111,11 @@ struct Transport: ~Copyable {
         tls = try TLSConnection(accepting: table, descriptor: descriptor.raw, pool: pool, isEnveloped: isEnveloped)
     }
 
-    /// Goes back to plain; what TLS has brought stays.
-    mutating func dropTLS() { tls = nil }
+    /// Goes back to plain; what TLS has brought stays, and what came behind its records.
+    mutating func dropTLS() {
+        tls?.handBack(to: &inbound)
+        tls = nil
+    }
 
     /// Goes on with the handshake; true when it is complete.
     mutating func handshake() throws(TLSError) -> Bool {
@@ -121,6 +124,8 @@ struct Transport: ~Copyable {
         case .done, nil:
             readNeedsWrite = false
             facts = tls?.facts
+            // What came with the last handshake message, epoll does not tell of.
+            holdsMore = tls?.hasPending ?? false
             return true
         case .wantsRead:
             readNeedsWrite = false
@@ -143,6 +148,7 @@ struct Transport: ~Copyable {
         guard end == .open else { return .ended }
         if let failure { throw failure }
         var total = 0
+        var isAskedAgain = false
         defer { if total > 0 { readsMuch = total > BufferPool.blockSize } }
         while total < Self.readBudget {
             let outcome: ReadOutcome
@@ -166,6 +172,11 @@ struct Transport: ~Copyable {
                     return .bytes(total)
                 }
             case .wantsRead:
+                // Part of a record was the last that a dead socket held: nothing but the next read tells of the end.
+                if isSilenced, !isAskedAgain {
+                    isAskedAgain = true
+                    continue
+                }
                 return total > 0 ? .bytes(total) : .nothing
             case .wantsWrite:
                 readNeedsWrite = true

@@ -65,7 +65,8 @@ struct PostHandshakeMessages {
     /// Whether the message that begins may come, and may be as long as it says.
     private func check() throws(AlertDescription) {
         switch header[0] {
-        case MessageType.keyUpdate where isModern: if left != 1 { throw .decodeError }
+        case MessageType.keyUpdate where isModern:
+            if left != 1 { throw left > 1 ? .illegalParameter : .decodeError }
         // The longest: lifetime, age, nonce, ticket, extensions, each with its length.
         case MessageType.newSessionTicket where isModern && !isServer:
             if left > 4 + 4 + 1 + 255 + 2 + 65_535 + 2 + 65_535 { throw .decodeError }

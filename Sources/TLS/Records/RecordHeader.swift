@@ -34,6 +34,7 @@ enum AlertDescription: UInt8, Error {
     case unexpectedMessage = 10
     case badRecordMAC = 20
     case recordOverflow = 22
+    case handshakeFailure = 40
     case illegalParameter = 47
     case decodeError = 50
     case protocolVersion = 70

@@ -43,8 +43,20 @@ extension RecordLayer.Start {
             guard let ownKeys = secrets.keys(of: own, keySize: cipher.keySize),
                 let peerKeys = secrets.keys(of: peer, keySize: cipher.keySize),
                 let nonce = Self.nonce(ofFinished: socket.lastWritten),
-                let writing = RecordProtection.explicit(cipher, isSealing: true, ownKeys, lastNonce: nonce),
-                let reading = RecordProtection.explicit(cipher, isSealing: false, peerKeys, lastNonce: 0)
+                let writing = RecordProtection.explicit(
+                    cipher,
+                    isSealing: true,
+                    ownKeys,
+                    lastNonce: nonce,
+                    sequence: secrets.encrypted.written
+                ),
+                let reading = RecordProtection.explicit(
+                    cipher,
+                    isSealing: false,
+                    peerKeys,
+                    lastNonce: 0,
+                    sequence: secrets.encrypted.read
+                )
             else { return nil }
             self.writing = writing
             self.reading = reading

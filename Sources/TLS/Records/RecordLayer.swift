@@ -27,6 +27,8 @@ struct RecordLayer: ~Copyable {
     /// The last read has filled the room that it had: the socket may hold more.
     private var mayHoldMore = false
     private var hasEnded = false
+    /// Our stream has ended too: nothing may follow (RFC 8446 §6.1).
+    private var hasSaidGoodbye = false
     private var messages: PostHandshakeMessages
     /// The peer has asked for it; due before the next bytes (RFC 8446 §4.6.3).
     private var owesKeyUpdate = false
@@ -41,6 +43,8 @@ struct RecordLayer: ~Copyable {
     private static let mostWarnings = 5
     /// Records that go out by one call of the socket; four would be no faster, and need twice the memory.
     private static let mostAtOnce = 2
+    /// Room that is made for a record at first, whatever it says of its length.
+    private static let leastRoom = 4096
 
     /// Goes on from a handshake, with what has come behind it.
     init(_ start: consuming Start, _ socket: HandshakeSocket) {
@@ -70,18 +74,21 @@ struct RecordLayer: ~Copyable {
 
     /// Reads at most one record into `queue`; see `TLSConnection.read`.
     mutating func read(into queue: inout ByteQueue, room: Int) throws(TLSError) -> ReadOutcome {
+        var isDrained = false
         while !hasEnded {
-            var missing = RecordHeader.size
             if let header = RecordHeader(received.bytes) {
                 let length = try check(header)
                 if received.count >= length {
                     if let outcome = try open(header, length, into: &queue, room) { return outcome }
                     continue
                 }
-                missing = length - received.count
             }
-            guard let outcome = try receive(max(room, missing), enough: missing) else { continue }
-            return outcome
+            // A short read has emptied the socket: asking again would cost a call for nothing.
+            if isDrained { return .wantsRead }
+            // Nobody gets memory for what he only announces: it grows with what has come.
+            let wanted = received.isEmpty ? room : min(room, max(received.count, Self.leastRoom))
+            if let outcome = try receive(max(wanted, Self.leastRoom)) { return outcome }
+            isDrained = !mayHoldMore
         }
         return .closed
     }
@@ -107,25 +114,23 @@ struct RecordLayer: ~Copyable {
 
     /// Asks the socket.
     ///
-    /// - Parameter enough: so many bytes make a record, or tell how long it is.
-    /// - Returns: nil when they have come.
-    private mutating func receive(_ room: Int, enough: Int) throws(TLSError) -> ReadOutcome? {
+    /// - Returns: nil when something has come.
+    private mutating func receive(_ room: Int) throws(TLSError) -> ReadOutcome? {
         let descriptor = self.descriptor
         var count = 0
+        var socketError: CInt = 0
         var isFull = false
         received.append(atLeast: room) { room in
             repeat { count = recv(descriptor, room.baseAddress, room.count, 0) } while count < 0 && errno == EINTR
+            socketError = errno
             isFull = count == room.count
             return max(count, 0)
         }
         mayHoldMore = isFull
-        if count < 0 {
-            if errno == EAGAIN { return .wantsRead }
-            throw .socket(errno)
-        }
+        if count > 0 { return nil }
         if count == 0 { return .truncated }
-        // A short read has emptied the socket: asking again would cost a call for nothing.
-        return count >= enough || isFull ? nil : .wantsRead
+        guard socketError == EAGAIN else { throw .socket(socketError) }
+        return .wantsRead
     }
 
     /// Opens the record that is there.
@@ -213,7 +218,13 @@ struct RecordLayer: ~Copyable {
             guard let secret = secrets?.secret(of: isServer ? .client : .server), reading.update(secret) else {
                 throw refuse(.internalError, "keys could not be updated")
             }
-            if isAskedToo { owesKeyUpdate = true }
+            guard isAskedToo else { return }
+            owesKeyUpdate = true
+            // A peer may wait for it; behind what the socket does not take it waits itself, once, however often it is asked for.
+            guard sealed.isEmpty, !hasSaidGoodbye else { return }
+            try updateKeys()
+            // What is wrong with the socket, the next write tells.
+            _ = try? flush()
         }
     }
 
@@ -223,8 +234,9 @@ struct RecordLayer: ~Copyable {
     }
 
     private mutating func alert(_ content: UnsafeBufferPointer<UInt8>) throws(TLSError) -> ReadOutcome? {
-        guard content.count == 2, isModern || (1...2).contains(content[0]) else {
-            throw refuse(.unexpectedMessage, "invalid alert")
+        guard content.count == 2 else { throw refuse(.unexpectedMessage, "invalid alert") }
+        guard isModern || (1...2).contains(content[0]) else {
+            throw refuse(.illegalParameter, "unknown alert type")
         }
         let description = AlertDescription(rawValue: content[1])
         if description == .closeNotify {
@@ -232,7 +244,8 @@ struct RecordLayer: ~Copyable {
             return .closed
         }
         // RFC 8446 §6: the level means nothing any more.
-        let isWarning = isModern ? description == .userCanceled : content[0] == 1 && description != .noRenegotiation
+        let isWarning = isModern ? description == .userCanceled : content[0] == 1
+        if isWarning, description == .noRenegotiation { throw refuse(.handshakeFailure, "no renegotiation") }
         guard isWarning else { throw .handshake(TLSError.text(alert: content[1])) }
         try countWarning()
         return nil
@@ -243,7 +256,11 @@ struct RecordLayer: ~Copyable {
     /// Writes as much of `bytes` as goes out by one call; see `TLSConnection.write`.
     mutating func write(_ bytes: Span<UInt8>) throws(TLSError) -> WriteOutcome {
         // Otherwise these bytes, or the first of them, are sealed already and wait for the socket.
-        if sealedCount == 0 { try seal(bytes) }
+        if sealedCount == 0 {
+            guard !hasSaidGoodbye else { throw .library("a write behind the end of the stream") }
+            try seal(bytes)
+        }
+        guard sealedCount <= bytes.count else { throw .library("other bytes than those that wait") }
         isSlow = try !flush()
         if isSlow { return .wantsWrite }
         let count = sealedCount
@@ -315,10 +332,17 @@ struct RecordLayer: ~Copyable {
 
     // MARK: ends
 
+    /// Gives back what has come and is no record.
+    mutating func handBack(to queue: inout ByteQueue) { queue.take(received.count, from: &received) }
+
     /// Announces the end of our stream, as far as the socket takes it now.
-    mutating func shutdown() { try? say(.closeNotify, isFatal: false) }
+    mutating func shutdown() {
+        try? say(.closeNotify, isFatal: false)
+        hasSaidGoodbye = true
+    }
 
     private mutating func say(_ alert: AlertDescription, isFatal: Bool) throws(TLSError) {
+        guard !hasSaidGoodbye else { return }
         try seal(RecordType.alert, [isFatal ? 2 : 1, alert.rawValue])
         _ = try flush()
     }

@@ -45,18 +45,22 @@ struct RecordProtection: ~Copyable {
         make(cipher, isSealing: isSealing, .modern, keys, sequence: sequence)
     }
 
-    /// The direction of one side in TLS 1.2, whose Finished was the first record.
+    /// The direction of one side in TLS 1.2, behind its Finished.
     ///
-    /// - Parameter lastNonce: what that record has shown of its nonce.
+    /// - Parameters:
+    ///   - lastNonce: what the record before has shown of its nonce.
+    ///   - sequence: of the next record.
     /// - Returns: nil when the library fails, or for a cipher that has another form.
     static func explicit(
         _ cipher: RecordCipher,
         isSealing: Bool,
         _ keys: TrafficSecrets.Keys,
-        lastNonce: UInt64
+        lastNonce: UInt64,
+        sequence: UInt64 = 1
     ) -> RecordProtection? {
         guard cipher != .chacha20 else { return nil }
-        return make(cipher, isSealing: isSealing, .explicit(offset: lastNonce), keys, sequence: 1)
+        let offset = lastNonce &- sequence &+ 1
+        return make(cipher, isSealing: isSealing, .explicit(offset: offset), keys, sequence: sequence)
     }
 
     private static func make(

@@ -33,8 +33,8 @@ final class TrafficSecrets {
     private var client = Place(at: 0)
     private var server = Place(at: Place.size)
     private static let block = 2 * Place.size
-    /// Two keys of AES-256 and two salts.
-    private static let longestBlock = 72
+    /// Two keys of AES-256 and two vectors of 12 bytes, of which only the salts are used.
+    private static let longestBlock = 88
     private var blockCount = 0
     private let memory = UnsafeMutableRawBufferPointer.allocate(
         byteCount: TrafficSecrets.block + TrafficSecrets.longestBlock,
@@ -42,6 +42,8 @@ final class TrafficSecrets {
     )
     /// Records that the library has written so far.
     private var recordsWritten = 0
+    /// Records behind the word that all that follows is encrypted (RFC 5246 §7.1): Finished, in as many as its sender likes.
+    private(set) var encrypted = (written: UInt64(0), read: UInt64(0))
 
     deinit {
         OPENSSL_cleanse(memory.baseAddress, memory.count)
@@ -130,13 +132,26 @@ final class TrafficSecrets {
         blockCount = block.count
     }
 
-    /// Has the records counted that a connection writes: those under a traffic secret, tickets, take sequence numbers.
+    /// Has the records of a connection counted: those under the keys of its traffic take sequence numbers.
     func countRecords(of ssl: OpaquePointer) {
-        SSL_set_msg_callback(ssl) { isWritten, _, kind, _, _, _, owner in
-            guard isWritten == 1, kind == SSL3_RT_HEADER, let owner else { return }
-            Unmanaged<TrafficSecrets>.fromOpaque(owner)._withUnsafeGuaranteedRef { $0.recordsWritten &+= 1 }
+        SSL_set_msg_callback(ssl) { isWritten, _, kind, header, _, _, owner in
+            guard kind == SSL3_RT_HEADER, let owner, let header else { return }
+            let type = header.load(as: UInt8.self)
+            Unmanaged<TrafficSecrets>.fromOpaque(owner)._withUnsafeGuaranteedRef {
+                $0.count(type, isWritten: isWritten == 1)
+            }
         }
         SSL_ctrl(ssl, SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    private func count(_ type: UInt8, isWritten: Bool) {
+        let isFirst = type == RecordType.changeCipherSpec
+        if isWritten {
+            recordsWritten &+= 1
+            encrypted.written = isFirst ? 0 : encrypted.written &+ 1
+        } else {
+            encrypted.read = isFirst ? 0 : encrypted.read &+ 1
+        }
     }
 
     // MARK: what was collected
