@@ -162,6 +162,7 @@ public struct TLSConnection: ~Copyable {
         choice?.context.failure = nil
         table?.choice = nil
         everyhop_forget_errors()
+        socket.isDrained = false
         let result = socket.secrets.collect { SSL_do_handshake(ssl) }
         let socketError = errno
         if let chosen = table?.choice { choice = chosen }
@@ -192,6 +193,7 @@ public struct TLSConnection: ~Copyable {
         everyhop_forget_errors()
         let ssl = self.ssl
         var result: CInt = 0
+        socket?.isDrained = false
         var count = 0
         var socketError: CInt = 0
         queue.append(atLeast: room) { room in

@@ -18,7 +18,8 @@ import Testing
         let server = try BareServer(table)
         server.send(bytes)
         if end { server.end() }
-        return Link.step(&server.tls).1
+        // The end behind the bytes takes another step: epoll tells of it.
+        return Link.step(&server.tls).1 ?? Link.step(&server.tls).1
     }
 
     @Test(arguments: [

@@ -20,6 +20,8 @@ class HandshakeSocket {
     let secrets = TrafficSecrets()
     /// What has come and was not asked for yet.
     private(set) var input: ByteQueue
+    /// The last read has emptied the socket: what comes later, epoll tells, and the library need not ask again for nothing.
+    var isDrained = false
     /// From now on what the library wants to say is swallowed: somebody else speaks with its keys.
     var isMuted = false
     /// The end of what was written last.
@@ -41,12 +43,13 @@ class HandshakeSocket {
 
     /// Reads what the library asks for, or less.
     func read(_ room: UnsafeMutableBufferPointer<UInt8>) -> Outcome {
-        if input.isEmpty, !isMuted {
+        if input.isEmpty, !isMuted, !isDrained {
             var outcome = Outcome.again
             input.append(atLeast: Self.leastRoom) { room in
                 outcome = receive(room)
-                if case .bytes(let count) = outcome { return count }
-                return 0
+                guard case .bytes(let count) = outcome else { return 0 }
+                isDrained = count < room.count
+                return count
             }
             guard case .bytes = outcome else { return outcome }
         }
