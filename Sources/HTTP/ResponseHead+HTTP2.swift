@@ -54,8 +54,11 @@ extension ResponseHead {
             else { throw .invalidContentLength }
             length = told
         }
-        if method == .head || status < 200 || status == 204 || status == 304 || endsStream {
+        if method == .head || status < 200 || status == 204 || status == 304 {
             framing = .none
+        } else if endsStream {
+            // A client in HTTP/1.1 has no other sign of the end.
+            framing = .length(0)
         } else if let length {
             framing = .length(length)
         } else {

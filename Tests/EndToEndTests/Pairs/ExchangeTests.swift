@@ -37,6 +37,24 @@ import Testing
         try bench.waitForRest()
     }
 
+    /// In HTTP/2 a head may be the end and tell no length; a client in HTTP/1.1 would wait for a body.
+    @Test(arguments: Pair.all.filter { $0.server == 2 })
+    func `a head that is all of the answer leaves nothing to wait for`(_ pair: Pair) throws {
+        let bench = try PairBench(pair) { server in
+            for status in [200, 302, 404, 204] where try server.head() != nil {
+                _ = try server.request()
+                try server.respond(status)
+            }
+        }
+        let client = try bench.client()
+        for status in [200, 302, 404, 204] {
+            try client.begin("GET", "/", [], .none)
+            let answer = try client.answer()
+            #expect(answer.status == status && answer.isWhole && answer.body.isEmpty)
+        }
+        try bench.waitForRest()
+    }
+
     @Test(arguments: Pair.all)
     func `trailers pass both ways`(_ pair: Pair) throws {
         let seen = Shared<[String]>([])
