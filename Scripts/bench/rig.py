@@ -174,7 +174,12 @@ def tree(pid):
     """A process and all below it."""
     pids = [pid]
     for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in path.read_text().split():
+        try:
+            children = path.read_text().split()
+        except FileNotFoundError:
+            # A thread that has ended meanwhile.
+            continue
+        for child in children:
             pids += tree(int(child))
     return pids
 
