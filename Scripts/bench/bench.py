@@ -76,7 +76,7 @@ class Run:
 
     def floor(self, certificate, *options):
         command = [
-            *rig.PRIORITY, "taskset", "-c", rig.PROXY_CPU, self.tools.program("floor"), f"{certificate}.pem",
+            *rig.PRIORITY, "taskset", "-c", rig.PROXY_CPU, self.bench.compile("floor"), f"{certificate}.pem",
             f"{certificate}.key", options[0], min(self.arguments.seconds, 0.5), *options[1:],
         ]
         return float(self.bench.run(command))

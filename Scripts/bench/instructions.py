@@ -94,7 +94,7 @@ class Worker:
 def by_load(*options):
     def run(tools, worker, count):
         command = [
-            *rig.PRIORITY, tools.program("load"), "--port", worker.front.port, "--connections", 1, "--seconds", 300,
+            *rig.PRIORITY, tools.bench.compile("load"), "--port", worker.front.port, "--connections", 1, "--seconds", 300,
             "--count", count, *options,
         ]
         load = loads.Load(command)

@@ -9,21 +9,15 @@ def on_load_cpu():
 
 
 class Tools:
-    """The load programs, compiled once."""
+    """The load programs, in front of a proxy."""
 
     def __init__(self, bench):
         self.bench = bench
-        self.programs = {}
-
-    def program(self, name):
-        if name not in self.programs:
-            self.programs[name] = self.bench.compile(name)
-        return self.programs[name]
 
     def unpinned(self, proxy, seconds, *options):
         """`load.c` against a proxy."""
         return [
-            *rig.PRIORITY, self.program("load"), "--port", proxy.front.port, "--seconds", seconds, *options,
+            *rig.PRIORITY, self.bench.compile("load"), "--port", proxy.front.port, "--seconds", seconds, *options,
         ]
 
     def command(self, proxy, seconds, *options):

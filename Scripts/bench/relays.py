@@ -39,7 +39,7 @@ class Servers:
         os.environ["PGSSLMODE"] = "disable"
         self.start_postgres()
         self.start_tls()
-        self.bench.start("tds", [tools.program("tds"), "serve", self.tds, "app.pem", "app.key"], rig.LOAD_CPU)
+        self.bench.start("tds", [tools.bench.compile("tds"), "serve", self.tds, "app.pem", "app.key"], rig.LOAD_CPU)
         relays = {name: self.start_relay(name) for name in PEERS}
         for relay in relays.values():
             for port in relay.ports.values():
@@ -176,7 +176,7 @@ def transactions(bench, port, seconds, options):
 def tds(batches):
     def run(tools, relay, seconds):
         command = [
-            *loads.on_load_cpu(), tools.program("tds"), "load", relay.ports["tds"], CLIENTS, seconds, batches,
+            *loads.on_load_cpu(), tools.bench.compile("tds"), "load", relay.ports["tds"], CLIENTS, seconds, batches,
         ]
         return loads.measured(relay.pid, lambda: json.loads(tools.bench.run(command)))
     return run

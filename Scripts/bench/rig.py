@@ -37,8 +37,10 @@ class Rig:
         ])
 
     def compile(self, name):
-        """A program of this folder, which is written in C."""
+        """A program of this folder, which is written in C; made once, since it may be running already."""
         program = self.folder / f"{name}-program"
+        if program.exists():
+            return program
         self.run(["gcc", "-O2", "-o", program, SOURCES / f"{name}.c", "-lssl", "-lcrypto", "-lpthread"])
         return program
 

@@ -28,16 +28,7 @@ import Testing
         var head = RequestHead()
         try head.assemble(block(lines), endsStream: endsStream)
         var queue = ByteQueue(pool: BufferPool())
-        let context = ForwardingContext(
-            clientAddress: Array("192.0.2.1".utf8),
-            isIPv6: false,
-            scheme: .https,
-            localPort: 443,
-            trusted: false,
-            requestID: RequestID(),
-            rules: SiteRules()
-        )
-        RequestWriter.write(head, context, into: &queue)
+        RequestWriter.write(head, .plain, into: &queue)
         return queue.bytes.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
     }
 

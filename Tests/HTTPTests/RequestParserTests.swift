@@ -256,17 +256,8 @@ struct StreamReader {
         var head = ResponseHead()
         let bytes = Array("\(line)\r\nA: 1\r\nContent-Length: 5\r\nB: 2\r\nC:3\r\n\r\n".utf8)
         #expect(try parser.parse(bytes.span, into: &head, requestMethod: .get) == bytes.count)
-        let forwarding = ForwardingContext(
-            clientAddress: Array("192.0.2.1".utf8),
-            isIPv6: false,
-            scheme: .https,
-            localPort: 443,
-            trusted: false,
-            requestID: RequestID(),
-            rules: SiteRules()
-        )
         var queue = ByteQueue(pool: BufferPool())
-        let context = ResponseContext(forwarding, keepAlive: true)
+        let context = ResponseContext(.plain, keepAlive: true)
         ResponseWriter.write(head, answering: RequestHead(), framing: head.framing, context, into: &queue)
         let wanted = "\(written)\r\nA: 1\r\nB: 2\r\nC: 3\r\nContent-Length: 5\r\nVia: "
         #expect(StreamReader.text(queue.bytes).hasPrefix(wanted))
