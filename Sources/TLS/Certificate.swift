@@ -97,6 +97,15 @@ final class X509Certificate {
 
     deinit { X509_free(raw) }
 
+    /// The certificate in DER; nil when the library fails.
+    func encoded() -> [UInt8]? {
+        var encoded: UnsafeMutablePointer<UInt8>?
+        let length = i2d_X509(raw, &encoded)
+        guard length > 0, let encoded else { return nil }
+        defer { everyhop_free(encoded) }
+        return Array(UnsafeBufferPointer(start: encoded, count: Int(length)))
+    }
+
     static func read(pem: [UInt8]) throws(CertificateError) -> [X509Certificate] {
         let list = try MemoryReader.read(pem) { bio in
             var list: [X509Certificate] = []

@@ -38,6 +38,6 @@ extension PrivateKey {
         guard let made = everyhop_remote_key(encoded, Int(length)) else {
             throw .fromQueue("a key of this kind cannot be held by the signer")
         }
-        self.init(owning: made)
+        self.init(owning: made, isHeldElsewhere: true)
     }
 }

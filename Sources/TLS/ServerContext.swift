@@ -11,7 +11,12 @@ public final class ServerContext {
     let clients: ClientVerification?
     /// What the callback found during the handshake step that runs now.
     var failure: VerificationFailure?
-    private let alpn: [[UInt8]]
+    /// The application protocols, the preferred one first.
+    let alpn: [[UInt8]]
+    /// What handshakes of our own show, the preferred kind of key first.
+    let shown: [ShownIdentity]
+    /// What sessions are bound to.
+    let sessionRules: [UInt8]
     private let staples: Staples
     /// The leaf of each identity as the library knows it, and its fingerprint.
     private let leaves: [(raw: OpaquePointer, fingerprint: String)]
@@ -42,7 +47,10 @@ public final class ServerContext {
         self.staples = staples
         leaves = identities.map { ($0.chain[0].raw, $0.facts.fingerprint) }
         for identity in identities { try identity.install(in: handle.raw) }
-        try setSessionContext(identities)
+        // The library keeps one identity of each kind, the last.
+        let shown = identities.reversed().compactMap { ShownIdentity($0) }
+        self.shown = [HandshakeScheme.Kind.ecdsa, .rsa].compactMap { kind in shown.first { $0.kind == kind } }
+        sessionRules = try Self.setSessionContext(handle.raw, identities, tag, clients)
         if let clients {
             try clients.install(in: handle.raw)
             SSL_CTX_set_cert_verify_callback(
@@ -78,13 +86,19 @@ public final class ServerContext {
 
     /// A session of one binding is not resumed under another, whose site may be a different one, nor under other rules
     /// for clients than it was made under.
-    private func setSessionContext(_ identities: [ServerIdentity]) throws(TLSError) {
+    private static func setSessionContext(
+        _ context: OpaquePointer,
+        _ identities: [ServerIdentity],
+        _ tag: Int,
+        _ clients: ClientVerification?
+    ) throws(TLSError) -> [UInt8] {
         var rules = withUnsafeBytes(of: UInt64(truncatingIfNeeded: tag).littleEndian) { Array($0) }
         for identity in identities { rules += identity.facts.pin.digest }
         if let clients { rules += clients.fingerprint }
         guard let identifier = MessageCode.sha256(key: Array("everyhop sessions".utf8), rules),
-            SSL_CTX_set_session_id_context(handle.raw, identifier, CUnsignedInt(clamping: identifier.count)) == 1
+            SSL_CTX_set_session_id_context(context, identifier, CUnsignedInt(clamping: identifier.count)) == 1
         else { throw .libraryFailure("the session id context") }
+        return identifier
     }
 
     private func verify(_ store: OpaquePointer) -> CInt {
@@ -100,6 +114,9 @@ public final class ServerContext {
         else { return SSL_TLSEXT_ERR_NOACK }
         return SSL_TLSEXT_ERR_OK
     }
+
+    /// The OCSP response about a certificate that may be shown now.
+    func staple(of fingerprint: String) -> [UInt8]? { staples.current(fingerprint)?.response }
 
     static func setTickets(_ context: OpaquePointer) {
         everyhop_ctx_set_session_cache_mode(context, Int(SSL_SESS_CACHE_OFF))

@@ -53,7 +53,13 @@ public final class ServerIdentity {
 final class PrivateKey {
     let raw: OpaquePointer
 
-    init(owning raw: OpaquePointer) { self.raw = raw }
+    /// Whether another process signs with it (`RemoteKeys`).
+    let isHeldElsewhere: Bool
+
+    init(owning raw: OpaquePointer, isHeldElsewhere: Bool = false) {
+        self.raw = raw
+        self.isHeldElsewhere = isHeldElsewhere
+    }
 
     deinit { EVP_PKEY_free(raw) }
 
@@ -63,6 +69,7 @@ final class PrivateKey {
         ERR_clear_error()
         guard let raw else { throw .noKey }
         self.raw = raw
+        isHeldElsewhere = false
     }
 
     func pem() throws(CertificateError) -> [UInt8] {

@@ -9,6 +9,8 @@ public final class ServerNameTable {
     private var wildcard: [String: ServerContext] = [:]
     private var fallback: ServerContext?
     let policy: TLSPolicy
+    /// Whether plain handshakes are our own.
+    let shakesHands: Bool
     /// By name: what authorities are shown that ask for a proof (RFC 8737).
     public var challenges: [String: ServerContext] = [:]
     /// What the callback chose during the handshake step that runs now.
@@ -22,9 +24,12 @@ public final class ServerNameTable {
 
     /// Makes an empty table.
     ///
-    /// - Parameter policy: that of most bindings; a binding with another one keeps its own.
-    public init(policy: TLSPolicy) throws(TLSError) {
+    /// - Parameters:
+    ///   - policy: that of most bindings; a binding with another one keeps its own.
+    ///   - shakesHands: whether plain handshakes are our own; all are the library's under FIPS.
+    public init(policy: TLSPolicy, shakesHands: Bool = true) throws(TLSError) {
         self.policy = policy
+        self.shakesHands = shakesHands && !FIPS.isOn
         base = try ContextHandle(isServer: true, policy)
         ServerContext.setTickets(base.raw)
         SSL_CTX_set_client_hello_cb(
@@ -63,6 +68,12 @@ public final class ServerNameTable {
             return context
         }
         return fallback
+    }
+
+    /// Whether proofs are shown for a name at present, so that the protocol decides what a client gets.
+    func isChallenge(_ name: String?) -> Bool {
+        guard !challenges.isEmpty, let name else { return false }
+        return challenges[name.lowercased()] != nil
     }
 
     /// Runs before any extension is read, so that certificates, tickets and protocols are the binding's from the start.

@@ -38,13 +38,16 @@ public enum WriteOutcome: Equatable, Sendable {
 
 /// TLS on one non-blocking socket.
 ///
-/// The library shakes hands. Where our provider has seen the keys, a `RecordLayer` carries the traffic, and the library's
+/// A plain client's handshake is our own (`ServerHandshake`); the library shakes hands with all others. Where our provider has
+/// seen the keys, a `RecordLayer` carries the traffic, and the library's
 /// object goes; everywhere else (another process than a worker, FIPS, obsolete suites) the library goes on.
 ///
 /// *Ownership:* owns the SSL object, not the descriptor; whoever owns the descriptor closes it after this.
 public struct TLSConnection: ~Copyable {
     /// nil from when `records` carry the traffic.
     private var ssl: OpaquePointer?
+    /// On the accepting side, until it is complete or the library's.
+    private var opening: ServerHandshake?
     private var socket: HandshakeSocket?
     private var records: RecordLayer?
     private let table: ServerNameTable?
@@ -85,18 +88,27 @@ public struct TLSConnection: ~Copyable {
         isEnveloped: Bool = false
     ) throws(TLSError) {
         let socket = Self.makeSocket(descriptor, pool, isEnveloped)
-        let ssl = try Self.make(table.base.raw, socket)
-        if isEnveloped {
-            // With TLS 1.3, tickets would follow the handshake, and nobody says whether still in an envelope.
-            SSL_set_num_tickets(ssl, 0)
-            if table.policy != .modern { _ = everyhop_set_newest(ssl, TLS1_2_VERSION) }
-        }
-        self.ssl = ssl
         self.socket = socket
         self.table = table
         client = nil
         endpoint = 0
+        if table.shakesHands, !isEnveloped {
+            opening = ServerHandshake(table, socket)
+        } else {
+            ssl = try Self.accept(table, socket)
+        }
+    }
+
+    /// The library as the server.
+    private static func accept(_ table: ServerNameTable, _ socket: HandshakeSocket) throws(TLSError) -> OpaquePointer {
+        let ssl = try make(table.base.raw, socket)
+        if socket.isEnvelope {
+            // With TLS 1.3, tickets would follow the handshake, and nobody says whether still in an envelope.
+            SSL_set_num_tickets(ssl, 0)
+            if table.policy != .modern { _ = everyhop_set_newest(ssl, TLS1_2_VERSION) }
+        }
         SSL_set_accept_state(ssl)
+        return ssl
     }
 
     /// Begins as the client on a connected socket.
@@ -141,7 +153,7 @@ public struct TLSConnection: ~Copyable {
     public var hasPending: Bool {
         switch records {
         case .some(let records): records.hasPending
-        case .none: !isDrained && (SSL_has_pending(ssl) == 1 || socket?.hasInput == true)
+        case .none: ssl != nil && !isDrained && (SSL_has_pending(ssl) == 1 || socket?.hasInput == true)
         }
     }
 
@@ -157,6 +169,7 @@ public struct TLSConnection: ~Copyable {
         case .failed(let error): throw error
         case .handshaking: break
         }
+        if let opening, let progress = try open(opening) { return progress }
         guard let ssl, let socket else { throw fail(.library("a handshake without a library")) }
         client?.failure = nil
         choice?.context.failure = nil
@@ -180,6 +193,31 @@ public struct TLSConnection: ~Copyable {
                 throw fail(.verification(failure))
             }
             throw fail(TLSError.fromQueue(socketError))
+        }
+    }
+
+    /// Goes on with a handshake of our own; nil when it is the library's.
+    private mutating func open(_ handshake: ServerHandshake) throws(TLSError) -> HandshakeProgress? {
+        do throws(TLSError) {
+            switch try handshake.step() {
+            case .wantsRead: return .wantsRead
+            case .wantsWrite: return .wantsWrite
+            case .done:
+                records = try handshake.takeOver()
+                facts = handshake.facts
+                stage = .open
+                opening = nil
+                socket = nil
+                return .done
+            case .isForLibrary:
+                opening = nil
+                guard let table, let socket else { return nil }
+                ssl = try Self.accept(table, socket)
+                return nil
+            }
+        } catch {
+            opening = nil
+            throw fail(error)
         }
     }
 

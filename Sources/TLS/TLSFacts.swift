@@ -23,6 +23,28 @@ public final class TLSFacts: Sendable {
     /// What the client has proved to be; only on the accepting side, where it was asked and has shown a certificate.
     public let clientCertificate: CertificateFacts?
 
+    /// Of a handshake of our own, as the server.
+    init(
+        version: String,
+        cipher: String,
+        group: String,
+        resumed: Bool,
+        serverName: String?,
+        alpn: String?,
+        bindingTag: Int
+    ) {
+        self.version = version
+        self.cipher = cipher
+        self.group = group
+        self.resumed = resumed
+        self.serverName = serverName
+        self.alpn = alpn
+        self.bindingTag = bindingTag
+        pinMatched = false
+        peerPin = nil
+        clientCertificate = nil
+    }
+
     init(
         _ ssl: OpaquePointer,
         chosen: ServerNameTable.Choice?,

@@ -57,6 +57,10 @@ extension TLSPolicy {
         return false
     }
 
+    /// Groups that the library prefers to all of those, where it knows them (from 3.5 on), as TLS numbers them:
+    /// SecP256r1MLKEM768 and X25519MLKEM768.
+    static let newerGroups: [UInt16] = OpenSSL_version_num() >= 0x3050_0000 ? [0x11EB, 0x11EC] : []
+
     private var oldestVersion: CInt {
         switch self {
         case .nist80052r2: TLS1_2_VERSION
@@ -81,6 +85,9 @@ extension TLSPolicy {
         let approved = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
         return self == .modern && !FIPS.isOn ? approved + ":TLS_CHACHA20_POLY1305_SHA256" : approved
     }
+
+    /// The suites of TLS 1.3 as handshakes of our own have them.
+    var modernSuites: [CipherSuite] { self == .modern ? CipherSuite.modern + [.chacha20] : CipherSuite.modern }
 
     /// Puts a connection under this policy that was made from a context with another one: SSL_set_SSL_CTX(3) takes
     /// over certificates and the suites of TLS 1.2, but neither versions nor the suites of TLS 1.3.

@@ -18,26 +18,77 @@ public final class TicketKeys {
     private let memory: UnsafeMutablePointer<everyhop_ticket_key>
     /// How many there are; what follows them is zero.
     private var count = 0
+    /// Made of each key: a key and a name for tickets of handshakes of our own.
+    private let own: UnsafeMutablePointer<UInt8>
+    private var hasOwn = false
+
+    /// What a ticket of a handshake of our own is sealed with.
+    struct Own {
+        static let nameSize = 16
+        static let keySize = 32
+        /// A code makes a key, another one a name, which is shorter.
+        static let size = keySize + MessageCode.size
+        let name: UnsafeRawBufferPointer
+        let key: UnsafeRawBufferPointer
+    }
 
     /// Makes one random key.
     public init() throws(TLSError) {
-        guard let memory = Self.allocate() else { throw .libraryFailure("no memory for session ticket keys") }
-        self.memory = memory
+        guard let memory = Self.allocate(), let own = Self.allocateOwn() else {
+            throw .libraryFailure("no memory for session ticket keys")
+        }
+        (self.memory, self.own) = (memory, own)
         try rotate()
     }
 
     /// Reads keys that another process encoded, or a file of 80-byte keys, the current one first; nil when the length
     /// is not a whole number of keys.
     public init?(decoding bytes: [UInt8]) {
-        guard let memory = Self.allocate() else { return nil }
-        self.memory = memory
+        guard let memory = Self.allocate(), let own = Self.allocateOwn() else { return nil }
+        (self.memory, self.own) = (memory, own)
         guard replace(decoding: bytes) else { return nil }
     }
 
-    deinit { CRYPTO_secure_clear_free(memory, Self.most * Self.size, nil, 0) }
+    deinit {
+        CRYPTO_secure_clear_free(memory, Self.most * Self.size, nil, 0)
+        CRYPTO_secure_clear_free(own, Self.most * Own.size, nil, 0)
+    }
 
     private static func allocate() -> UnsafeMutablePointer<everyhop_ticket_key>? {
         CRYPTO_secure_zalloc(most * size, nil, 0)?.bindMemory(to: everyhop_ticket_key.self, capacity: most)
+    }
+
+    private static func allocateOwn() -> UnsafeMutablePointer<UInt8>? {
+        CRYPTO_secure_zalloc(most * Own.size, nil, 0)?.bindMemory(to: UInt8.self, capacity: most * Own.size)
+    }
+
+    /// Lends what tickets of our own are sealed with, the current key's first; it must not outlive `body`.
+    func lendOwn<R>(_ body: ([Own]) -> R) -> R {
+        body(
+            (0..<(hasOwn ? count : 0)).map { index in
+                let start = own + index * Own.size
+                return Own(
+                    name: UnsafeRawBufferPointer(start: start + Own.keySize, count: Own.nameSize),
+                    key: UnsafeRawBufferPointer(start: start, count: Own.keySize)
+                )
+            }
+        )
+    }
+
+    /// Derives what tickets of our own are sealed with, where it stays: keys have one use each.
+    ///
+    /// Without it, which only a library without SHA-256 leaves so, nothing is sealed and nothing opens.
+    private func deriveOwn() {
+        hasOwn = (0..<count).allSatisfy { index in
+            let target = own + index * Own.size
+            return derive(index, "seal of tickets", into: target)
+                && derive(index, "name of tickets", into: target + Own.keySize)
+        }
+    }
+
+    private func derive(_ index: Int, _ purpose: StaticString, into target: UnsafeMutablePointer<UInt8>) -> Bool {
+        let count = purpose.utf8CodeUnitCount
+        return HMAC(EVP_sha256(), memory + index, CInt(Self.size), purpose.utf8Start, count, target, nil) != nil
     }
 
     /// Lends the keys, the current one first; they must not outlive `body`.
@@ -85,6 +136,8 @@ public final class TicketKeys {
     /// Overwrites what follows so many keys.
     private func forget(after number: Int) {
         OPENSSL_cleanse(memory + number, (Self.most - number) * Self.size)
+        OPENSSL_cleanse(own + number * Own.size, (Self.most - number) * Own.size)
         count = number
+        deriveOwn()
     }
 }

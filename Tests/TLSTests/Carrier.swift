@@ -7,15 +7,19 @@ struct Carrier: CaseIterable, CustomStringConvertible, Sendable {
     let version: CInt
     /// Our own records on both sides, or the library's.
     let isOwn: Bool
+    /// Whether the server's handshake is our own too.
+    let shakesHands: Bool
 
     static let allCases = [TLS1_2_VERSION, TLS1_3_VERSION].flatMap { version in
-        [true, false].map { Carrier(version: version, isOwn: $0) }
+        [(true, true), (true, false), (false, false)].map { Carrier(version: version, isOwn: $0.0, shakesHands: $0.1) }
     }
 
-    static let own13 = Carrier(version: TLS1_3_VERSION, isOwn: true)
+    static let own13 = Carrier(version: TLS1_3_VERSION, isOwn: true, shakesHands: true)
 
     var description: String {
-        "\(isOwn ? "our own" : "the library's") records of TLS \(version == TLS1_3_VERSION ? "1.3" : "1.2")"
+        let owner = isOwn ? "our own" : "the library's"
+        let version = version == TLS1_3_VERSION ? "1.3" : "1.2"
+        return "\(owner) records of TLS \(version)\(shakesHands ? " behind our own handshake" : "")"
     }
 }
 
@@ -73,9 +77,11 @@ func expand(_ secret: [UInt8], _ label: StaticString, _ count: Int) -> [UInt8] {
     return isDone == true ? key : []
 }
 
-/// The key block of TLS 1.2 (RFC 5246 §6.3).
-private func revealBlock(master: [UInt8], of ssl: OpaquePointer, to secrets: TrafficSecrets) {
-    guard let suite = SSL_get_current_cipher(ssl), let digest = SSL_CIPHER_get_handshake_digest(suite) else { return }
+/// The key block of TLS 1.2 (RFC 5246 §6.3); empty when the library does not tell the suite.
+func keyBlock(master: [UInt8], of ssl: OpaquePointer) -> [UInt8] {
+    guard let suite = SSL_get_pending_cipher(ssl) ?? SSL_get_current_cipher(ssl),
+        let digest = SSL_CIPHER_get_handshake_digest(suite)
+    else { return [] }
     var randoms = [UInt8](repeating: 0, count: 64)
     randoms.withUnsafeMutableBufferPointer {
         guard let start = $0.baseAddress else { return }
@@ -90,5 +96,9 @@ private func revealBlock(master: [UInt8], of ssl: OpaquePointer, to secrets: Tra
             block.withUnsafeMutableBytes { schedule?.pseudorandom(secret: master, seed: seed, into: $0) }
         }
     }
-    block.withUnsafeBytes { secrets.keepBlock($0) }
+    return block
+}
+
+private func revealBlock(master: [UInt8], of ssl: OpaquePointer, to secrets: TrafficSecrets) {
+    keyBlock(master: master, of: ssl).withUnsafeBytes { secrets.keepBlock($0) }
 }

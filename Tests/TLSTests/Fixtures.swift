@@ -35,9 +35,10 @@ func makeTable(
     policy: TLSPolicy = .nist80052r2,
     alpn: [String] = [],
     tickets: TicketKeys? = nil,
-    tag: Int = 0
+    tag: Int = 0,
+    shakesHands: Bool = true
 ) throws -> ServerNameTable {
-    let table = try ServerNameTable(policy: policy)
+    let table = try ServerNameTable(policy: policy, shakesHands: shakesHands)
     table.add(try makeBinding(identities, policy: policy, alpn: alpn, tickets: tickets, tag: tag), host: nil)
     return table
 }

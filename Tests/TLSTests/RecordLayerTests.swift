@@ -14,7 +14,7 @@ import Testing
 
     init() throws {
         root = try Authority()
-        table = try makeTable([try root.identity()])
+        table = try makeTable([try root.identity()], shakesHands: false)
         revealKeys(of: table)
     }
 
@@ -41,7 +41,8 @@ import Testing
     {
         let table = try makeTable(
             [try root.identity()],
-            policy: suite.version == TLS1_3_VERSION ? .modern : .nist80052r2
+            policy: suite.version == TLS1_3_VERSION ? .modern : .nist80052r2,
+            shakesHands: false
         )
         let client = try makeClient(root, policy: suite.version == TLS1_3_VERSION ? .modern : .nist80052r2)
         if suite.version == TLS1_3_VERSION {
@@ -121,7 +122,7 @@ import Testing
     }
 
     @Test(arguments: Carrier.allCases) func `behind a fatal alert, no session is resumed`(_ carrier: Carrier) throws {
-        let table = try makeTable([try root.identity()])
+        let table = try makeTable([try root.identity()], shakesHands: carrier.shakesHands)
         let client = try makeClient(root, version: carrier.version)
         if carrier.isOwn { revealKeys(of: client.handle.raw) }
         let link = try Link.open(client, table)

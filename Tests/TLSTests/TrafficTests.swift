@@ -11,18 +11,20 @@ import Testing
     private let table: ServerNameTable
     /// Its connections are carried by our own records.
     private let ownTable: ServerNameTable
+    private let recordsTable: ServerNameTable
 
     init() throws {
         root = try Authority()
-        table = try makeTable([try root.identity()])
+        table = try makeTable([try root.identity()], shakesHands: false)
+        recordsTable = try makeTable([try root.identity()], shakesHands: false)
+        revealKeys(of: recordsTable)
         ownTable = try makeTable([try root.identity()])
-        revealKeys(of: ownTable)
     }
 
     private func makeLink(_ carrier: Carrier) throws -> Link {
         let client = try makeClient(root, version: carrier.version)
         if carrier.isOwn { revealKeys(of: client.handle.raw) }
-        return try Link(client, carrier.isOwn ? ownTable : table)
+        return try Link(client, carrier.shakesHands ? ownTable : carrier.isOwn ? recordsTable : table)
     }
 
     /// A link that has shaken hands, and whose client has read what follows (session tickets).

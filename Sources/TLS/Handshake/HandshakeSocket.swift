@@ -44,13 +44,7 @@ class HandshakeSocket {
     /// Reads what the library asks for, or less.
     func read(_ room: UnsafeMutableBufferPointer<UInt8>) -> Outcome {
         if input.isEmpty, !isMuted, !isDrained {
-            var outcome = Outcome.again
-            input.append(atLeast: Self.leastRoom) { room in
-                outcome = receive(room)
-                guard case .bytes(let count) = outcome else { return 0 }
-                isDrained = count < room.count
-                return count
-            }
+            let outcome = fill()
             guard case .bytes = outcome else { return outcome }
         }
         guard !input.isEmpty else { return .again }
@@ -59,6 +53,32 @@ class HandshakeSocket {
         input.consume(count)
         return .bytes(count)
     }
+
+    /// Reads what has come, behind what waits here.
+    final func fill() -> Outcome {
+        var outcome = Outcome.again
+        input.append(atLeast: Self.leastRoom) { room in
+            outcome = receive(room)
+            guard case .bytes(let count) = outcome else { return 0 }
+            isDrained = count < room.count
+            return count
+        }
+        return outcome
+    }
+
+    /// How many bytes have come that nobody has taken yet.
+    final var waitingCount: Int { input.count }
+
+    /// The head of the record that waits; nil until it has come.
+    final var waitingHeader: RecordHeader? { RecordHeader(input.bytes) }
+
+    /// The first of what waits.
+    final func copy(_ count: Int) -> [UInt8] {
+        input.bytes.extracting(first: count).withUnsafeBufferPointer { Array($0) }
+    }
+
+    /// Takes the first of what waits away.
+    final func consume(_ count: Int) { input.consume(count) }
 
     /// Writes as much as the socket takes.
     func write(_ bytes: UnsafeBufferPointer<UInt8>) -> Outcome { transmit(bytes) }

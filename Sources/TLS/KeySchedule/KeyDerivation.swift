@@ -7,6 +7,10 @@ enum KeyDerivation {
     final class Tools {
         let sha256 = KeySchedule(.sha256)
         let sha384 = KeySchedule(.sha384)
+        /// What handshakes of our own need besides; made when the first one does.
+        fileprivate(set) lazy var transcript256 = Transcript(.sha256)
+        fileprivate(set) lazy var transcript384 = Transcript(.sha384)
+        fileprivate(set) lazy var curve = Curve25519()
         /// One that is not in use, so that most derivations allocate nothing.
         fileprivate var spare: Derivation?
 
@@ -42,6 +46,14 @@ enum KeyDerivation {
     static func schedule(_ hash: KeySchedule.Hash?) -> KeySchedule? {
         tools.schedule(hash)
     }
+
+    /// A transcript by a hash for as long as one call lasts, for this thread; nil when the library lacks it.
+    static func transcript(_ hash: KeySchedule.Hash) -> Transcript? {
+        hash == .sha256 ? tools.transcript256 : tools.transcript384
+    }
+
+    /// X25519 for this thread; nil when the library lacks it.
+    static var curve: Curve25519? { tools.curve }
 
     /// The schedule by the hash that secrets of so many bytes come from.
     static func schedule(forSecretOf count: Int) -> KeySchedule? {

@@ -103,14 +103,19 @@ final class KeySchedule {
         }
     }
 
-    /// HKDF-Expand-Label of TLS 1.3 without a context.
-    func expand(secret: UnsafeRawBufferPointer, label: StaticString, into key: UnsafeMutableRawBufferPointer) -> Bool {
+    /// HKDF-Expand-Label of TLS 1.3; without a context, where none is said.
+    func expand(
+        secret: UnsafeRawBufferPointer,
+        label: StaticString,
+        context: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        into key: UnsafeMutableRawBufferPointer
+    ) -> Bool {
         let prefix: StaticString = "tls13 "
         return expand(
             secret: secret,
             prefix: UnsafeRawBufferPointer(start: prefix.utf8Start, count: prefix.utf8CodeUnitCount),
             label: UnsafeRawBufferPointer(start: label.utf8Start, count: label.utf8CodeUnitCount),
-            context: UnsafeRawBufferPointer(start: nil, count: 0),
+            context: context,
             into: key
         )
     }
@@ -147,6 +152,11 @@ final class KeySchedule {
             }
             return true
         }
+    }
+
+    /// The digest of a message.
+    func digest(_ message: UnsafeRawBufferPointer, into digest: UnsafeMutableRawBufferPointer) -> Bool {
+        digest.count >= size && begin() && add(message) && finish(digest)
     }
 
     /// The digest of nothing.

@@ -18,6 +18,15 @@ struct RecordHeader {
         version = UInt16(bytes[1]) << 8 | UInt16(bytes[2])
         length = Int(bytes[3]) << 8 | Int(bytes[4])
     }
+
+    /// A record that is not protected; `content` has 16,384 bytes at most.
+    static func plainRecord(_ type: UInt8, _ content: [UInt8]) -> [UInt8] {
+        var writer = MessageWriter(capacity: size + content.count)
+        writer.append(type)
+        writer.append(short: version)
+        writer.vector(2) { $0.append(content) }
+        return writer.bytes
+    }
 }
 
 /// What a record carries (RFC 8446 §B.1).
@@ -37,6 +46,7 @@ enum AlertDescription: UInt8, Error {
     case handshakeFailure = 40
     case illegalParameter = 47
     case decodeError = 50
+    case decryptError = 51
     case protocolVersion = 70
     case internalError = 80
     case userCanceled = 90

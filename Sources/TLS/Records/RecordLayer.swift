@@ -305,6 +305,9 @@ struct RecordLayer: ~Copyable {
         }
     }
 
+    /// Has a handshake message go out ahead of the first bytes, together with them.
+    mutating func announce(_ message: [UInt8]) throws(TLSError) { try seal(RecordType.handshake, message) }
+
     private mutating func updateKeys() throws(TLSError) {
         owesKeyUpdate = false
         // KeyUpdate, one byte: the peer need not do the same.

@@ -45,6 +45,25 @@ struct RecordProtection: ~Copyable {
         make(cipher, isSealing: isSealing, .modern, keys, sequence: sequence)
     }
 
+    /// The direction of a secret in TLS 1.3, from its first record on (RFC 8446 §7.3); nil when the library fails.
+    static func modern(_ cipher: RecordCipher, isSealing: Bool, secret: UnsafeRawBufferPointer) -> RecordProtection? {
+        guard let schedule = KeyDerivation.schedule(forSecretOf: secret.count) else { return nil }
+        let (keySize, nonceSize) = (cipher.keySize, RecordCipher.nonceSize)
+        return withUnsafeTemporaryAllocation(byteCount: keySize + nonceSize, alignment: 8) { room in
+            defer { OPENSSL_cleanse(room.baseAddress, room.count) }
+            let key = UnsafeMutableRawBufferPointer(rebasing: room[..<keySize])
+            let vector = UnsafeMutableRawBufferPointer(rebasing: room[keySize...])
+            guard schedule.expand(secret: secret, label: "key", into: key),
+                schedule.expand(secret: secret, label: "iv", into: vector)
+            else { return nil }
+            let keys = TrafficSecrets.Keys(
+                key: UnsafeRawBufferPointer(key),
+                vector: UnsafeRawBufferPointer(vector)
+            )
+            return modern(cipher, isSealing: isSealing, keys, sequence: 0)
+        }
+    }
+
     /// The direction of one side in TLS 1.2, behind its Finished.
     ///
     /// - Parameters:
@@ -189,6 +208,15 @@ struct RecordProtection: ~Copyable {
         else { return nil }
         sequence &+= 1
         return total
+    }
+
+    /// A record; empty when the library fails.
+    mutating func sealed(_ type: UInt8, _ content: [UInt8]) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: content.count + overhead) { room, count in
+            count = content.withUnsafeBufferPointer { content in
+                room.baseAddress.flatMap { seal(type, content, into: $0) } ?? 0
+            }
+        }
     }
 
     /// Encrypts what is carried and its type behind it; a copy costs less than a second call, up to some length.

@@ -89,6 +89,14 @@ final class TrafficSecrets {
         return memcmp(bytes, text.utf8Start, label.count) == 0
     }
 
+    /// The secret of one side's traffic, from a handshake of our own.
+    func keep(_ secret: UnsafeRawBufferPointer, of side: Side) {
+        switch side {
+        case .client: keep(secret, in: &client)
+        case .server: keep(secret, in: &server)
+        }
+    }
+
     private func keep(_ secret: UnsafeRawBufferPointer, in place: inout Place) {
         guard secret.count <= Place.longestSecret else { return }
         copy(secret, to: place.secret)

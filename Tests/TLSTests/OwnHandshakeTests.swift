@@ -1,0 +1,262 @@
+import COpenSSL
+import Glibc
+import Platform
+import Testing
+
+@testable import TLS
+
+/// In these tests nothing but a handshake of our own leaves the traffic to records of our own.
+@Suite("Handshakes of our own") struct OwnHandshakeTests {
+    private static let versions: [CInt] = [TLS1_2_VERSION, TLS1_3_VERSION]
+    private let root: Authority
+    private let ecdsa: ServerIdentity
+    private let rsa: ServerIdentity
+
+    init() throws {
+        root = try Authority()
+        ecdsa = try root.identity()
+        rsa = try root.identity(key: .rsa)
+    }
+
+    // MARK: plain clients
+
+    @Test(
+        arguments: [
+            (TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256"), (TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384"),
+            (TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256"), (TLS1_2_VERSION, "ECDHE-RSA-AES256-GCM-SHA384"),
+            (TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256"), (TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384"),
+            (TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256"),
+        ]
+    )
+    func `each suite is spoken, and its sessions go on`(_ version: CInt, _ suite: String) throws {
+        let isModern = version == TLS1_3_VERSION
+        let policy = isModern ? TLSPolicy.modern : .nist80052r2
+        let identities = suite.contains("RSA") ? [rsa] : [ecdsa]
+        let table = try makeTable(identities, policy: policy, alpn: ["h2"])
+        let client = try makeClient(root, policy: policy, alpn: ["h2"], version: version)
+        if isModern {
+            #expect(SSL_CTX_set_ciphersuites(client.handle.raw, suite) == 1)
+        } else {
+            #expect(SSL_CTX_set_cipher_list(client.handle.raw, suite) == 1)
+        }
+        for isFirst in [true, false, false] {
+            let link = try Link.open(client, table)
+            #expect(link.serverCarriesItself)
+            for facts in [link.clientFacts, link.serverFacts] {
+                let facts = try #require(facts)
+                #expect(facts.cipher == suite && facts.resumed != isFirst && facts.alpn == "h2")
+                #expect(facts.group == "x25519" && facts.version == (isModern ? "TLSv1.3" : "TLSv1.2"))
+            }
+            #expect(link.serverFacts?.serverName == "app.internal" && link.serverFacts?.bindingTag == 0)
+            #expect(try link.upload("question".bytes) == "question".bytes)
+            #expect(try link.download("answer".bytes) == "answer".bytes)
+        }
+    }
+
+    @Test(arguments: versions) func `with two kinds of keys, ECDSA is shown to whoever knows it`(_ version: CInt) throws
+    {
+        let table = try makeTable([rsa, ecdsa])
+        #expect(try Link.open(try makeClient(pins: [ecdsa.facts.pin], version: version), table).serverCarriesItself)
+        let client = try makeClient(pins: [rsa.facts.pin], version: version)
+        #expect(everyhop_ctx_set_signature_algorithms(client.handle.raw, "rsa_pss_rsae_sha256") == 1)
+        #expect(try Link.open(client, table).serverCarriesItself)
+    }
+
+    @Test func `RSA signs TLS 1.2 in the old way for whoever knows no other`() throws {
+        let client = try makeClient(root, version: TLS1_2_VERSION)
+        #expect(everyhop_ctx_set_signature_algorithms(client.handle.raw, "RSA+SHA256") == 1)
+        #expect(try Link.open(client, try makeTable([rsa])).serverCarriesItself)
+    }
+
+    @Test(arguments: versions) func `a chain is shown without its root`(_ version: CInt) throws {
+        let middle = try Authority("Middle", under: root)
+        let identity = try middle.identity(chain: [middle, root])
+        let link = try Link.open(try makeClient(root, version: version), try makeTable([identity]))
+        #expect(link.serverCarriesItself && link.seenCertificates.count == 2)
+    }
+
+    @Test(arguments: versions) func `a hello may come byte by byte`(_ version: CInt) throws {
+        let server = try BareServer(try makeTable([ecdsa]))
+        let record = HelloMaker(isModern: version == TLS1_3_VERSION).record
+        for byte in record {
+            #expect(server.received().isEmpty)
+            server.send([byte])
+            #expect(Link.step(&server.tls) == (true, nil))
+        }
+        #expect(server.received().first == RecordType.handshake)
+    }
+
+    @Test(arguments: versions) func `a flight that the socket does not take goes on when it does`(_ version: CInt)
+        throws
+    {
+        let middle = try Authority("Middle", under: root)
+        let identity = try middle.identity(chain: [middle, middle, middle, middle, middle])
+        let link = try Link(try makeClient(root, version: version), try makeTable([identity]))
+        #expect(Link.step(&link.client) == (true, nil))
+        // Room for next to nothing.
+        var size: CInt = 1
+        setsockopt(link.serverSocket.raw, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<CInt>.size))
+        let filler = [UInt8](repeating: 0, count: 1024)
+        var filled = 0
+        while case let count = Glibc.write(link.serverSocket.raw, filler, filler.count), count > 0 { filled += count }
+        #expect(try link.server.handshake() == .wantsWrite)
+        #expect(try link.server.handshake() == .wantsWrite)
+        var room = [UInt8](repeating: 0, count: filled)
+        while filled > 0 {
+            let count = Glibc.read(link.clientSocket.raw, &room, filled)
+            try #require(count > 0)
+            filled -= count
+        }
+        #expect(try link.shakeHands().isDone)
+        #expect(link.serverCarriesItself)
+        #expect(try link.download("answer".bytes) == "answer".bytes)
+    }
+
+    @Test func `the ticket of TLS 1.3 goes out with the first bytes, or with the end`() throws {
+        let server = try OwnServer(try makeTable([ecdsa]), TLS1_3_VERSION)
+        #expect(server.peer.received() == [] && SSL_session_reused(server.peer.ssl) == 0)
+        #expect(SSL_SESSION_has_ticket(SSL_get_session(server.peer.ssl)) == 0)
+        server.tls.shutdown()
+        #expect(server.peer.received() == [])
+        #expect(SSL_SESSION_has_ticket(SSL_get_session(server.peer.ssl)) == 1)
+    }
+
+    @Test func `a client that takes no sessions gets none`() throws {
+        let server = try BareServer(try makeTable([ecdsa]))
+        server.send(HelloMaker().with(45, nil).record)
+        #expect(Link.step(&server.tls) == (true, nil))
+        #expect(server.received().first == RecordType.handshake)
+    }
+
+    // MARK: sessions
+
+    /// The hello of a client that offers a session, and where its binder's last byte is.
+    private func offer(_ table: ServerNameTable) throws -> [UInt8] {
+        let client = try makeClient(root, version: TLS1_3_VERSION)
+        _ = try Link.open(client, table)
+        let link = try Link(client, table)
+        #expect(Link.step(&link.client) == (true, nil))
+        var hello = [UInt8](repeating: 0, count: 4096)
+        let count = Glibc.read(link.serverSocket.raw, &hello, hello.count)
+        try #require(count > 0)
+        return Array(hello.prefix(count))
+    }
+
+    @Test func `whoever offers a session without its secret is refused`() throws {
+        let table = try makeTable([ecdsa])
+        var hello = try offer(table)
+        hello[hello.count - 1] ^= 1
+        let server = try BareServer(table)
+        server.send(hello)
+        #expect(Link.step(&server.tls).1 == .handshake("binder does not verify"))
+        #expect(server.received() == [21, 3, 3, 0, 2, 2, 47])
+    }
+
+    @Test func `a session that was offered whole goes on`() throws {
+        let table = try makeTable([ecdsa])
+        let server = try BareServer(table)
+        server.send(try offer(table))
+        #expect(Link.step(&server.tls) == (true, nil))
+        // ServerHello, the word without meaning, and a flight without a certificate.
+        #expect((100..<400).contains(server.received().count))
+    }
+
+    @Test func `a session of one version does not go on in the other`() throws {
+        let keys = try TicketKeys()
+        let rules = [UInt8](repeating: 1, count: 32)
+        let secret = [UInt8](repeating: 2, count: 48)
+        let nonce = [UInt8](repeating: 3, count: 12)
+        for isModern in [true, false] {
+            let ticket = secret.withUnsafeBytes {
+                SessionTicket.seal(
+                    isModern: isModern,
+                    suite: 7,
+                    secret: $0,
+                    rules: rules,
+                    nonce: nonce[...],
+                    keys: keys
+                )
+            }
+            var opened = [UInt8](repeating: 0, count: 48)
+            let session = opened.withUnsafeMutableBytes {
+                SessionTicket.open((ticket ?? [])[...], rules: rules, keys: keys, into: $0)
+            }
+            #expect(session?.isModern == isModern && session?.suite == 7 && session?.secretCount == 48)
+            #expect(opened == secret && session?.isOld == false)
+            // Other rules, other keys, and whatever is changed.
+            for wrong in 0..<(ticket?.count ?? 0) {
+                var changed = ticket ?? []
+                changed[wrong] ^= 1
+                let isOpen = opened.withUnsafeMutableBytes {
+                    SessionTicket.open(changed[...], rules: rules, keys: keys, into: $0) != nil
+                }
+                #expect(!isOpen)
+            }
+            let others = try TicketKeys()
+            let isOpen = opened.withUnsafeMutableBytes { room in
+                SessionTicket.open((ticket ?? [])[...], rules: rules + [0], keys: keys, into: room) != nil
+                    || SessionTicket.open((ticket ?? [])[...], rules: rules, keys: others, into: room) != nil
+            }
+            #expect(!isOpen)
+        }
+    }
+
+    // MARK: what is left to the library
+
+    /// Whether the server's handshake was the library's, and done.
+    private func isLibrarys(_ client: ClientContext, _ table: ServerNameTable) throws -> Bool {
+        let link = try Link.open(client, table)
+        return !link.serverCarriesItself && link.serverFacts != nil
+    }
+
+    @Test(arguments: versions) func `other groups are the library's`(_ version: CInt) throws {
+        let client = try makeClient(root, version: version)
+        #expect(everyhop_ctx_set_groups(client.handle.raw, "P-256") == 1)
+        #expect(try isLibrarys(client, try makeTable([ecdsa])))
+    }
+
+    @Test(arguments: versions) func `other kinds of keys are the library's`(_ version: CInt) throws {
+        let bench = try Workbench()
+        try bench.openssl(
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes", "-subj", "/CN=peer"]
+                + ["-keyout", "key.pem", "-out", "chain.pem"]
+        )
+        let identity = try ServerIdentity(chainPEM: try bench.read("chain.pem"), keyPEM: try bench.read("key.pem"))
+        let client = try makeClient(pins: [identity.facts.pin], name: nil, version: version)
+        #expect(try isLibrarys(client, try makeTable([identity])))
+    }
+
+    @Test func `a binding that asks for certificates is the library's`() throws {
+        let clients = ClientVerification(authoritiesPEM: root.pem, pins: [], isRequired: false)
+        let table = try ServerNameTable(policy: .nist80052r2)
+        table.add(try makeBinding([ecdsa], clients: clients), host: nil)
+        #expect(try isLibrarys(try makeClient(root), table))
+    }
+
+    @Test func `TLS 1.2 without the extended master secret is the library's`() throws {
+        let client = try makeClient(root, version: TLS1_2_VERSION)
+        // SSL_OP_NO_EXTENDED_MASTER_SECRET, which is a macro of macros.
+        SSL_CTX_set_options(client.handle.raw, 1)
+        #expect(try isLibrarys(client, try makeTable([ecdsa])))
+    }
+
+    @Test func `a hello in several records, and one behind which more follows, is the library's`() throws {
+        let message = HelloMaker().message
+        let pieces = [message[..<100], message[100...]].flatMap { RecordHeader.plainRecord(22, Array($0)) }
+        for bytes in [pieces, RecordHeader.plainRecord(22, message + [0])] {
+            let server = try BareServer(try makeTable([ecdsa]))
+            server.send(bytes)
+            let (_, error) = Link.step(&server.tls)
+            #expect(!server.received().isEmpty)
+            if bytes == pieces { #expect(error == nil) }
+        }
+    }
+
+    @Test func `a downgrade to TLS 1.2 shows in the server's random bytes`() throws {
+        let server = try BareServer(try makeTable([ecdsa]))
+        server.send(HelloMaker(isModern: false).record)
+        #expect(Link.step(&server.tls) == (true, nil))
+        // Record (5), message (4), version (2), random (32).
+        #expect(Array(server.received()[35..<43]) == "DOWNGRD".bytes + [1])
+    }
+}
