@@ -74,7 +74,7 @@ let package = Package(
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "Bytes", "Config", "Database", "HTTP", "HTTP2",
+                "Bytes", "Config", "Database", "HTTP", "HTTP2", "TLS",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: base

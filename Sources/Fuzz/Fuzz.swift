@@ -26,12 +26,12 @@ struct Fuzz: ParsableCommand {
             }
             if index % 1_000_000 == 999_999 {
                 print(
-                    "\(index + 1) inputs, \(target.accepted) requests accepted, \(target.http2.accepted) in HTTP/2, \(target.relayed) logins carried, \(target.asked) answers read"
+                    "\(index + 1) inputs, \(target.accepted) requests accepted, \(target.http2.accepted) in HTTP/2, \(target.relayed) logins carried, \(target.asked) answers read, \(target.greeted) hellos plain"
                 )
             }
         }
         print(
-            "\(count) inputs from seed \(seed): no failure, \(target.accepted) requests accepted, \(target.http2.accepted) in HTTP/2, \(target.relayed) logins carried, \(target.asked) answers read"
+            "\(count) inputs from seed \(seed): no failure, \(target.accepted) requests accepted, \(target.http2.accepted) in HTTP/2, \(target.relayed) logins carried, \(target.asked) answers read, \(target.greeted) hellos plain"
         )
     }
 }

@@ -20,7 +20,7 @@ struct Mutator {
             "[server]\nworkers = 2\nadmin = \"127.0.0.1:9180\"\n[[site]]\nname = \"s\"\nupstream = \"u\"\nhsts = { max_age = \"1d\" }\n[site.request_headers]\nset = { X-A = \"${host}\" }\n[[site.binding]]\nport = 443\n",
             "[[upstream]]\nname = \"u\"\nservers = [\"10.0.0.1:443\", \"unix:/x\"]\ntrust = { ca = \"f\", pins = [\"sha256/x\"] }\n",
         ].map { Array($0.utf8) } + NegotiationTarget.seeds + ClientTarget.seeds + HTTP2Target.seeds
-        + ProxyHeaderTarget.seeds
+        + ProxyHeaderTarget.seeds + HelloTarget.seeds
 
     private static let words: [[UInt8]] = [
         "\r\n", "\n", "\r", " ", "\t", ":", ",", ";", "0", "chunked", "Transfer-Encoding: chunked\r\n",

@@ -7,6 +7,7 @@ struct Target: ~Copyable {
     private(set) var accepted = 0
     private(set) var relayed = 0
     private(set) var asked = 0
+    private(set) var greeted = 0
     private(set) var http2 = HTTP2Target()
     private let pool = BufferPool()
     private var head = RequestHead()
@@ -23,7 +24,7 @@ struct Target: ~Copyable {
         return checkRequest(input, &random) ?? checkResponse(input, &random) ?? checkChunks(input, &random)
             ?? NegotiationTarget.check(input, &random, relayed: &relayed)
             ?? ClientTarget.check(input, asked: &asked) ?? http2.check(input, &random)
-            ?? ProxyHeaderTarget.check(input, &random)
+            ?? ProxyHeaderTarget.check(input, &random) ?? HelloTarget.check(input, plain: &greeted)
     }
 
     /// Pieces agree with the whole, and what is sent on reads as exactly the request that was accepted.

@@ -52,7 +52,7 @@ final class AgreementKey {
     }
 
     private func matches(_ other: AgreementKey, _ selection: CInt) -> Bool {
-        guard selection & OSSL_KEYMGMT_SELECT_KEYPAIR != 0 else { return true }
+        guard selection & KeyAgreement.pair != 0 else { return true }
         return isPublic && other.isPublic && CRYPTO_memcmp(publicKey, other.publicKey, Self.size) == 0
     }
 
@@ -154,7 +154,7 @@ final class AgreementKey {
         // What is made in the end stands for the making as well.
         let begin: Begin = { _, selection, _ in
             guard let key = AgreementKey() else { return nil }
-            if selection & OSSL_KEYMGMT_SELECT_KEYPAIR != 0, !key.generate() { return nil }
+            if selection & KeyAgreement.pair != 0, !key.generate() { return nil }
             return AgreementKey.handOver(key)
         }
         let set: Set = { _, _ in 1 }

@@ -44,8 +44,8 @@ final class Curve25519 {
         // The library keeps its default provider, and what it offers, to the end of the process.
         defer { EVP_KEYMGMT_free(fetched) }
         guard let owner = EVP_KEYMGMT_get0_provider(fetched),
-            let keys = Self.table(OSSL_OP_KEYMGMT, of: owner),
-            let exchange = Self.table(OSSL_OP_KEYEXCH, of: owner),
+            let keys = FunctionTable.find(OSSL_OP_KEYMGMT, "X25519", of: owner),
+            let exchange = FunctionTable.find(OSSL_OP_KEYEXCH, "X25519", of: owner),
             let makeKey = FunctionTable.find(OSSL_FUNC_KEYMGMT_NEW, in: keys, as: MakeKey.self),
             let freeKey = FunctionTable.find(OSSL_FUNC_KEYMGMT_FREE, in: keys, as: Free.self),
             let importKey = FunctionTable.find(OSSL_FUNC_KEYMGMT_IMPORT, in: keys, as: Import.self),
@@ -78,18 +78,6 @@ final class Curve25519 {
         freeAgreement(agreement)
         freeKey(peer)
         freeKey(base)
-    }
-
-    private static func table(_ operation: CInt, of provider: OpaquePointer) -> UnsafePointer<OSSL_DISPATCH>? {
-        var mayForget: CInt = 0
-        guard var algorithm = OSSL_PROVIDER_query_operation(provider, operation, &mayForget) else { return nil }
-        while let names = algorithm.pointee.algorithm_names {
-            if String(cString: names).split(separator: ":").contains("X25519") {
-                return algorithm.pointee.implementation
-            }
-            algorithm += 1
-        }
-        return nil
     }
 
     /// What a private key makes of another's public key, of the base point, or of both.
@@ -126,7 +114,7 @@ final class Curve25519 {
             list[0] = OSSL_PARAM_construct_octet_string(Self.privateName.immortal, bytes, Self.size)
             list[1] = OSSL_PARAM_construct_octet_string(Self.publicName.immortal, bytes, Self.size)
             list[2] = OSSL_PARAM_construct_end()
-            return importKey(key, OSSL_KEYMGMT_SELECT_KEYPAIR, list.baseAddress) == 1
+            return importKey(key, KeyAgreement.pair, list.baseAddress) == 1
         }
     }
 

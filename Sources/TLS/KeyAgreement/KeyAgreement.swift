@@ -8,6 +8,8 @@ import COpenSSL
 /// costs the library a search through all kinds of keys that it ever had.
 enum KeyAgreement {
     static let name: StaticString = "everyhop-X25519"
+    /// OSSL_KEYMGMT_SELECT_KEYPAIR, a macro of macros, which Swift imports or not as it likes.
+    static let pair = OSSL_KEYMGMT_SELECT_PRIVATE_KEY | OSSL_KEYMGMT_SELECT_PUBLIC_KEY
 
     nonisolated(unsafe) private(set) static var curve: Curve25519?
 

@@ -4,12 +4,12 @@ import Glibc
 /// How TLS derives keys with one hash: HKDF-Extract and HKDF-Expand-Label in 1.3 (RFC 8446 §7.1, RFC 5869), P_hash in 1.2.
 ///
 /// A handshake derives twenty keys. The library makes a dozen objects for each and looks every algorithm up by its name;
-/// here one hash context serves all of them. *Ownership:* owns the context; for one thread.
+/// here one state of a hash serves all of them. *Ownership:* owns the state; for one thread.
 final class KeySchedule {
     /// Bytes of a digest, and of a pseudorandom key.
     let size: Int
     private let blockSize: Int
-    private let context: OpaquePointer
+    private let library: LibraryHash
 
     /// The largest digest and block among the hashes of TLS 1.3.
     private static let largestDigest = 48
@@ -36,18 +36,11 @@ final class KeySchedule {
     /// - Returns: nil when the library does not have it.
     init?(_ hash: Hash) {
         self.hash = hash
-        guard let digest = EVP_MD_fetch(nil, hash == .sha256 ? "SHA2-256" : "SHA2-384", nil) else { return nil }
-        defer { EVP_MD_free(digest) }
-        size = Int(EVP_MD_get_size(digest))
-        blockSize = Int(EVP_MD_get_block_size(digest))
-        guard 1...Self.largestDigest ~= size, size...Self.largestBlock ~= blockSize,
-            let context = EVP_MD_CTX_new()
-        else { return nil }
-        self.context = context
-        guard EVP_DigestInit_ex(context, digest, nil) == 1 else { return nil }
+        guard let library = LibraryHash(hash) else { return nil }
+        self.library = library
+        (size, blockSize) = (library.size, library.blockSize)
+        guard 1...Self.largestDigest ~= size, size...Self.largestBlock ~= blockSize else { return nil }
     }
-
-    deinit { EVP_MD_CTX_free(context) }
 
     /// HKDF-Extract.
     ///
@@ -195,15 +188,11 @@ final class KeySchedule {
         }
     }
 
-    private func begin() -> Bool { EVP_DigestInit_ex(context, nil, nil) == 1 }
+    private func begin() -> Bool { library.begin() }
 
-    private func add(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        bytes.isEmpty || EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1
-    }
+    private func add(_ bytes: UnsafeRawBufferPointer) -> Bool { library.add(bytes) }
 
-    private func finish(_ digest: UnsafeMutableRawBufferPointer) -> Bool {
-        EVP_DigestFinal_ex(context, digest.baseAddress?.assumingMemoryBound(to: UInt8.self), nil) == 1
-    }
+    private func finish(_ digest: UnsafeMutableRawBufferPointer) -> Bool { library.finish(digest) }
 
     private static func copy(_ bytes: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer, at offset: Int)
     {

@@ -18,6 +18,19 @@ struct FunctionTable: @unchecked Sendable {
         start = UnsafePointer(table)
     }
 
+    /// The table of an algorithm among those of a provider of the library's own; nil when it has none of that name.
+    static func find(_ operation: CInt, _ name: String, of provider: OpaquePointer) -> UnsafePointer<OSSL_DISPATCH>? {
+        var mayForget: CInt = 0
+        guard var algorithm = OSSL_PROVIDER_query_operation(provider, operation, &mayForget) else { return nil }
+        while let names = algorithm.pointee.algorithm_names {
+            if String(cString: names).split(separator: ":").contains(where: { $0 == name }) {
+                return algorithm.pointee.implementation
+            }
+            algorithm += 1
+        }
+        return nil
+    }
+
     /// The function of a number in a table of the library's own.
     static func find<F>(_ number: CInt, in table: UnsafePointer<OSSL_DISPATCH>, as type: F.Type) -> F? {
         var entry = table

@@ -2,7 +2,7 @@
 ///
 /// Plain is what nearly every client of today sends. Whatever else one may send, wrong or only rare, is for the library to
 /// answer, or to refuse with the right alert; nothing is refused here.
-struct ClientHello {
+package struct ClientHello {
     /// The message, with its head.
     let message: [UInt8]
     private(set) var random = 0..<0
@@ -79,7 +79,7 @@ struct ClientHello {
 
     /// - Parameter message: whole, with its head.
     /// - Returns: nil for one that is not plain.
-    init?(_ message: [UInt8]) {
+    package init?(_ message: [UInt8]) {
         self.message = message
         var reader = MessageReader(message)
         guard reader.byte() == Self.messageType, let length = reader.length(), length == message.count - 4,
@@ -232,6 +232,14 @@ struct ClientHello {
     }
 
     // MARK: questions
+
+    /// Whether all that was found lies within the message; for the fuzzer.
+    package var isInside: Bool {
+        [
+            random, sessionID, suites, serverName, protocols, signatureSchemes, groups, key, versions, ticket,
+            offers?.identities, offers?.binders,
+        ].allSatisfy { range in range.map { $0.upperBound <= message.count } ?? true }
+    }
 
     /// Whether a number of two bytes is in a list of such.
     func has(_ number: UInt16, in list: Range<Int>?) -> Bool {

@@ -140,6 +140,8 @@ final class ModernFlight {
         guard let start = own.baseAddress, let secret = shared.baseAddress,
             RAND_priv_bytes(start.assumingMemoryBound(to: UInt8.self), CInt(clamping: own.count)) == 1
         else { return nil }
+        // Nobody needs it any more.
+        defer { OPENSSL_cleanse(start, own.count) }
         var key = [UInt8](repeating: 0, count: Curve25519.size)
         let isDone = key.withUnsafeMutableBytes { key in
             terms.hello.message[theirs].withUnsafeBytes { theirs in

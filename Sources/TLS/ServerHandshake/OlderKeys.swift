@@ -83,7 +83,9 @@ final class OlderKeys {
 
     /// Derives the master secret; false for a key of the client's that agrees on nothing.
     func agree(with key: ArraySlice<UInt8>) -> Bool {
-        let own = secrets.bytes(.privateKey, Curve25519.size)
+        let own = secrets.room(.privateKey, Curve25519.size)
+        // Nobody needs it any more.
+        defer { OPENSSL_cleanse(own.baseAddress, own.count) }
         let shared = secrets.room(.shared, Curve25519.size)
         let isAgreed = key.withUnsafeBytes { key in
             guard let own = own.baseAddress, let key = key.baseAddress, let secret = shared.baseAddress,
