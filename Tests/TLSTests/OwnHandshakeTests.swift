@@ -62,6 +62,14 @@ import Testing
         #expect(try Link.open(client, table).serverCarriesItself)
     }
 
+    @Test func `a client of TLS 1.2 that does not know the certificate's curve gets RSA, or is the library's`() throws {
+        let client = try makeClient(root, version: TLS1_2_VERSION)
+        #expect(everyhop_ctx_set_groups(client.handle.raw, "X25519") == 1)
+        let link = try Link.open(client, try makeTable([ecdsa, rsa]))
+        #expect(link.serverCarriesItself && link.clientFacts?.cipher == "ECDHE-RSA-AES128-GCM-SHA256")
+        #expect(try Link(client, try makeTable([ecdsa])).shakeHands().server == .handshake("no shared cipher"))
+    }
+
     @Test func `RSA signs TLS 1.2 in the old way for whoever knows no other`() throws {
         let client = try makeClient(root, version: TLS1_2_VERSION)
         #expect(everyhop_ctx_set_signature_algorithms(client.handle.raw, "RSA+SHA256") == 1)

@@ -73,6 +73,7 @@ package struct ClientHello {
     private static let randomSize = 32
     private static let longestSessionID = 32
     static let x25519: UInt16 = 0x001D
+    static let p256: UInt16 = 0x0017
     /// Two suites that are none: renegotiation is safe (RFC 5746 §3.3), and a second try with an older version (RFC 7507).
     private static let renegotiationSuite: UInt16 = 0x00FF
     private static let fallbackSuite: UInt16 = 0x5600

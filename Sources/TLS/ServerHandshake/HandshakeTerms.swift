@@ -52,11 +52,17 @@ struct HandshakeTerms {
     ) -> (CipherSuite, ShownIdentity, PreparedSigner)? {
         let suites = isModern ? context.policy.modernSuites : CipherSuite.older
         for suite in suites where hello.has(suite.number, in: hello.suites) {
-            for identity in context.shown where suite.proof == nil || suite.proof == identity.kind {
+            for identity in context.shown where isUsable(identity, suite, hello) {
                 if let signer = identity.signer(for: hello, isModern: isModern) { return (suite, identity, signer) }
             }
         }
         return nil
+    }
+
+    /// In TLS 1.2 suites say what kind of key proves the server, and groups which curves its key may be on (RFC 8422 §5.3).
+    private static func isUsable(_ identity: ShownIdentity, _ suite: CipherSuite, _ hello: ClientHello) -> Bool {
+        guard let proof = suite.proof else { return true }
+        return proof == identity.kind && (proof == .rsa || hello.has(ClientHello.p256, in: hello.groups))
     }
 
     /// RFC 7301 §3.2: our most preferred protocol that is offered; empty without negotiation, nil when none is shared.
