@@ -47,9 +47,10 @@ public final class ServerContext {
         self.staples = staples
         leaves = identities.map { ($0.chain[0].raw, $0.facts.fingerprint) }
         for identity in identities { try identity.install(in: handle.raw) }
-        // The library keeps one identity of each kind, the last.
-        let shown = identities.reversed().compactMap { ShownIdentity($0) }
-        self.shown = [HandshakeScheme.Kind.ecdsa, .rsa].compactMap { kind in shown.first { $0.kind == kind } }
+        // With others beside them, which one is shown is for the library to say.
+        let shown = identities.compactMap { ShownIdentity($0) }
+        let isSimple = shown.count == identities.count && Set(shown.map { $0.kind }).count == shown.count
+        self.shown = isSimple ? shown.sorted { $0.kind == .ecdsa && $1.kind != .ecdsa } : []
         sessionRules = try Self.setSessionContext(handle.raw, identities, tag, clients)
         if let clients {
             try clients.install(in: handle.raw)

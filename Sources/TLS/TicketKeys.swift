@@ -34,7 +34,7 @@ public final class TicketKeys {
 
     /// Makes one random key.
     public init() throws(TLSError) {
-        guard let memory = Self.allocate(), let own = Self.allocateOwn() else {
+        guard let (memory, own) = Self.allocate() else {
             throw .libraryFailure("no memory for session ticket keys")
         }
         (self.memory, self.own) = (memory, own)
@@ -44,7 +44,7 @@ public final class TicketKeys {
     /// Reads keys that another process encoded, or a file of 80-byte keys, the current one first; nil when the length
     /// is not a whole number of keys.
     public init?(decoding bytes: [UInt8]) {
-        guard let memory = Self.allocate(), let own = Self.allocateOwn() else { return nil }
+        guard let (memory, own) = Self.allocate() else { return nil }
         (self.memory, self.own) = (memory, own)
         guard replace(decoding: bytes) else { return nil }
     }
@@ -54,12 +54,17 @@ public final class TicketKeys {
         CRYPTO_secure_clear_free(own, Self.most * Own.size, nil, 0)
     }
 
-    private static func allocate() -> UnsafeMutablePointer<everyhop_ticket_key>? {
-        CRYPTO_secure_zalloc(most * size, nil, 0)?.bindMemory(to: everyhop_ticket_key.self, capacity: most)
-    }
-
-    private static func allocateOwn() -> UnsafeMutablePointer<UInt8>? {
-        CRYPTO_secure_zalloc(most * Own.size, nil, 0)?.bindMemory(to: UInt8.self, capacity: most * Own.size)
+    /// Zeros for as many keys as there may be, and for what is made of them.
+    private static func allocate() -> (UnsafeMutablePointer<everyhop_ticket_key>, UnsafeMutablePointer<UInt8>)? {
+        guard let memory = CRYPTO_secure_zalloc(most * size, nil, 0) else { return nil }
+        guard let own = CRYPTO_secure_zalloc(most * Own.size, nil, 0) else {
+            CRYPTO_secure_free(memory, nil, 0)
+            return nil
+        }
+        return (
+            memory.bindMemory(to: everyhop_ticket_key.self, capacity: most),
+            own.bindMemory(to: UInt8.self, capacity: most * Own.size)
+        )
     }
 
     /// Lends what tickets of our own are sealed with, the current key's first; it must not outlive `body`.

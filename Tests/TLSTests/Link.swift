@@ -28,13 +28,13 @@ final class Link {
         serverSocket = FileDescriptor(owning: pair.second)
     }
 
-    /// Makes a link, shakes hands, and lets the client read what follows (session tickets) with the server's first byte.
+    /// Makes a link, shakes hands, and lets the client read what follows (session tickets).
     static func open(_ context: ClientContext, _ table: ServerNameTable, endpoint: Int = 0) throws -> Link {
         let link = try Link(context, table, endpoint: endpoint)
         let outcome = try link.shakeHands()
         if let error = outcome.client ?? outcome.server { throw error }
         var queue = link.queue()
-        if try link.server.write([0].span) == .bytes(1) { _ = try link.client.read(into: &queue) }
+        _ = try link.client.read(into: &queue)
         return link
     }
 

@@ -1,3 +1,4 @@
+import Bytes
 import COpenSSL
 import Glibc
 import Platform
@@ -120,13 +121,86 @@ import Testing
         #expect(try link.download("answer".bytes) == "answer".bytes)
     }
 
-    @Test func `the ticket of TLS 1.3 goes out with the first bytes, or with the end`() throws {
-        let server = try OwnServer(try makeTable([ecdsa]), TLS1_3_VERSION)
-        #expect(server.peer.received() == [] && SSL_session_reused(server.peer.ssl) == 0)
-        #expect(SSL_SESSION_has_ticket(SSL_get_session(server.peer.ssl)) == 0)
-        server.tls.shutdown()
-        #expect(server.peer.received() == [])
-        #expect(SSL_SESSION_has_ticket(SSL_get_session(server.peer.ssl)) == 1)
+    /// A server in TLS 1.3 whose handshake is done, and its client, which may have sent a request with its Finished.
+    private func open(
+        asking question: String,
+        _ body: (inout TLSConnection, LibraryPeer, BufferPool) throws -> Void
+    ) throws {
+        let pool = BufferPool(keep: 4)
+        let pair = try SocketPair()
+        let peer = try LibraryPeer(clientOn: pair.first, TLS1_3_VERSION)
+        let socket = FileDescriptor(owning: pair.second)
+        var server = try TLSConnection(accepting: try makeTable([ecdsa]), descriptor: socket.raw, pool: pool)
+        #expect(!peer.step())
+        #expect(Link.step(&server) == (true, nil))
+        #expect(peer.step())
+        if !question.isEmpty { peer.send(question.bytes) }
+        #expect(Link.step(&server) == (false, nil))
+        let carriesItself = server.carriesItself
+        #expect(carriesItself)
+        try body(&server, peer, pool)
+        // Closed only now.
+        _ = consume socket
+    }
+
+    private func hasTicket(_ peer: LibraryPeer) -> Bool { SSL_SESSION_has_ticket(SSL_get_session(peer.ssl)) == 1 }
+
+    @Test func `a client that waits gets its ticket at once, and nothing is held for it`() throws {
+        try open(asking: "") { _, peer, pool in
+            #expect(pool.held == 0)
+            #expect(peer.received() == [] && hasTicket(peer))
+        }
+    }
+
+    @Test func `a client that has asked gets its ticket with the answer`() throws {
+        try open(asking: "question") { server, peer, pool in
+            #expect(peer.received() == [] && !hasTicket(peer))
+            var queue = ByteQueue(pool: pool)
+            let read = try server.read(into: &queue)
+            #expect(read == .bytes(8))
+            queue.removeAll()
+            #expect(pool.held == 0)
+            let written = try server.write("answer".bytes.span)
+            #expect(written == .bytes(6))
+            #expect(peer.received() == "answer".bytes && hasTicket(peer))
+        }
+    }
+
+    @Test func `a client that has asked and gets no answer gets its ticket with the end`() throws {
+        try open(asking: "question") { server, peer, _ in
+            server.shutdown()
+            #expect(peer.received() == [] && hasTicket(peer))
+        }
+    }
+
+    @Test func `a client that asks for new keys before the first answer gets its ticket and the keys`() throws {
+        try open(asking: "") { server, peer, pool in
+            #expect(SSL_key_update(peer.ssl, SSL_KEY_UPDATE_REQUESTED) == 1)
+            peer.send("question".bytes)
+            var queue = ByteQueue(pool: pool)
+            let read = try server.read(into: &queue)
+            #expect(read == .bytes(8))
+            #expect(peer.received() == [])
+            let written = try server.write("answer".bytes.span)
+            #expect(written == .bytes(6))
+            #expect(peer.received() == "answer".bytes)
+        }
+    }
+
+    @Test func `the first answer goes out with the ticket, however long it is`() throws {
+        try open(asking: "question") { server, peer, _ in
+            let data = [UInt8](repeating: 7, count: 100_000)
+            var sent = 0
+            var got: [UInt8] = []
+            while sent < data.count {
+                guard case .bytes(let count) = try server.write(data.span.extracting(sent..<data.count)) else {
+                    continue
+                }
+                sent += count
+                while case let piece = peer.received(), !piece.isEmpty { got += piece }
+            }
+            #expect(got == data && hasTicket(peer))
+        }
     }
 
     @Test func `a client that takes no sessions gets none`() throws {
@@ -173,7 +247,7 @@ import Testing
         let keys = try TicketKeys()
         let rules = [UInt8](repeating: 1, count: 32)
         let secret = [UInt8](repeating: 2, count: 48)
-        let nonce = [UInt8](repeating: 3, count: 12)
+        let seed = [UInt8](repeating: 3, count: 16)
         for isModern in [true, false] {
             let ticket = secret.withUnsafeBytes {
                 SessionTicket.seal(
@@ -181,7 +255,7 @@ import Testing
                     suite: 7,
                     secret: $0,
                     rules: rules,
-                    nonce: nonce[...],
+                    seed: seed,
                     keys: keys
                 )
             }
@@ -209,6 +283,32 @@ import Testing
         }
     }
 
+    private func reopened(madeAgo age: Int64, _ keys: TicketKeys) -> SessionTicket? {
+        let secret = [UInt8](repeating: 2, count: 48)
+        let made = UInt64(Int64(time(nil)) - age)
+        let seed = [UInt8](repeating: 3, count: 16)
+        let ticket = secret.withUnsafeBytes {
+            SessionTicket.seal(isModern: false, suite: 7, made: made, secret: $0, rules: [], seed: seed, keys: keys)
+        }
+        var room = secret
+        return room.withUnsafeMutableBytes { SessionTicket.open((ticket ?? [])[...], rules: [], keys: keys, into: $0) }
+    }
+
+    @Test func `a session is over after two hours, also when its ticket was renewed meanwhile`() throws {
+        let keys = try TicketKeys()
+        #expect(reopened(madeAgo: 7190, keys) != nil && reopened(madeAgo: 7300, keys) == nil)
+        // Another host's clock may be a little ahead.
+        #expect(reopened(madeAgo: -30, keys) != nil && reopened(madeAgo: -300, keys) == nil)
+        let old = try #require(reopened(madeAgo: 7000, keys))
+        #expect((150...200).contains(old.rest))
+        let table = try makeTable([ecdsa], tickets: keys)
+        let client = try makeClient(root, version: TLS1_2_VERSION)
+        _ = try Link.open(client, table)
+        try keys.rotate()
+        let link = try Link.open(client, table)
+        #expect(link.serverFacts?.resumed == true && link.serverCarriesItself)
+    }
+
     // MARK: what is left to the library
 
     /// Whether the server's handshake was the library's, and done.
@@ -232,6 +332,26 @@ import Testing
         let identity = try ServerIdentity(chainPEM: try bench.read("chain.pem"), keyPEM: try bench.read("key.pem"))
         let client = try makeClient(pins: [identity.facts.pin], name: nil, version: version)
         #expect(try isLibrarys(client, try makeTable([identity])))
+    }
+
+    @Test(arguments: versions) func `with a key of another kind beside it, the library chooses`(_ version: CInt) throws
+    {
+        let bench = try Workbench()
+        try bench.openssl(
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes", "-subj", "/CN=peer"]
+                + ["-keyout", "key.pem", "-out", "chain.pem"]
+        )
+        let identity = try ServerIdentity(chainPEM: try bench.read("chain.pem"), keyPEM: try bench.read("key.pem"))
+        for other in [ecdsa, rsa] {
+            let client = try makeClient(pins: [identity.facts.pin], name: nil, version: version)
+            #expect(try isLibrarys(client, try makeTable([other, identity])))
+        }
+    }
+
+    @Test func `a P-256 key that is to sign a longer digest in TLS 1.2 is the library's`() throws {
+        let client = try makeClient(pins: [ecdsa.facts.pin], version: TLS1_2_VERSION)
+        #expect(everyhop_ctx_set_signature_algorithms(client.handle.raw, "ECDSA+SHA384:RSA+SHA256") == 1)
+        #expect(try isLibrarys(client, try makeTable([ecdsa, rsa])))
     }
 
     @Test func `a binding that asks for certificates is the library's`() throws {

@@ -10,13 +10,6 @@ struct PostHandshakeMessages {
         case nothing
     }
 
-    private enum MessageType {
-        static let helloRequest: UInt8 = 0
-        static let clientHello: UInt8 = 1
-        static let newSessionTicket: UInt8 = 4
-        static let keyUpdate: UInt8 = 24
-    }
-
     private let isServer: Bool
     private let isModern: Bool
     private var header = InlineArray<4, UInt8>(repeating: 0)

@@ -26,6 +26,8 @@ struct RecordLayer: ~Copyable {
     private var isSlow = false
     /// The last read has filled the room that it had: the socket may hold more.
     private var mayHoldMore = false
+    /// What goes out ahead of everything else.
+    private var announcement: [UInt8] = []
     private var hasEnded = false
     /// Our stream has ended too: nothing may follow (RFC 8446 §6.1).
     private var hasSaidGoodbye = false
@@ -36,11 +38,10 @@ struct RecordLayer: ~Copyable {
     private let mostPlain: Int
     /// How often in a row the peer has sent what brings nobody further.
     private var idleRecords = 0
-    private var warnings = 0
+    private var alerts: AlertReader
 
     /// Records without content, or with nothing but updates of keys, that are taken in a row.
     private static let mostIdleRecords = 32
-    private static let mostWarnings = 5
     /// Records that go out by one call of the socket; four would be no faster, and need twice the memory.
     private static let mostAtOnce = 2
     /// Room that is made for a record at first, whatever it says of its length.
@@ -52,6 +53,7 @@ struct RecordLayer: ~Copyable {
         isServer = start.isServer
         isModern = start.isModern
         messages = PostHandshakeMessages(isServer: start.isServer, isModern: start.isModern)
+        alerts = AlertReader(isModern: start.isModern)
         secrets = start.isModern ? socket.secrets : nil
         tickets = start.tickets
         mostPlain = start.mostPlain
@@ -209,7 +211,7 @@ struct RecordLayer: ~Copyable {
         switch demand {
         case .nothing: break
         case .renegotiate:
-            try countWarning()
+            do throws(HandshakeRefusal) { try alerts.count() } catch { throw refuse(error) }
             // RFC 5246 §7.2.2: the peer decides whether it goes on without.
             try say(.noRenegotiation, isFatal: false)
         case .updateKeys(let isAskedToo):
@@ -228,27 +230,12 @@ struct RecordLayer: ~Copyable {
         }
     }
 
-    private mutating func countWarning() throws(TLSError) {
-        warnings += 1
-        guard warnings <= Self.mostWarnings else { throw refuse(.unexpectedMessage, "too many warnings") }
-    }
-
     private mutating func alert(_ content: UnsafeBufferPointer<UInt8>) throws(TLSError) -> ReadOutcome? {
-        guard content.count == 2 else { throw refuse(.unexpectedMessage, "invalid alert") }
-        guard isModern || (1...2).contains(content[0]) else {
-            throw refuse(.illegalParameter, "unknown alert type")
-        }
-        let description = AlertDescription(rawValue: content[1])
-        if description == .closeNotify {
-            hasEnded = true
-            return .closed
-        }
-        // RFC 8446 §6: the level means nothing any more.
-        let isWarning = isModern ? description == .userCanceled : content[0] == 1
-        if isWarning, description == .noRenegotiation { throw refuse(.handshakeFailure, "no renegotiation") }
-        guard isWarning else { throw .handshake(TLSError.text(alert: content[1])) }
-        try countWarning()
-        return nil
+        do throws(HandshakeRefusal) {
+            guard case .end = try alerts.take(content) else { return nil }
+        } catch { throw refuse(error) }
+        hasEnded = true
+        return .closed
     }
 
     // MARK: writing
@@ -269,9 +256,13 @@ struct RecordLayer: ~Copyable {
     }
 
     private mutating func seal(_ bytes: Span<UInt8>) throws(TLSError) {
-        if owesKeyUpdate || (isModern && writing.isWorn) { try updateKeys() }
         let overhead = writing.overhead
-        let most = isSlow ? min(mostPlain, BufferPool.blockSize - overhead) : Self.mostAtOnce * mostPlain
+        // With what goes out first, one block has to do as well.
+        let taken = announcement.isEmpty ? 0 : announcement.count + overhead
+        let isShort = isSlow || taken > 0
+        let most = isShort ? min(mostPlain, BufferPool.blockSize - overhead - taken) : Self.mostAtOnce * mostPlain
+        try sealAnnouncement()
+        if owesKeyUpdate || (isModern && writing.isWorn) { try updateKeys() }
         let count = min(bytes.count, most)
         let records = (count + mostPlain - 1) / mostPlain
         let mostPlain = self.mostPlain
@@ -305,11 +296,28 @@ struct RecordLayer: ~Copyable {
         }
     }
 
-    /// Has a handshake message go out ahead of the first bytes, together with them.
-    mutating func announce(_ message: [UInt8]) throws(TLSError) { try seal(RecordType.handshake, message) }
+    /// Says what the handshake ends with, a ticket: ahead of the first bytes and together with them where the peer has sent
+    /// something already that they will answer, and otherwise at once.
+    mutating func announce(_ message: [UInt8]) throws(TLSError) {
+        announcement = message
+        if message.isEmpty || hasPending { return }
+        try sealAnnouncement()
+        _ = try flush()
+    }
+
+    /// Seals what has to go out first.
+    ///
+    /// It has waited unsealed: connections that rest before their first request hold no block for it.
+    private mutating func sealAnnouncement() throws(TLSError) {
+        if announcement.isEmpty { return }
+        let message = announcement
+        announcement = []
+        try seal(RecordType.handshake, message)
+    }
 
     private mutating func updateKeys() throws(TLSError) {
         owesKeyUpdate = false
+        try sealAnnouncement()
         // KeyUpdate, one byte: the peer need not do the same.
         try seal(RecordType.handshake, [24, 0, 0, 1, 0])
         guard let secret = secrets?.secret(of: isServer ? .server : .client), writing.update(secret) else {
@@ -346,8 +354,14 @@ struct RecordLayer: ~Copyable {
 
     private mutating func say(_ alert: AlertDescription, isFatal: Bool) throws(TLSError) {
         guard !hasSaidGoodbye else { return }
+        try sealAnnouncement()
         try seal(RecordType.alert, [isFatal ? 2 : 1, alert.rawValue])
         _ = try flush()
+    }
+
+    private mutating func refuse(_ refusal: HandshakeRefusal) -> TLSError {
+        if let alert = refusal.alert { try? say(alert, isFatal: true) }
+        return refusal.error
     }
 
     /// Tells the peer why the connection breaks here.

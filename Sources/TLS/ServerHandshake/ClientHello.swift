@@ -46,27 +46,6 @@ package struct ClientHello {
         let boundCount: Int
     }
 
-    private enum ExtensionType {
-        static let serverName: UInt16 = 0
-        static let maxFragmentLength: UInt16 = 1
-        static let statusRequest: UInt16 = 5
-        static let supportedGroups: UInt16 = 10
-        static let pointFormats: UInt16 = 11
-        static let signatureAlgorithms: UInt16 = 13
-        static let protocolNegotiation: UInt16 = 16
-        static let extendedMasterSecret: UInt16 = 23
-        static let sessionTicket: UInt16 = 35
-        static let preSharedKey: UInt16 = 41
-        static let earlyData: UInt16 = 42
-        static let supportedVersions: UInt16 = 43
-        static let cookie: UInt16 = 44
-        static let keyExchangeModes: UInt16 = 45
-        static let certificateSchemes: UInt16 = 50
-        static let keyShare: UInt16 = 51
-        static let renegotiationInfo: UInt16 = 0xFF01
-    }
-
-    static let messageType: UInt8 = 1
     /// TLS 1.2, which in TLS 1.3 only looks so.
     static let version: UInt16 = 0x0303
     static let modernVersion: UInt16 = 0x0304
@@ -83,7 +62,7 @@ package struct ClientHello {
     package init?(_ message: [UInt8]) {
         self.message = message
         var reader = MessageReader(message)
-        guard reader.byte() == Self.messageType, let length = reader.length(), length == message.count - 4,
+        guard reader.byte() == MessageType.clientHello, let length = reader.length(), length == message.count - 4,
             reader.short() == Self.version,
             let random = reader.take(Self.randomSize),
             let sessionID = reader.shortVector(), sessionID.count <= Self.longestSessionID,
@@ -157,8 +136,9 @@ package struct ClientHello {
             guard let formats = reader.shortVector(), reader.isAtEnd else { return false }
             hasPointFormats = true
             return message[formats].contains(0)
+        case ExtensionType.postHandshakeAuthentication: return content.isEmpty
         case ExtensionType.maxFragmentLength, ExtensionType.earlyData, ExtensionType.cookie,
-            ExtensionType.certificateSchemes:
+            ExtensionType.certificateAuthorities, ExtensionType.certificateSchemes:
             return false
         default: return true
         }

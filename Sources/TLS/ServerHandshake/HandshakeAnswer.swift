@@ -27,9 +27,11 @@ struct HandshakeRefusal: Error {
     let alert: AlertDescription?
     let error: TLSError
 
-    init(_ alert: AlertDescription, _ reason: String) {
+    init(_ alert: AlertDescription, _ reason: String) { self.init(alert, .handshake(reason)) }
+
+    init(_ alert: AlertDescription, _ error: TLSError) {
         self.alert = alert
-        error = .handshake(reason)
+        self.error = error
     }
 
     /// The client has ended it.

@@ -54,6 +54,13 @@ struct HandshakeTerms {
         for suite in suites where hello.has(suite.number, in: hello.suites) {
             for identity in context.shown where isUsable(identity, suite, hello) {
                 if let signer = identity.signer(for: hello, isModern: isModern) { return (suite, identity, signer) }
+                // In TLS 1.2 this key signs longer digests, too.
+                if !isModern,
+                    HandshakeScheme.longerECDSA.contains(where: { hello.has($0, in: hello.signatureSchemes) }),
+                    identity.kind == .ecdsa
+                {
+                    return nil
+                }
             }
         }
         return nil

@@ -19,11 +19,9 @@ final class ModernAnswer: HandshakeAnswer {
     private var ignored = 0
     private var alerts = AlertReader(isModern: true)
     private let ageAdd: [UInt8]
-    private let ticketNonce: [UInt8]
+    private let ticketSeed: [UInt8]
 
     private static let mostIgnored = 32
-    private static let finishedType: UInt8 = 20
-    private static let ticketType: UInt8 = 4
     /// A Finished that claims to be longer has no digest in it.
     private static let longestFinished = 64
 
@@ -36,7 +34,7 @@ final class ModernAnswer: HandshakeAnswer {
         isResumed = flight.isResumed
         output = flight.output
         ageAdd = flight.ageAdd
-        ticketNonce = flight.ticketNonce
+        ticketSeed = flight.ticketSeed
         let cipher = terms.suite.cipher
         func protect(_ slot: HandshakeSecrets.Slot, isSealing: Bool) -> RecordProtection? {
             RecordProtection.modern(cipher, isSealing: isSealing, secret: secrets.bytes(slot, size))
@@ -57,7 +55,7 @@ final class ModernAnswer: HandshakeAnswer {
     func check(_ header: RecordHeader) throws(HandshakeRefusal) -> Int {
         guard header.version == RecordHeader.version else {
             let isOther = header.version >> 8 != RecordHeader.version >> 8
-            throw HandshakeRefusal(isOther ? .protocolVersion : .decodeError, "wrong version number")
+            throw HandshakeRefusal(isOther ? .protocolVersion : .decodeError, .notTLS)
         }
         let most: Int
         switch header.type {
@@ -92,7 +90,7 @@ final class ModernAnswer: HandshakeAnswer {
             guard !hasEncrypted else {
                 throw HandshakeRefusal(.unexpectedMessage, "unexpected record type \(header.type)")
             }
-            try alerts.take(Array(record.dropFirst(RecordHeader.size)))
+            try alerts.takeEarly(Array(record.dropFirst(RecordHeader.size)))
             return false
         default:
             let (type, content) = try open(record)
@@ -102,7 +100,7 @@ final class ModernAnswer: HandshakeAnswer {
                 guard message.isEmpty else {
                     throw HandshakeRefusal(.unexpectedMessage, "an alert inside a handshake message")
                 }
-                try alerts.take(content)
+                try alerts.takeEarly(content)
                 return false
             default: throw HandshakeRefusal(.unexpectedMessage, "unexpected record type \(type)")
             }
@@ -137,7 +135,7 @@ final class ModernAnswer: HandshakeAnswer {
         message += content
         let head = 4
         guard message.count >= head else { return false }
-        guard message[0] == Self.finishedType else {
+        guard message[0] == MessageType.finished else {
             throw HandshakeRefusal(.unexpectedMessage, "unexpected handshake message")
         }
         let length = message[1..<head].reduce(0) { $0 << 8 | Int($1) }
@@ -187,7 +185,7 @@ final class ModernAnswer: HandshakeAnswer {
             suite: terms.suite.number,
             secret: secrets.bytes(.resumption, size),
             rules: terms.choice.context.sessionRules,
-            nonce: ticketNonce[...],
+            seed: ticketSeed,
             keys: terms.choice.context.tickets
         )
         guard let ticket else {
@@ -195,7 +193,7 @@ final class ModernAnswer: HandshakeAnswer {
             return []
         }
         var writer = MessageWriter(capacity: ticket.count + 32)
-        writer.message(Self.ticketType) { writer in
+        writer.message(MessageType.newSessionTicket) { writer in
             writer.append(word: SessionTicket.lifetime)
             writer.append(ageAdd)
             writer.vector(1) { $0.append(ModernFlight.ticketNumber) }

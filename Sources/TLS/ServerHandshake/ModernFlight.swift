@@ -12,7 +12,7 @@ final class ModernFlight {
     private(set) var output: [UInt8] = []
     /// Of the ticket that will follow: what its age is hidden with, and what it is sealed with.
     let ageAdd: [UInt8]
-    let ticketNonce: [UInt8]
+    let ticketSeed: [UInt8]
 
     /// One ticket in each connection: it has no other number.
     static let ticketNumber: UInt8 = 0
@@ -23,14 +23,6 @@ final class ModernFlight {
     private let random: ArraySlice<UInt8>
     /// Which of the client's offers goes on.
     private var accepted: UInt16 = 0
-
-    private enum MessageType {
-        static let serverHello: UInt8 = 2
-        static let encryptedExtensions: UInt8 = 8
-        static let certificate: UInt8 = 11
-        static let certificateVerify: UInt8 = 15
-        static let finished: UInt8 = 20
-    }
 
     /// Offers that are looked at.
     private static let mostOffers = 4
@@ -46,11 +38,11 @@ final class ModernFlight {
         self.transcript = transcript
         size = schedule.size
         let (randomSize, ageSize) = (32, 4)
-        var bytes = [UInt8](repeating: 0, count: randomSize + ageSize + RecordCipher.nonceSize)
+        var bytes = [UInt8](repeating: 0, count: randomSize + ageSize + SessionTicket.seedSize)
         guard RAND_bytes(&bytes, CInt(clamping: bytes.count)) == 1 else { return nil }
         random = bytes[..<randomSize]
         ageAdd = Array(bytes[randomSize..<(randomSize + ageSize)])
-        ticketNonce = Array(bytes.suffix(RecordCipher.nonceSize))
+        ticketSeed = Array(bytes.suffix(SessionTicket.seedSize))
         guard try resume(), begin(), build() else { return nil }
     }
 
@@ -134,22 +126,10 @@ final class ModernFlight {
 
     /// Makes a key and what both share; our public key.
     private func agree() -> [UInt8]? {
-        guard let theirs = terms.hello.key, let curve = KeyDerivation.curve else { return nil }
-        let own = secrets.room(.privateKey, Curve25519.size)
-        let shared = secrets.room(.shared, Curve25519.size)
-        guard let start = own.baseAddress, let secret = shared.baseAddress,
-            RAND_priv_bytes(start.assumingMemoryBound(to: UInt8.self), CInt(clamping: own.count)) == 1
+        guard let theirs = terms.hello.key, let key = secrets.makeKey(),
+            secrets.agree(with: terms.hello.message[theirs])
         else { return nil }
-        // Nobody needs it any more.
-        defer { OPENSSL_cleanse(start, own.count) }
-        var key = [UInt8](repeating: 0, count: Curve25519.size)
-        let isDone = key.withUnsafeMutableBytes { key in
-            terms.hello.message[theirs].withUnsafeBytes { theirs in
-                guard let key = key.baseAddress, let theirs = theirs.baseAddress else { return false }
-                return curve.multiply(start, publicKey: key, other: theirs, secret: secret)
-            }
-        }
-        return isDone ? key : nil
+        return key
     }
 
     private func serverHello(_ key: [UInt8]) -> [UInt8] {
@@ -161,12 +141,12 @@ final class ModernFlight {
             writer.append(short: terms.suite.number)
             writer.append(0)
             writer.vector(2) { writer in
-                writer.field(43) { $0.append(short: ClientHello.modernVersion) }
-                writer.field(51) { writer in
+                writer.field(ExtensionType.supportedVersions) { $0.append(short: ClientHello.modernVersion) }
+                writer.field(ExtensionType.keyShare) { writer in
                     writer.append(short: ClientHello.x25519)
                     writer.vector(2) { $0.append(key) }
                 }
-                if isResumed { writer.field(41) { $0.append(short: accepted) } }
+                if isResumed { writer.field(ExtensionType.preSharedKey) { $0.append(short: accepted) } }
             }
         }
         return writer.bytes
@@ -195,9 +175,9 @@ final class ModernFlight {
         writer.message(MessageType.encryptedExtensions) { writer in
             writer.vector(2) { writer in
                 // RFC 6066 §3: the name has been used.
-                if terms.hello.serverName != nil { writer.field(0) { _ in } }
+                if terms.hello.serverName != nil { writer.field(ExtensionType.serverName) { _ in } }
                 guard let alpn = terms.alpn else { return }
-                writer.field(16) { writer in
+                writer.field(ExtensionType.protocolNegotiation) { writer in
                     writer.vector(2) { writer in writer.vector(1) { $0.append(alpn) } }
                 }
             }
@@ -215,7 +195,7 @@ final class ModernFlight {
                     writer.vector(3) { $0.append(certificate) }
                     writer.vector(2) { writer in
                         guard index == 0, let staple = terms.staple else { return }
-                        writer.field(5) { writer in
+                        writer.field(ExtensionType.statusRequest) { writer in
                             writer.append(1)
                             writer.vector(3) { $0.append(staple) }
                         }

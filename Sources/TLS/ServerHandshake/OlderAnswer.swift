@@ -23,19 +23,10 @@ final class OlderAnswer: HandshakeAnswer {
     /// The client's message, as far as it has come.
     private var message: [UInt8] = []
     private var alerts = AlertReader(isModern: false)
+    /// The session that goes on.
+    private let session: SessionTicket?
     private let random: [UInt8]
-    private let ticketNonce: [UInt8]
-
-    private enum MessageType {
-        static let serverHello: UInt8 = 2
-        static let newSessionTicket: UInt8 = 4
-        static let certificate: UInt8 = 11
-        static let serverKeyExchange: UInt8 = 12
-        static let serverHelloDone: UInt8 = 14
-        static let clientKeyExchange: UInt8 = 16
-        static let finished: UInt8 = 20
-        static let certificateStatus: UInt8 = 22
-    }
+    private let ticketSeed: [UInt8]
 
     /// What says that the server could have spoken a newer version (RFC 8446 §4.1.3): "DOWNGRD", 1.
     private static let downgrade: [UInt8] = [0x44, 0x4F, 0x57, 0x4E, 0x47, 0x52, 0x44, 0x01]
@@ -46,11 +37,12 @@ final class OlderAnswer: HandshakeAnswer {
     /// Builds the first flight; nil when the library fails.
     init?(_ terms: HandshakeTerms) {
         let randomSize = 32 - Self.downgrade.count
-        var bytes = [UInt8](repeating: 0, count: randomSize + RecordCipher.nonceSize)
+        var bytes = [UInt8](repeating: 0, count: randomSize + SessionTicket.seedSize)
         guard RAND_bytes(&bytes, CInt(clamping: bytes.count)) == 1 else { return nil }
         random = bytes[..<randomSize] + Self.downgrade
-        ticketNonce = Array(bytes.suffix(RecordCipher.nonceSize))
+        ticketSeed = Array(bytes.suffix(SessionTicket.seedSize))
         let session = OlderSession(terms)
+        self.session = session?.ticket
         var terms = terms
         if let session { terms.suite = session.suite }
         self.terms = terms
@@ -61,7 +53,8 @@ final class OlderAnswer: HandshakeAnswer {
         stage = session == nil ? .keyExchange : .changeCipher
         if let session {
             isResumed = true
-            guard keys.goOn(with: session), resume(renewing: session.isOld) else { return nil }
+            keys.goOn(with: session)
+            guard resume(renewing: session.ticket.isOld) else { return nil }
         } else {
             guard greet() else { return nil }
         }
@@ -76,7 +69,7 @@ final class OlderAnswer: HandshakeAnswer {
 
     /// ServerHello to ServerHelloDone.
     private func greet() -> Bool {
-        guard let key = keys.makeKey() else { return false }
+        guard let key = keys.secrets.makeKey() else { return false }
         var parameters = MessageWriter(capacity: 64)
         // A named curve (RFC 8422 §5.4).
         parameters.append(3)
@@ -116,15 +109,19 @@ final class OlderAnswer: HandshakeAnswer {
             writer.append(short: terms.suite.number)
             writer.append(0)
             writer.vector(2) { writer in
-                if hello.serverName != nil, !isResumed { writer.field(0) { _ in } }
-                if terms.staple != nil, !isResumed { writer.field(5) { _ in } }
-                if hello.hasPointFormats { writer.field(11) { writer in writer.vector(1) { $0.append(0) } } }
-                if let alpn = terms.alpn {
-                    writer.field(16) { writer in writer.vector(2) { writer in writer.vector(1) { $0.append(alpn) } } }
+                if hello.serverName != nil, !isResumed { writer.field(ExtensionType.serverName) { _ in } }
+                if terms.staple != nil, !isResumed { writer.field(ExtensionType.statusRequest) { _ in } }
+                if hello.hasPointFormats {
+                    writer.field(ExtensionType.pointFormats) { writer in writer.vector(1) { $0.append(0) } }
                 }
-                writer.field(23) { _ in }
-                if hasTicket { writer.field(35) { _ in } }
-                writer.field(0xFF01) { $0.append(0) }
+                if let alpn = terms.alpn {
+                    writer.field(ExtensionType.protocolNegotiation) { writer in
+                        writer.vector(2) { writer in writer.vector(1) { $0.append(alpn) } }
+                    }
+                }
+                writer.field(ExtensionType.extendedMasterSecret) { _ in }
+                if hasTicket { writer.field(ExtensionType.sessionTicket) { _ in } }
+                writer.field(ExtensionType.renegotiationInfo) { $0.append(0) }
             }
         }
     }
@@ -166,15 +163,17 @@ final class OlderAnswer: HandshakeAnswer {
         let ticket = SessionTicket.seal(
             isModern: false,
             suite: terms.suite.number,
+            made: session?.made ?? SessionTicket.now,
             secret: keys.master,
             rules: context.sessionRules,
-            nonce: ticketNonce[...],
+            seed: ticketSeed,
             keys: context.tickets
         )
         guard let ticket else { return nil }
         var writer = MessageWriter(capacity: ticket.count + 16)
         writer.message(MessageType.newSessionTicket) { writer in
-            writer.append(word: SessionTicket.lifetime)
+            // The same secret as before is not good for longer than before.
+            writer.append(word: session?.rest ?? SessionTicket.lifetime)
             writer.vector(2) { $0.append(ticket) }
         }
         return writer.bytes
@@ -190,7 +189,7 @@ final class OlderAnswer: HandshakeAnswer {
 
     func check(_ header: RecordHeader) throws(HandshakeRefusal) -> Int {
         guard header.version == RecordHeader.version else {
-            throw HandshakeRefusal(.protocolVersion, "wrong version number")
+            throw HandshakeRefusal(.protocolVersion, .notTLS)
         }
         if stage == .finished {
             guard let count = reading?.plainCount(of: header.length) else {
@@ -216,7 +215,7 @@ final class OlderAnswer: HandshakeAnswer {
             guard message.isEmpty else {
                 throw HandshakeRefusal(.unexpectedMessage, "an alert inside a handshake message")
             }
-            try alerts.take(content)
+            try alerts.takeEarly(content)
             return false
         case RecordType.changeCipherSpec:
             guard stage == .changeCipher, message.isEmpty, content == [1] else {

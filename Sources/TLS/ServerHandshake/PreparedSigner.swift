@@ -11,6 +11,8 @@ struct HandshakeScheme {
     let isProbabilistic: Bool
 
     static let ecdsa = HandshakeScheme(number: 0x0403, kind: .ecdsa, isProbabilistic: false)
+    /// ECDSA with SHA-384 and with SHA-512, which is left to the library.
+    static let longerECDSA: [UInt16] = [0x0503, 0x0603]
     static let rsaProbabilistic = HandshakeScheme(number: 0x0804, kind: .rsa, isProbabilistic: true)
     static let rsa = HandshakeScheme(number: 0x0401, kind: .rsa, isProbabilistic: false)
 }

@@ -16,6 +16,9 @@ final class ServerHandshake {
         case isForLibrary
     }
 
+    /// A longer hello is rare, and would be kept as long as its client takes.
+    private static let longestHello = 4096
+
     private enum Found { case nothing, record, end, notPlain }
 
     private let table: ServerNameTable
@@ -69,7 +72,7 @@ final class ServerHandshake {
         guard let type = socket.copy(1).first else { return .nothing }
         guard type == RecordType.handshake else { return .notPlain }
         guard let header = socket.waitingHeader else { return .nothing }
-        guard header.version >> 8 == 3, messageHead...RecordHeader.mostPlain ~= header.length else { return .notPlain }
+        guard header.version >> 8 == 3, messageHead...Self.longestHello ~= header.length else { return .notPlain }
         let length = RecordHeader.size + header.length
         guard socket.waitingCount >= length else { return .nothing }
         guard let hello = ClientHello(Array(socket.copy(length).dropFirst(RecordHeader.size))),
@@ -139,8 +142,7 @@ final class ServerHandshake {
             throw .libraryFailure("the keys of the traffic")
         }
         var records = RecordLayer(start, socket)
-        let message = answer.lastMessage()
-        if !message.isEmpty { try records.announce(message) }
+        try records.announce(answer.lastMessage())
         return records
     }
 
