@@ -126,7 +126,7 @@ def main():
     if arguments.real_time:
         rig.PRIORITY[:] = rig.REAL_TIME
     load, began = os.getloadavg()[0], time.monotonic()
-    with rig.Rig() as bench:
+    with rig.session_first(), rig.Rig() as bench:
         bench.make_rsa_certificate()
         run = Run(bench, arguments)
         run.start()

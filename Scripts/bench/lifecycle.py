@@ -37,18 +37,31 @@ def reload(tools, name, _seconds):
 
 
 def two_workers(tools, name, seconds):
-    """CPU per full handshake with one worker and with two, on both processors, which the load shares.
-
-    Two processors cannot hold two workers, the load and the server, so the rate says nothing; what two workers cost more
-    per operation than one does: they scale by twice the ratio.
+    """One worker on one processor, then two on two, which two processors can hold together with all else when each has
+    the same of it: a load and a server of its own beside a worker. What differs is the second processor.
     """
-    costs = []
-    for workers in (1, 2):
-        proxy = peers.Proxy(tools.bench, name, web.SERVER, workers, cpu=f"{rig.PROXY_CPU},{rig.LOAD_CPU}")
-        found = tools.measured_load(tools.unpinned(proxy, seconds, "--connections", 16), proxy.pid)
-        costs.append(found["cpu"])
-        proxy.end()
-    return {"cpu": costs[1], "cpu_one": costs[0], "scale": 2 * costs[0] / costs[1], "slowdown": costs[1] / costs[0]}
+    one = handshakes(tools, name, seconds, [rig.LOAD_CPU])
+    server = tools.bench.start_server(web.SERVER, "second-server", rig.PROXY_CPU)
+    two = handshakes(tools, name, seconds, [rig.PROXY_CPU, rig.LOAD_CPU])
+    tools.bench.end(server)
+    return {
+        "cpu": two["cpu"], "cpu_one": one["cpu"], "scale": 2 * one["cpu"] / two["cpu"],
+        "slowdown": two["cpu"] / one["cpu"], "rate": two["rate"], "rate_one": one["rate"],
+    }
+
+
+def handshakes(tools, name, seconds, processors):
+    """Full handshakes by as many workers and loads as there are processors."""
+    proxy = peers.Proxy(tools.bench, name, web.SERVER, len(processors), cpu=",".join(map(str, processors)))
+
+    def load(seconds):
+        commands = [tools.command(proxy, seconds, "--connections", 16, cpu=cpu) for cpu in processors]
+        return tools.measured_loads(commands, proxy.pid)
+    # What a fresh process has to do once, such as opening connections to the server, is no handshake's.
+    load(0.3)
+    found = load(seconds)
+    proxy.end()
+    return found
 
 
 WORKLOADS = [

@@ -14,15 +14,12 @@ class Tools:
     def __init__(self, bench):
         self.bench = bench
 
-    def unpinned(self, proxy, seconds, *options):
-        """`load.c` against a proxy."""
+    def command(self, proxy, seconds, *options, cpu=rig.LOAD_CPU):
+        """`load.c` against a proxy, beside the server if nothing else is said."""
         return [
-            *rig.PRIORITY, self.bench.compile("load"), "--port", proxy.front.port, "--seconds", seconds, *options,
+            *rig.PRIORITY, "taskset", "-c", cpu, self.bench.compile("load"), "--port", proxy.front.port, "--seconds",
+            seconds, *options,
         ]
-
-    def command(self, proxy, seconds, *options):
-        """The same, beside the server."""
-        return ["taskset", "-c", rig.LOAD_CPU, *self.unpinned(proxy, seconds, *options)]
 
     def load(self, proxy, seconds, *options):
         """What `load.c` counts, alone."""
@@ -33,9 +30,23 @@ class Tools:
 
     def measured_load(self, command, pid):
         """What `load.c` finds, with what the processes below `pid` spend from its first operation on to the last."""
-        load = Load(command)
-        found = measured(pid, load.count)
-        load.finish()
+        return self.measured_loads([command], pid)
+
+    def measured_loads(self, commands, pid):
+        """The same for several at once: their operations together, and the latencies of the slower one."""
+        loads = [Load(command) for command in commands]
+
+        def count():
+            for load in loads:
+                load.begin()
+            found = [load.result() for load in loads]
+            return {
+                key: (max if key in ("seconds", "p50", "p99", "worst") else sum)(one[key] for one in found)
+                for key in found[0]
+            }
+        found = measured(pid, count)
+        for load in loads:
+            load.finish()
         return found
 
     def h2load(self, proxy, seconds, path, *options):
@@ -89,6 +100,10 @@ class Load:
     def count(self):
         """Has it make its load; its connections are open still."""
         self.begin()
+        return self.result()
+
+    def result(self):
+        """What it has counted, once it is through."""
         return json.loads(self.process.stdout.readline())
 
     def finish(self):

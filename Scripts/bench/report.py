@@ -45,7 +45,7 @@ def text_of(workload, cell):
     if workload.compared == "worst":
         return f"worst {milliseconds(cell['worst'])} ms, {cell['failed']:.0f} failed, p99 {milliseconds(cell['p99'])} ms"
     if workload.compared == "slowdown":
-        return f"{cell['slowdown']:.2f}; two carry {cell['scale']:.2f} times one"
+        return f"{cell['slowdown']:.2f}; two carry {cell['scale']:.2f} times one ({cell['rate']:.0f}/s, {cell['rate_one']:.0f}/s)"
     times = f"{milliseconds(cell['p50'])}/{milliseconds(cell['p99'])} ms"
     if workload.compared == "p99":
         return f"{times} at {cell['rate']:.0f}/s, {cell['cpu']:.0f} µs{failed}"

@@ -1,15 +1,30 @@
 """What every benchmark needs: a folder with certificates, pinned programs, their CPU time and memory, medians."""
-import os, pathlib, re, resource, shutil, socket, ssl, statistics, subprocess, tempfile, time, urllib.request
+import contextlib, os, pathlib, re, resource, shutil, socket, ssl, statistics, subprocess, tempfile, time, urllib.request
 
 PROXY_CPU, LOAD_CPU = 0, 1
 # As root, whatever is measured or measures goes before other programs of this machine.
 PRIORITY = ["nice", "-n", "-20"] if os.geteuid() == 0 else []
+# Niceness counts inside of a session only, where the kernel groups programs by theirs (sched(7)).
+SESSION = pathlib.Path("/proc/self/autogroup")
 # The same, in turns, with nothing in between; for a machine that is not quiet.
 REAL_TIME = ["chrt", "-r", "1"]
 EVERYHOP = pathlib.Path(os.environ.get("EVERYHOP", ".build/release/everyhop")).resolve()
 SOURCES = pathlib.Path(__file__).resolve().parent
 # The second certificate's name, which clients ask for.
 RSA_NAME = "rsa.localhost"
+
+
+@contextlib.contextmanager
+def session_first():
+    """As root, what this session runs goes before other sessions, such as a build beside it."""
+    before = SESSION.read_text().rsplit(" ", 1)[1].strip() if PRIORITY and SESSION.exists() else None
+    if before:
+        SESSION.write_text("-20")
+    try:
+        yield
+    finally:
+        if before:
+            SESSION.write_text(before)
 
 
 class Rig:
@@ -115,10 +130,10 @@ class Rig:
     def logs(self):
         return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
 
-    def start_server(self, port, name="server"):
+    def start_server(self, port, name="server", cpu=LOAD_CPU):
         """The HTTPS server behind every proxy (server.c): answers of 1 KiB, 64 KiB, 10 MiB and 100 MB; what is posted is read
-        as a whole before it is answered."""
-        server = self.start(name, [self.compile("server"), port, "app.pem", "app.key"], LOAD_CPU)
+        as a whole before it is answered. Several share a port."""
+        server = self.start(name, [self.compile("server"), port, "app.pem", "app.key"], cpu)
         self.wait_for_answer(port)
         return server
 

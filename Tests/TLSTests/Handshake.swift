@@ -17,20 +17,21 @@ final class Library {
     deinit { OSSL_LIB_CTX_free(context) }
 }
 
-/// One side of handshakes by the bare library, with X25519 alone and a certificate by itself.
+/// One side of handshakes by the bare library, with a group alone and a certificate by itself.
 final class Peer {
     let context: OpaquePointer
     let isServer: Bool
     private let library: Library
 
-    init(_ library: Library, isServer: Bool, version: CInt) throws {
+    init(_ library: Library, isServer: Bool, version: CInt, group: String = "x25519") throws {
         self.library = library
         self.isServer = isServer
         let method = isServer ? TLS_server_method() : TLS_client_method()
         context = try #require(SSL_CTX_new_ex(library.context, nil, method))
         #expect(everyhop_ctx_set_versions(context, version, version) == 1)
-        // P-256 is there so that TLS 1.2 has a group for certificates.
-        #expect(everyhop_ctx_set_groups(context, "x25519:P-256") == 1)
+        // P-256 is there so that TLS 1.2 has a group for certificates, P-384 so that it finds one of its own.
+        let groups = group == "secp256r1" ? "P-256:P-384" : "\(group):P-256:P-384"
+        #expect(everyhop_ctx_set_groups(context, groups) == 1)
         guard isServer else { return }
         let bench = try Workbench()
         try bench.openssl(

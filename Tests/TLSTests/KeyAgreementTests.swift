@@ -4,8 +4,8 @@ import Testing
 
 @testable import TLS
 
-/// X25519 by the library's ladder.
-@Suite("Agreement by X25519") struct KeyAgreementTests {
+/// The library's arithmetic without EVP around it.
+@Suite("Agreement by X25519 and P-256") struct KeyAgreementTests {
     private func bytes(_ text: String) -> [UInt8] {
         stride(from: 0, to: text.count, by: 2).compactMap { offset in
             let start = text.index(text.startIndex, offsetBy: offset)
@@ -15,8 +15,16 @@ import Testing
 
     /// A public key, and with another's public key the secret; nil where that is refused.
     private func multiply(_ own: [UInt8], _ other: [UInt8]?) throws -> (publicKey: [UInt8], secret: [UInt8])? {
-        let curve = try #require(Curve25519())
-        var (publicKey, secret) = ([UInt8](repeating: 0, count: 32), [UInt8](repeating: 0, count: 32))
+        multiply(try #require(Curve25519()), own, other)
+    }
+
+    private func multiply(
+        _ curve: any AgreementCurve,
+        _ own: [UInt8],
+        _ other: [UInt8]?
+    ) -> (publicKey: [UInt8], secret: [UInt8])? {
+        var publicKey = [UInt8](repeating: 0, count: curve.publicSize)
+        var secret = [UInt8](repeating: 0, count: 32)
         let isDone = publicKey.withUnsafeMutableBytes { publicKey in
             secret.withUnsafeMutableBytes { secret in
                 own.withUnsafeBytes { own in
@@ -25,7 +33,7 @@ import Testing
                             curve.multiply(
                                 $0,
                                 publicKey: publicKey.baseAddress,
-                                other: other.count == 32 ? other.baseAddress : nil,
+                                other: other.count == curve.publicSize ? other.baseAddress : nil,
                                 secret: secret.baseAddress
                             )
                         }
@@ -74,5 +82,59 @@ import Testing
             #expect(EVP_PKEY_get_raw_public_key(key, &expected, &count) == 1)
             #expect(try multiply(own, nil)?.publicKey == expected)
         }
+    }
+
+    // MARK: P-256
+
+    @Test func `the example of RFC 5903`() throws {
+        let curve = try #require(PrimeCurve256())
+        let initiator = bytes("c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433")
+        let its = bytes(
+            "04dad0b65394221cf9b051e1feca5787d098dfe637fc90b9ef945d0c37725811805271a0461cdb8252d61f1c456fa3e59ab1f45b33accf5f"
+                + "58389e0577b8990bb3"
+        )
+        let responder = bytes("c6ef9c5d78ae012a011164acb397ce2088685d8f06bf9be0b283ab46476bee53")
+        let secret = bytes("d6840f6b42f6edafd13116e0e12565202fef8e9ece7dce03812464d04b9442de")
+        let result = try #require(multiply(curve, responder, its))
+        #expect(result.secret == secret)
+        let back = try #require(multiply(curve, initiator, result.publicKey))
+        #expect(back.publicKey == its && back.secret == secret)
+    }
+
+    @Test func `whoever makes keys of P-256 agrees`() throws {
+        let curve = try #require(PrimeCurve256())
+        func key() -> [UInt8] {
+            var key = [UInt8](repeating: 0, count: 32)
+            #expect(key.withUnsafeMutableBytes { $0.baseAddress.map(curve.makePrivateKey) } == true)
+            return key
+        }
+        for _ in 0..<20 {
+            let (one, other) = (key(), key())
+            let its = try #require(multiply(curve, other, nil)).publicKey
+            let first = try #require(multiply(curve, one, its))
+            #expect(multiply(curve, other, first.publicKey)?.secret == first.secret)
+        }
+    }
+
+    /// What is no point on the curve, or is not written as TLS writes points (RFC 8446 §4.2.8.2).
+    @Test func `what is no point of P-256 is refused`() throws {
+        let curve = try #require(PrimeCurve256())
+        var own = [UInt8](repeating: 0, count: 32)
+        own[31] = 7
+        let point = try #require(multiply(curve, own, nil)).publicKey
+        #expect(point.withUnsafeBytes { $0.baseAddress.map(curve.accepts) } == true)
+        let zeros = [UInt8](repeating: 0, count: 64)
+        var wrong = [[4] + zeros, [0] + zeros, [4] + [UInt8](repeating: 0xFF, count: 64)]
+        // Another's y, and the right one in the forms that are not for TLS: hybrid, and compressed with a tail.
+        wrong += [
+            point.prefix(64) + [point[64] ^ 1], [6 | point[64] & 1] + point.dropFirst(),
+            [2 | point[64] & 1] + point.dropFirst(),
+        ]
+        for bytes in wrong {
+            #expect(bytes.withUnsafeBytes { $0.baseAddress.map(curve.accepts) } == false)
+            #expect(multiply(curve, own, bytes) == nil)
+        }
+        #expect(multiply(curve, own, point) != nil)
+        ERR_clear_error()
     }
 }

@@ -9,16 +9,23 @@ import Testing
     /// Which side, or which sides, have the provider.
     enum Side: CaseIterable { case client, server, both }
 
-    @Test(arguments: Side.allCases, [TLS1_2_VERSION, TLS1_3_VERSION])
-    func `handshakes with the library's own X25519`(side: Side, version: CInt) throws {
+    @Test(
+        arguments: Side.allCases,
+        [
+            (TLS1_2_VERSION, "x25519"), (TLS1_3_VERSION, "x25519"), (TLS1_2_VERSION, "secp256r1"),
+            (TLS1_3_VERSION, "secp256r1"),
+        ]
+    )
+    func `handshakes with the library's own groups`(side: Side, kind: (version: CInt, group: String)) throws {
         let ours = try Library(isOurs: true)
         let theirs = try Library(isOurs: false)
-        let server = try Peer(side == .client ? theirs : ours, isServer: true, version: version)
-        let client = try Peer(side == .server ? theirs : ours, isServer: false, version: version)
+        let (version, group) = kind
+        let server = try Peer(side == .client ? theirs : ours, isServer: true, version: version, group: group)
+        let client = try Peer(side == .server ? theirs : ours, isServer: false, version: version, group: group)
         for _ in 0..<3 {
             let pair = try Handshake(client, server)
             try pair.run()
-            #expect(pair.group == "x25519")
+            #expect(pair.group == group)
             #expect(try pair.exchange(Array("hello".utf8)) == Array("hello".utf8))
         }
     }
@@ -38,24 +45,33 @@ import Testing
         }
     }
 
-    @Test func `the provider is asked, and says what the library would say`() throws {
+    @Test(arguments: [(KeyAgreement.x25519, "X25519", 253, 32, 32), (KeyAgreement.p256, "EC", 256, 72, 65)])
+    func `the provider is asked, and says what the library would say`(
+        group: KeyAgreement.Group,
+        library: String,
+        bits: CInt,
+        size: CInt,
+        publicSize: Int
+    ) throws {
         let ours = try Library(isOurs: true)
-        let fetched = try #require(EVP_KEYMGMT_fetch(ours.context, KeyAgreement.name.immortal, nil))
+        let fetched = try #require(EVP_KEYMGMT_fetch(ours.context, group.name.immortal, nil))
         EVP_KEYMGMT_free(fetched)
         for (library, name) in [
-            (ours, String(cString: KeyAgreement.name.immortal)), (try Library(isOurs: false), "X25519"),
+            (ours, String(cString: group.name.immortal)), (try Library(isOurs: false), library),
         ] {
             let context = try #require(EVP_PKEY_CTX_new_from_name(library.context, name, nil))
             defer { EVP_PKEY_CTX_free(context) }
             var key: OpaquePointer?
-            #expect(EVP_PKEY_keygen_init(context) == 1 && EVP_PKEY_keygen(context, &key) == 1)
+            #expect(EVP_PKEY_keygen_init(context) == 1)
+            if publicSize == 65 { #expect(EVP_PKEY_CTX_set_group_name(context, "prime256v1") == 1) }
+            #expect(EVP_PKEY_keygen(context, &key) == 1)
             defer { EVP_PKEY_free(key) }
-            #expect(EVP_PKEY_get_bits(key) == 253 && EVP_PKEY_get_security_bits(key) == 128)
-            #expect(EVP_PKEY_get_size(key) == 32)
+            #expect(EVP_PKEY_get_bits(key) == bits && EVP_PKEY_get_security_bits(key) == 128)
+            #expect(EVP_PKEY_get_size(key) == size)
             var encoded: UnsafeMutablePointer<UInt8>?
-            #expect(EVP_PKEY_get1_encoded_public_key(key, &encoded) == 32)
-            // 31 bytes are no key.
-            #expect(EVP_PKEY_set1_encoded_public_key(key, encoded, 31) != 1)
+            #expect(EVP_PKEY_get1_encoded_public_key(key, &encoded) == publicSize)
+            // One byte less is no key.
+            #expect(EVP_PKEY_set1_encoded_public_key(key, encoded, publicSize - 1) != 1)
             CRYPTO_free(encoded, nil, 0)
         }
         ERR_clear_error()

@@ -1,6 +1,6 @@
 import COpenSSL
 
-/// One agreement by X25519, as a key exchange (provider-keyexch(7)) and as a key encapsulation (provider-kem(7)).
+/// One agreement in a group, as a key exchange (provider-keyexch(7)) and as a key encapsulation (provider-kem(7)).
 final class Agreement {
     private var key: AgreementKey?
     private var peer: AgreementKey?
@@ -10,26 +10,26 @@ final class Agreement {
 
     /// What this side's private key and the other's public key give.
     private func derive(into secret: UnsafeMutableRawPointer) -> Bool {
-        guard let key, key.isPrivate, let peer, peer.isPublic else { return false }
-        return KeyAgreement.curve?.multiply(key.privateKey, other: peer.publicKey, secret: secret) == true
+        guard let key, key.isPrivate, let peer, peer.isPublic, key.curve === peer.curve else { return false }
+        return key.curve.multiply(key.privateKey, publicKey: nil, other: peer.publicKey, secret: secret)
     }
 
     /// Makes a key, tells its public half, and forgets the private one.
     private func encapsulate(_ share: UnsafeMutableRawPointer, _ secret: UnsafeMutableRawPointer) -> Bool {
         guard let key, key.isPublic else { return false }
-        return withUnsafeTemporaryAllocation(byteCount: Curve25519.size, alignment: 8) { own in
+        return withUnsafeTemporaryAllocation(byteCount: AgreementKey.size, alignment: 8) { own in
             guard let start = own.baseAddress else { return false }
             defer { OPENSSL_cleanse(start, own.count) }
-            return RAND_priv_bytes(start.assumingMemoryBound(to: UInt8.self), CInt(own.count)) == 1
-                && KeyAgreement.curve?.multiply(start, publicKey: share, other: key.publicKey, secret: secret) == true
+            return key.curve.makePrivateKey(start)
+                && key.curve.multiply(start, publicKey: share, other: key.publicKey, secret: secret)
         }
     }
 
     private func decapsulate(_ share: UnsafeRawBufferPointer, _ secret: UnsafeMutableRawPointer) -> Bool {
-        guard let key, key.isPrivate, share.count == Curve25519.size, let start = share.baseAddress else {
+        guard let key, key.isPrivate, share.count == key.curve.publicSize, let start = share.baseAddress else {
             return false
         }
-        return KeyAgreement.curve?.multiply(key.privateKey, other: start, secret: secret) == true
+        return key.curve.multiply(key.privateKey, publicKey: nil, other: start, secret: secret)
     }
 
     // MARK: what the library calls
@@ -71,9 +71,9 @@ final class Agreement {
         }
         let derive: Derive = { raw, secret, count, room in
             guard let agreement = Agreement.of(raw), let count else { return 0 }
-            count.pointee = Curve25519.size
+            count.pointee = AgreementKey.size
             guard let secret else { return 1 }
-            return room >= Curve25519.size && agreement.derive(into: secret) ? 1 : 0
+            return room >= AgreementKey.size && agreement.derive(into: secret) ? 1 : 0
         }
         return FunctionTable([
             (OSSL_FUNC_KEYEXCH_NEWCTX, unsafeBitCast(make, to: FunctionTable.Function.self)),
@@ -87,16 +87,16 @@ final class Agreement {
     /// Both are asked twice: first for the sizes.
     static let encapsulationFunctions: FunctionTable = {
         let encapsulate: Encapsulate = { raw, share, shareCount, secret, secretCount in
-            guard let agreement = Agreement.of(raw) else { return 0 }
-            shareCount?.pointee = Curve25519.size
-            secretCount?.pointee = Curve25519.size
+            guard let agreement = Agreement.of(raw), let key = agreement.key else { return 0 }
+            shareCount?.pointee = key.curve.publicSize
+            secretCount?.pointee = AgreementKey.size
             guard let share else { return 1 }
             guard let secret else { return 0 }
             return agreement.encapsulate(share, secret) ? 1 : 0
         }
         let decapsulate: Decapsulate = { raw, secret, secretCount, share, shareCount in
             guard let agreement = Agreement.of(raw) else { return 0 }
-            secretCount?.pointee = Curve25519.size
+            secretCount?.pointee = AgreementKey.size
             guard let secret else { return 1 }
             return agreement.decapsulate(UnsafeRawBufferPointer(start: share, count: shareCount), secret) ? 1 : 0
         }

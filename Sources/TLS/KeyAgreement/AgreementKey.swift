@@ -1,30 +1,34 @@
 import COpenSSL
 import Glibc
 
-/// A key of X25519 as the library holds it (provider-keymgmt(7)): public, or both halves.
+/// A key of a group as the library holds it (provider-keymgmt(7)): public, or both halves.
 ///
 /// *Ownership:* owns memory of the secure heap, where there is one, that is wiped when freed.
 final class AgreementKey {
-    private static let size = Curve25519.size
+    /// Bytes of a private key, and of what two parties agree on.
+    static let size = 32
+
+    let curve: any AgreementCurve
     private let memory: UnsafeMutableRawPointer
     private(set) var isPrivate = false
     private(set) var isPublic = false
 
-    /// - Returns: nil when there is no memory.
-    init?() {
-        guard let memory = CRYPTO_secure_zalloc(2 * Self.size, nil, 0) else { return nil }
+    /// - Returns: nil when there is no such group, or no memory.
+    init?(_ curve: (any AgreementCurve)?) {
+        guard let curve, let memory = CRYPTO_secure_zalloc(Self.size + curve.publicSize, nil, 0) else { return nil }
+        self.curve = curve
         self.memory = memory
     }
 
-    deinit { CRYPTO_secure_clear_free(memory, 2 * Self.size, nil, 0) }
+    deinit { CRYPTO_secure_clear_free(memory, Self.size + curve.publicSize, nil, 0) }
 
     var privateKey: UnsafeMutableRawPointer { memory }
     var publicKey: UnsafeMutableRawPointer { memory + Self.size }
 
     /// Makes both halves.
     func generate() -> Bool {
-        guard RAND_priv_bytes(memory.assumingMemoryBound(to: UInt8.self), CInt(Self.size)) == 1,
-            KeyAgreement.curve?.multiply(privateKey, publicKey: publicKey) == true
+        guard curve.makePrivateKey(privateKey),
+            curve.multiply(privateKey, publicKey: publicKey, other: nil, secret: nil)
         else { return false }
         (isPrivate, isPublic) = (true, true)
         return true
@@ -36,14 +40,10 @@ final class AgreementKey {
             isPrivate = true
         }
         if selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY != 0, other.isPublic {
-            publicKey.copyMemory(from: other.publicKey, byteCount: Self.size)
+            publicKey.copyMemory(from: other.publicKey, byteCount: curve.publicSize)
             isPublic = true
         }
     }
-
-    private static let facts: [(name: StaticString, number: CInt)] = [
-        ("bits", 253), ("security-bits", 128), ("max-size", CInt(size)),
-    ]
 
     /// All keys have the same parameters; a group of its own is what the algorithm is.
     private func has(_ selection: CInt) -> Bool {
@@ -53,27 +53,34 @@ final class AgreementKey {
 
     private func matches(_ other: AgreementKey, _ selection: CInt) -> Bool {
         guard selection & KeyAgreement.pair != 0 else { return true }
-        return isPublic && other.isPublic && CRYPTO_memcmp(publicKey, other.publicKey, Self.size) == 0
+        return curve === other.curve && isPublic && other.isPublic
+            && CRYPTO_memcmp(publicKey, other.publicKey, curve.publicSize) == 0
     }
 
     private func answer(_ questions: UnsafeMutablePointer<OSSL_PARAM>) -> Bool {
-        for (name, number) in Self.facts {
-            if let question = OSSL_PARAM_locate(questions, name.immortal), OSSL_PARAM_set_int(question, number) != 1 {
-                return false
-            }
-        }
+        guard Self.answer("bits", curve.facts.bits, questions), Self.answer("security-bits", 128, questions),
+            Self.answer("max-size", curve.facts.mostBytes, questions)
+        else { return false }
         guard let question = OSSL_PARAM_locate(questions, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY) else { return true }
-        return isPublic && OSSL_PARAM_set_octet_string(question, publicKey, Self.size) == 1
+        return isPublic && OSSL_PARAM_set_octet_string(question, publicKey, curve.publicSize) == 1
+    }
+
+    private static func answer(_ name: StaticString, _ number: CInt, _ questions: UnsafeMutablePointer<OSSL_PARAM>)
+        -> Bool
+    {
+        guard let question = OSSL_PARAM_locate(questions, name.immortal) else { return true }
+        return OSSL_PARAM_set_int(question, number) == 1
     }
 
     /// Takes the public key that another has sent.
     private func take(_ parameters: UnsafePointer<OSSL_PARAM>) -> Bool {
         guard let encoded = OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY) else { return true }
         guard encoded.pointee.data_type == CUnsignedInt(OSSL_PARAM_OCTET_STRING),
-            encoded.pointee.data_size == Self.size,
-            let bytes = encoded.pointee.data
+            encoded.pointee.data_size == curve.publicSize,
+            let bytes = encoded.pointee.data,
+            curve.accepts(bytes)
         else { return false }
-        publicKey.copyMemory(from: bytes, byteCount: Self.size)
+        publicKey.copyMemory(from: bytes, byteCount: curve.publicSize)
         OPENSSL_cleanse(privateKey, Self.size)
         (isPrivate, isPublic) = (false, true)
         return true
@@ -111,8 +118,23 @@ final class AgreementKey {
     ])
     private static let generator = ParameterList([("group", CUnsignedInt(OSSL_PARAM_UTF8_STRING))])
 
-    static let functions: FunctionTable = {
-        let make: Make = { _ in AgreementKey.handOver(AgreementKey()) }
+    static let x25519 = functions(
+        make: { _ in AgreementKey.handOver(AgreementKey(KeyAgreement.curve25519)) },
+        generate: { _, selection, _ in AgreementKey.handOver(AgreementKey.made(KeyAgreement.curve25519, selection)) }
+    )
+    static let p256 = functions(
+        make: { _ in AgreementKey.handOver(AgreementKey(KeyAgreement.curve256)) },
+        generate: { _, selection, _ in AgreementKey.handOver(AgreementKey.made(KeyAgreement.curve256, selection)) }
+    )
+
+    /// Making a key: all there is to be known beforehand is whether it shall have halves.
+    private static func made(_ curve: (any AgreementCurve)?, _ selection: CInt) -> AgreementKey? {
+        guard let key = AgreementKey(curve) else { return nil }
+        return selection & KeyAgreement.pair == 0 || key.generate() ? key : nil
+    }
+
+    /// What is the same for all groups, beside what is not.
+    private static func functions(make: Make, generate: Begin) -> FunctionTable {
         let free: Drop = { raw in raw.map { Unmanaged<AgreementKey>.fromOpaque($0).release() } }
         let has: Has = { AgreementKey.of($0)?.has($1) == true ? 1 : 0 }
         let match: Match = { one, other, selection in
@@ -120,7 +142,7 @@ final class AgreementKey {
             return one.matches(other, selection) ? 1 : 0
         }
         let copy: Copy = { raw, selection in
-            guard let from = AgreementKey.of(raw), let to = AgreementKey() else { return nil }
+            guard let from = AgreementKey.of(raw), let to = AgreementKey(from.curve) else { return nil }
             to.copy(from, selection)
             return AgreementKey.handOver(to)
         }
@@ -145,18 +167,12 @@ final class AgreementKey {
                 (OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, unsafeBitCast(gettable, to: FunctionTable.Function.self)),
                 (OSSL_FUNC_KEYMGMT_SET_PARAMS, unsafeBitCast(set, to: FunctionTable.Function.self)),
                 (OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS, unsafeBitCast(settable, to: FunctionTable.Function.self)),
-            ] + generation
+            ] + generation(generate)
         )
-    }()
+    }
 
-    /// Making a key: all there is to be known beforehand is whether it shall have halves.
-    private static let generation: [(number: CInt, function: FunctionTable.Function)] = {
-        // What is made in the end stands for the making as well.
-        let begin: Begin = { _, selection, _ in
-            guard let key = AgreementKey() else { return nil }
-            if selection & KeyAgreement.pair != 0, !key.generate() { return nil }
-            return AgreementKey.handOver(key)
-        }
+    /// What is made in the end stands for the making as well.
+    private static func generation(_ begin: Begin) -> [(number: CInt, function: FunctionTable.Function)] {
         let set: Set = { _, _ in 1 }
         let settable: ListedFor = { _, _ in AgreementKey.generator.start }
         let generate: Generate = { raw, _, _ in AgreementKey.handOver(AgreementKey.of(raw)) }
@@ -168,5 +184,5 @@ final class AgreementKey {
             (OSSL_FUNC_KEYMGMT_GEN, unsafeBitCast(generate, to: FunctionTable.Function.self)),
             (OSSL_FUNC_KEYMGMT_GEN_CLEANUP, unsafeBitCast(end, to: FunctionTable.Function.self)),
         ]
-    }()
+    }
 }

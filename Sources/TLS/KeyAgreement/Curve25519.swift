@@ -6,9 +6,12 @@ import COpenSSL
 /// by arithmetic on another curve in portable C; the ladder that it has in assembler for agreement does it faster.
 ///
 /// *Ownership:* owns an agreement and two keys of the library's; for one thread.
-final class Curve25519 {
+final class Curve25519: AgreementCurve {
     /// Bytes of a private key, of a public one and of what two parties agree on.
     static let size = 32
+
+    let publicSize = size
+    let facts = (bits: CInt(253), mostBytes: CInt(size))
 
     // OSSL_PKEY_PARAM_…, of which Swift would make a copy for each call.
     private static let privateName: StaticString = "priv"
@@ -80,14 +83,14 @@ final class Curve25519 {
         freeKey(base)
     }
 
-    /// What a private key makes of another's public key, of the base point, or of both.
-    ///
-    /// - Parameters:
-    ///   - privateKey: 32 bytes, as are all.
-    ///   - publicKey: written: the private key's own public key.
-    ///   - other: the other's public key.
-    ///   - secret: written: what both agree on.
-    /// - Returns: false when the other's key is a point of low order, so that the secret would be zero (RFC 8446 §7.4.2).
+    func makePrivateKey(_ key: UnsafeMutableRawPointer) -> Bool {
+        RAND_priv_bytes(key.assumingMemoryBound(to: UInt8.self), CInt(Self.size)) == 1
+    }
+
+    /// Any bytes may (RFC 7748 §5): one of low order is seen when the secret would be zero.
+    func accepts(_ publicKey: UnsafeRawPointer) -> Bool { true }
+
+    /// A point of low order agrees with nobody: the secret would be zero (RFC 8446 §7.4.2).
     func multiply(
         _ privateKey: UnsafeRawPointer,
         publicKey: UnsafeMutableRawPointer? = nil,

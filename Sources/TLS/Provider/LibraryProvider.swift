@@ -2,7 +2,7 @@ import COpenSSL
 import Glibc
 
 /// Has the library ask us for what each handshake needs and its own way makes dear, by a provider (provider(7)) that is
-/// asked before the library's: the keys (`KeySchedule`) and the agreement by X25519 (`KeyAgreement`).
+/// asked before the library's: the keys (`KeySchedule`) and the agreement by X25519 and P-256 (`KeyAgreement`).
 ///
 /// The cryptography stays the library's. Where only validated modules may be used, the library does not ask this one: it
 /// does not claim to be one.
@@ -80,9 +80,16 @@ public enum LibraryProvider {
     nonisolated(unsafe) private static let derivation = list([
         ("TLS13-KDF", KeyDerivation.functions), ("TLS1-PRF", PseudorandomFunction.functions),
     ])
-    nonisolated(unsafe) private static let keys = list([(KeyAgreement.name, AgreementKey.functions)])
-    nonisolated(unsafe) private static let exchange = list([(KeyAgreement.name, Agreement.exchangeFunctions)])
-    nonisolated(unsafe) private static let encapsulation = list([(KeyAgreement.name, Agreement.encapsulationFunctions)])
+    nonisolated(unsafe) private static let keys = list([
+        (KeyAgreement.x25519.name, AgreementKey.x25519), (KeyAgreement.p256.name, AgreementKey.p256),
+    ])
+    nonisolated(unsafe) private static let exchange = list([
+        (KeyAgreement.x25519.name, Agreement.exchangeFunctions), (KeyAgreement.p256.name, Agreement.exchangeFunctions),
+    ])
+    nonisolated(unsafe) private static let encapsulation = list([
+        (KeyAgreement.x25519.name, Agreement.encapsulationFunctions),
+        (KeyAgreement.p256.name, Agreement.encapsulationFunctions),
+    ])
 
     private static func list(_ entries: [(name: StaticString, functions: FunctionTable)]) -> UnsafePointer<
         OSSL_ALGORITHM
