@@ -189,6 +189,19 @@ import Testing
         }
     }
 
+    /// A short read has emptied the socket, so its end takes another one: who knows of it has to ask once more.
+    @Test(arguments: Carrier.allCases) func `the end behind half a record is found by the second read`(
+        _ carrier: Carrier
+    ) throws {
+        let link = try open(carrier)
+        let half: [UInt8] = [23, 3, 3, 0, 200] + [UInt8](repeating: 1, count: 100)
+        #expect(Glibc.write(link.serverSocket.raw, half, half.count) == half.count)
+        Glibc.shutdown(link.serverSocket.raw, CInt(SHUT_WR))
+        #expect(try read(link).0 == .wantsRead)
+        #expect(!link.hasPending)
+        #expect(try read(link).0 == .truncated)
+    }
+
     /// In TLS 1.2 the server says the last word.
     @Test(arguments: Carrier.allCases.filter { $0.version == TLS1_3_VERSION })
     func `data that comes with the client's last handshake message is pending`(_ carrier: Carrier) throws {

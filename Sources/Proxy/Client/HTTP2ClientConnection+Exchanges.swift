@@ -73,12 +73,12 @@ extension HTTP2ClientConnection {
         _ worker: Worker
     ) {
         guard let context = exchange.responseContext(keepAlive: true) else { return }
-        scratch.removeAll()
-        ResponseWriter.writeInterim(head, answering: exchange.request, context, into: &scratch)
+        var lines = ByteQueue(pool: worker.buffers)
+        ResponseWriter.writeInterim(head, answering: exchange.request, context, into: &lines)
         touch(worker)
         guard !stream.isClosed else { return }
         do throws(HTTP2Error) {
-            try session.respondInterim(stream, head: scratch)
+            try session.respondInterim(stream, head: lines)
         } catch { session.reset(stream, .internalError) }
     }
 
@@ -90,10 +90,10 @@ extension HTTP2ClientConnection {
         _ worker: Worker
     ) {
         guard let context = exchange.responseContext(keepAlive: true) else { return }
-        scratch.removeAll()
+        var lines = ByteQueue(pool: worker.buffers)
         let endsStream = head.framing == .none || head.framing == .length(0)
-        ResponseWriter.write(head, answering: exchange.request, framing: head.framing, context, into: &scratch)
-        respond(on: stream, headBytes: scratch.count, endsStream: endsStream, worker)
+        ResponseWriter.write(head, answering: exchange.request, framing: head.framing, context, into: &lines)
+        respond(on: stream, lines, bytes: lines.count, endsStream: endsStream, worker)
     }
 
     /// The stream carries the other protocol from here on (RFC 8441 §5).
@@ -104,9 +104,9 @@ extension HTTP2ClientConnection {
         _ worker: Worker
     ) {
         guard let context = exchange.responseContext(keepAlive: true) else { return }
-        scratch.removeAll()
-        ResponseWriter.writeUpgrade(head, answering: exchange.request, context, into: &scratch)
-        respond(on: stream, headBytes: scratch.count, endsStream: false, worker)
+        var lines = ByteQueue(pool: worker.buffers)
+        ResponseWriter.writeUpgrade(head, answering: exchange.request, context, into: &lines)
+        respond(on: stream, lines, bytes: lines.count, endsStream: false, worker)
     }
 
     /// A piece of the body.
@@ -140,7 +140,7 @@ extension HTTP2ClientConnection {
 
     /// An answer of our own.
     func sendLocal(_ status: Int, _ exchange: Exchange, on stream: HTTP2Stream, _ worker: Worker) {
-        scratch.removeAll()
+        var lines = ByteQueue(pool: worker.buffers)
         LocalResponse.write(
             status: status,
             answer: exchange.answer,
@@ -152,13 +152,12 @@ extension HTTP2ClientConnection {
             date: worker.date,
             added: exchange.files.fields
                 + worker.snapshot.ownLines(site: exchange.site, status: status, for: identity),
-            into: &scratch
+            into: &lines
         )
-        let end = HeadEnd.position(in: scratch.bytes)
-        let hasBody = end < scratch.count
-        respond(on: stream, headBytes: end, endsStream: !hasBody, worker)
-        scratch.consume(end)
-        if hasBody { stream.send(scratch.bytes) }
+        let end = HeadEnd.position(in: lines.bytes)
+        let hasBody = end < lines.count
+        respond(on: stream, lines, bytes: end, endsStream: !hasBody, worker)
+        if hasBody { stream.send(lines.bytes.extracting(end..<lines.count)) }
         session.end(stream)
     }
 
@@ -184,12 +183,18 @@ extension HTTP2ClientConnection {
         touch(worker)
     }
 
-    /// Submits the head that `scratch` begins with.
-    private func respond(on stream: HTTP2Stream, headBytes: Int, endsStream: Bool, _ worker: Worker) {
+    /// Submits the head that `lines` begin with.
+    private func respond(
+        on stream: HTTP2Stream,
+        _ lines: borrowing ByteQueue,
+        bytes: Int,
+        endsStream: Bool,
+        _ worker: Worker
+    ) {
         touch(worker)
         guard !stream.isClosed else { return }
         do throws(HTTP2Error) {
-            try session.respond(stream, head: scratch, bytes: headBytes, endsStream: endsStream)
+            try session.respond(stream, head: lines, bytes: bytes, endsStream: endsStream)
         } catch { session.reset(stream, .internalError) }
     }
 }

@@ -34,8 +34,6 @@ final class HTTP2ClientConnection {
     var isTouched = false
     /// What is left of the client's bytes is dealt with when the connection's turn comes.
     private(set) var waitsForTurn = false
-    /// Heads on their way into the session, as HTTP/1.1 has them.
-    var scratch: ByteQueue
     private var deadline = Deadline()
     private(set) var servedAny = false
     private var farewell = HTTP2Farewell()
@@ -59,7 +57,6 @@ final class HTTP2ClientConnection {
         limits.fieldSectionBytes = headLimit
         session = try HTTP2Session(.server, limits: limits, pool: pool)
         self.transport = consume transport
-        scratch = ByteQueue(pool: pool)
         idleSince = 0
     }
 

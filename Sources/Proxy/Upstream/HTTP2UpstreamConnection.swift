@@ -22,8 +22,6 @@ final class HTTP2UpstreamConnection {
     let session: HTTP2Session
     var transport: Transport
     var isTouched = false
-    /// Heads on their way into the session, as HTTP/1.1 has them.
-    var scratch: ByteQueue
     private(set) var isClosed = false
     /// The server takes no new streams.
     private(set) var isGoingAway = false
@@ -54,7 +52,6 @@ final class HTTP2UpstreamConnection {
         limits.connectionWindow = limits.streamWindow * Int32(HTTP2Session.mostStreams)
         session = try HTTP2Session(.client, limits: limits, pool: pool)
         self.transport = consume transport
-        scratch = ByteQueue(pool: pool)
         idleSince = now
     }
 
@@ -71,12 +68,12 @@ final class HTTP2UpstreamConnection {
     /// - Returns: false when the connection turns out to take no more.
     func begin(_ exchange: Exchange, _ context: ForwardingContext, _ worker: Worker) -> ServerStream? {
         guard hasRoom else { return nil }
-        scratch.removeAll()
+        var lines = ByteQueue(pool: worker.buffers)
         var context = context
         context.serverVersion = .http2
-        RequestWriter.write(exchange.request, context, into: &scratch)
+        RequestWriter.write(exchange.request, context, into: &lines)
         let endsStream = exchange.request.framing == .none || exchange.request.framing == .length(0)
-        guard let stream = session.request(head: scratch, endsStream: endsStream) else {
+        guard let stream = session.request(head: lines, endsStream: endsStream) else {
             // Every number has been used.
             stopSharing(worker)
             return nil

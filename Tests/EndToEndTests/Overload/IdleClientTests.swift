@@ -43,4 +43,43 @@ import Testing
         #expect(try end(of: client) > 0.8)
         #expect(everyhop.access.count <= 1)
     }
+
+    /// A request with a body, one without, and answers of our own, over both versions on both legs.
+    @Test(arguments: ["http/1.1", "h2"], ["http/1.1", "h2"])
+    func `connections that rest hold no buffer, whatever was asked before`(_ client: String, _ server: String) throws {
+        let nginx = try Nginx(bench.trust, listen: server == "h2" ? "ssl http2" : "ssl")
+        try nginx.folder.write("www/file", [UInt8](repeating: 0x61, count: 100_000))
+        let everyhop = try bench.start(nginx.port, server: admin.setting) {
+            $0.replacingOccurrences(
+                of: "[[upstream]]",
+                with:
+                    "[[site.route]]\npath = \"/own\"\nrespond = { status = 403 }\n[[upstream]]\nprotocol = \"\(server)\""
+            )
+        }
+        let statuses = [("/file", 200), ("/absent", 404), ("/own", 403)]
+        var own: [Connection] = []
+        var shared: [HTTP2Peer] = []
+        for _ in 0..<5 {
+            if client == "h2" {
+                let peer = try bench.client(everyhop)
+                for (path, status) in statuses { #expect(try peer.get(path).status == status) }
+                shared.append(peer)
+            } else {
+                let connection = try Connection(to: everyhop.port, bench.trust.client())
+                for (path, status) in statuses { #expect(try connection.answers(status, path)) }
+                own.append(connection)
+            }
+        }
+        // The metric is told five times a second: half a head that has to wait shows that it was told after all of that.
+        do {
+            let half = try Connection(to: everyhop.port, bench.trust.client())
+            try half.send("GET /file HTTP/1.1\r\n")
+            try waitUntil("a buffer") { try admin.metric("everyhop_buffer_bytes") > 0 }
+            half.close()
+        }
+        try admin.waitForMetric("everyhop_buffer_bytes", 0)
+        #expect(try admin.metric("everyhop_client_connections") == 5)
+        for peer in shared { #expect(try peer.get("/file").status == 200) }
+        for connection in own { #expect(try connection.answers(200, "/file")) }
+    }
 }
