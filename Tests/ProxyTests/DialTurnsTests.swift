@@ -36,5 +36,10 @@ import Testing
         #expect(turns(&dials, now: 1001) == [200] && dials.pause == 1)
         #expect(turns(&dials, now: 1003) == [52, 53, 54, 55])
         #expect(turns(&dials, now: 9000) == Array(56..<64))
+        // What is refused at once costs no handshake.
+        dials.wasRefused()
+        #expect(turns(&dials, now: 9000) == [64])
+        for _ in 0..<20 { dials.wasRefused() }
+        #expect(turns(&dials, now: 9000) == Array(65..<73))
     }
 }

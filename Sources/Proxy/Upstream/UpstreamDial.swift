@@ -121,6 +121,7 @@ final class UpstreamDial {
         do throws(Errno) {
             transport = try worker.connect(self)
         } catch {
+            worker.dialTurns.wasRefused()
             fail(error.isOutOfDescriptors ? .exhausted(error) : .connect(error), worker)
             return
         }
@@ -132,6 +133,7 @@ final class UpstreamDial {
         do throws(Errno) {
             try checkConnected()
         } catch {
+            worker.dialTurns.wasRefused()
             fail(.connect(error), worker)
             return
         }

@@ -38,6 +38,9 @@ struct DialTurns {
         return beginnings.next()
     }
 
+    /// One that has begun was refused before any handshake: another may begin in its place.
+    mutating func wasRefused() { allowed = min(Self.most, allowed + 1) }
+
     /// How many milliseconds may pass until there is a next one; nil when none waits.
     var pause: CInt? {
         if !steps.isEmpty { return 0 }
