@@ -330,8 +330,10 @@ final class HTTP2ClientConnection {
                 try session.send(into: &transport.outbound, upTo: Transport.highWater)
             }
             guard !transport.outbound.isEmpty else { return }
+            // Below the mark, the session has said all that it has to say.
+            let isAll = transport.outbound.count < Transport.highWater
             do throws(TransportError) {
-                guard try transport.flush() else { return }
+                guard try transport.flush(), !isAll else { return }
             } catch {
                 gone("the client's connection broke: \(error)", worker)
                 return

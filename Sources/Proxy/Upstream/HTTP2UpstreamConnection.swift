@@ -399,8 +399,10 @@ final class HTTP2UpstreamConnection {
             for _ in 0..<8 {
                 try session.send(into: &transport.outbound, upTo: Transport.highWater)
                 guard !transport.outbound.isEmpty else { break }
+                // Below the mark, the session has said all that it has to say.
+                let isAll = transport.outbound.count < Transport.highWater
                 do throws(TransportError) {
-                    guard try transport.flush() else { break }
+                    guard try transport.flush(), !isAll else { break }
                 } catch {
                     readLastWords(worker)
                     fail(.broken(error), worker)
