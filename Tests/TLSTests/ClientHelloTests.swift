@@ -48,9 +48,24 @@ import Testing
         let message = maker.with(41, content).message
         let hello = try #require(ClientHello(message))
         let offers = try #require(hello.offers)
+        #expect(offers.isPaired)
         #expect(Array(hello.message[offers.identities]) == identity + identity)
         #expect(Array(hello.message[offers.binders]) == binder + binder)
         #expect(offers.boundCount == message.count - 2 - 2 * binder.count)
+    }
+
+    @Test func `sessions without a binder each are told apart`() throws {
+        let identity = HelloMaker.vector(2, [1]) + [0, 0, 0, 0]
+        let binder = HelloMaker.vector(1, [UInt8](repeating: 0, count: 32))
+        let pairs: [(sessions: [UInt8], binders: [UInt8])] = [
+            (identity, []), (identity, binder + binder), (identity + identity, binder),
+            (identity, HelloMaker.vector(1, [1])),
+            ([0, 0, 0, 0, 0, 0], binder), (Array(identity.dropLast()), binder), (identity, Array(binder.dropLast())),
+        ]
+        for pair in pairs {
+            let content = HelloMaker.vector(2, pair.sessions) + HelloMaker.vector(2, pair.binders)
+            #expect(ClientHello(maker.with(41, content).message)?.offers?.isPaired == false)
+        }
     }
 
     // MARK: what is not plain
@@ -111,17 +126,6 @@ import Testing
                 maker.with(41, sessions + HelloMaker.vector(2, binder)).changed { $0.extensions.append((99, [])) }
             ),
             ("no sessions", maker.with(41, HelloMaker.vector(2, []) + HelloMaker.vector(2, binder))),
-            ("no binders", maker.with(41, sessions + HelloMaker.vector(2, []))),
-            ("a binder too many", maker.with(41, sessions + HelloMaker.vector(2, binder + binder))),
-            (
-                "a binder too few",
-                maker.with(41, HelloMaker.vector(2, identity + identity) + HelloMaker.vector(2, binder))
-            ),
-            ("a short binder", maker.with(41, sessions + HelloMaker.vector(2, HelloMaker.vector(1, [1])))),
-            (
-                "an empty session",
-                maker.with(41, HelloMaker.vector(2, [0, 0, 0, 0, 0, 0]) + HelloMaker.vector(2, binder))
-            ),
             ("sessions without a way", maker.with(45, nil).with(41, sessions + HelloMaker.vector(2, binder))),
         ]
     }()

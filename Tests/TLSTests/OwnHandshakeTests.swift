@@ -234,6 +234,27 @@ import Testing
         #expect(server.received() == [21, 3, 3, 0, 2, 2, 47])
     }
 
+    @Test func `a session of ours without any binder is refused`() throws {
+        let table = try makeTable([ecdsa])
+        var hello = try offer(table)
+        let read = try #require(ClientHello(Array(hello.dropFirst(RecordHeader.size))))
+        let offers = try #require(read.offers)
+        let cut = offers.binders.count
+        hello.removeLast(cut)
+        // Lengths of the record, the message, its extensions (behind the one compression method), the last of them, and its binders.
+        let extensions = RecordHeader.size + read.suites.upperBound + 2
+        let last = RecordHeader.size + offers.identities.lowerBound - 4
+        for place in [3, 7, extensions, last, hello.count - 2] {
+            let length = Int(hello[place]) << 8 | Int(hello[place + 1])
+            hello[place] = UInt8(truncatingIfNeeded: (length - cut) >> 8)
+            hello[place + 1] = UInt8(truncatingIfNeeded: length - cut)
+        }
+        let server = try BareServer(table)
+        server.send(hello)
+        #expect(Link.step(&server.tls).1 == .handshake("binder does not verify"))
+        #expect(server.received() == [21, 3, 3, 0, 2, 2, 47])
+    }
+
     @Test func `a session that was offered whole goes on`() throws {
         let table = try makeTable([ecdsa])
         let server = try BareServer(table)

@@ -44,6 +44,8 @@ package struct ClientHello {
         let binders: Range<Int>
         /// Bytes of the message that binders are about.
         let boundCount: Int
+        /// Whether each session has its binder.
+        let isPaired: Bool
     }
 
     /// TLS 1.2, which in TLS 1.3 only looks so.
@@ -180,9 +182,14 @@ package struct ClientHello {
     private mutating func takeOffers(_ reader: inout MessageReader) -> Bool {
         guard let identities = reader.vector(), !identities.isEmpty else { return false }
         let boundCount = reader.position
-        guard let binders = reader.wholeVector(), !binders.isEmpty else { return false }
-        offers = Offers(identities: identities, binders: binders, boundCount: boundCount)
-        return isPaired(identities, binders)
+        guard let binders = reader.wholeVector() else { return false }
+        offers = Offers(
+            identities: identities,
+            binders: binders,
+            boundCount: boundCount,
+            isPaired: isPaired(identities, binders)
+        )
+        return true
     }
 
     /// Whether each session has its binder.

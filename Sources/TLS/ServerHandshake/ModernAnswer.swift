@@ -76,7 +76,7 @@ final class ModernAnswer: HandshakeAnswer {
         switch header.type {
         case RecordType.changeCipherSpec:
             guard header.length == 1, record[RecordHeader.size] == 1 else {
-                throw HandshakeRefusal(.illegalParameter, "bad change cipher spec")
+                throw HandshakeRefusal(.unexpectedMessage, "bad change cipher spec")
             }
             guard message.isEmpty else {
                 throw HandshakeRefusal(.unexpectedMessage, "unexpected record type \(header.type)")

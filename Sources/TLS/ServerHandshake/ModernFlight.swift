@@ -27,7 +27,7 @@ final class ModernFlight {
     /// Offers that are looked at.
     private static let mostOffers = 4
 
-    /// - Returns: nil when the library fails.
+    /// - Returns: nil when the library fails, or is to say what is wrong.
     /// - Throws: for a client that offers a session whose secret it does not know.
     init?(_ terms: HandshakeTerms) throws(HandshakeRefusal) {
         guard let schedule = KeyDerivation.schedule(terms.suite.hash),
@@ -59,8 +59,8 @@ final class ModernFlight {
         var binders = MessageReader(hello.message, in: offers.binders)
         let context = terms.choice.context
         for index in 0..<Self.mostOffers {
-            guard let identity = identities.vector(), identities.take(4) != nil, let binder = binders.shortVector()
-            else { break }
+            guard let identity = identities.vector(), identities.take(4) != nil else { break }
+            let binder = binders.shortVector()
             let room = secrets.room(.shared, HandshakeSecrets.longest)
             let session = SessionTicket.open(
                 hello.message[identity],
@@ -73,12 +73,13 @@ final class ModernFlight {
             accepted = UInt16(index)
             let early = secrets.room(.early, size)
             guard schedule.extract(salt: zeros, secret: secrets.bytes(.shared, size), into: early) else { return false }
-            guard isBound(binder, to: offers.boundCount) else {
+            guard offers.isPaired, let binder, isBound(binder, to: offers.boundCount) else {
                 throw HandshakeRefusal(.illegalParameter, "binder does not verify")
             }
             return true
         }
-        return schedule.extract(salt: zeros, secret: zeros, into: secrets.room(.early, size))
+        // What is wrong with sessions that are not ours is for the library to say.
+        return offers.isPaired && schedule.extract(salt: zeros, secret: zeros, into: secrets.room(.early, size))
     }
 
     /// Whether whoever offers the session knows its secret (RFC 8446 §4.2.11.2).

@@ -8,7 +8,7 @@ final class OlderSession {
     init?(_ terms: HandshakeTerms) {
         let hello = terms.hello
         let context = terms.choice.context
-        guard let range = hello.ticket, !range.isEmpty, !hello.sessionID.isEmpty,
+        guard let range = hello.ticket, !range.isEmpty,
             let session = SessionTicket.open(
                 hello.message[range],
                 rules: context.sessionRules,
