@@ -20,6 +20,19 @@ import Testing
         }
         #expect(taken == 5000 && queue.isEmpty)
     }
+
+    @Test func `go on without those that wait no more`() {
+        var queue = TokenQueue()
+        for added in 0..<UInt64(10) { queue.append(Token(rawValue: added)) }
+        #expect(queue.next() == Token(rawValue: 0))
+        for gone: UInt64 in [0, 1, 5, 9, 5, 77] { queue.remove(Token(rawValue: gone)) }
+        var left: [UInt64] = []
+        while let next = queue.next() { left.append(next.rawValue) }
+        #expect(left == [2, 3, 4, 6, 7, 8] && queue.isEmpty)
+        queue.append(Token(rawValue: 3))
+        queue.remove(Token(rawValue: 3))
+        #expect(queue.isEmpty && queue.next() == nil)
+    }
 }
 
 @Suite("The gate for new clients") struct AcceptGateTests {

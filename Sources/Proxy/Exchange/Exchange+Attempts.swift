@@ -1,11 +1,5 @@
 /// Which servers were tried, and which may be tried yet.
 extension Exchange {
-    /// A server that could not even be dialled.
-    func noteFailure(_ reason: UpstreamFailure) {
-        failure = reason.description
-        lastFailureStatus = reason.status
-    }
-
     /// A connection that this exchange has waited for may be free now.
     func seekAgain(_ worker: Worker) {
         guard state.request == .awaitingServer, server == nil, client != nil else { return }

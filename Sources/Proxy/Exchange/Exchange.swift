@@ -209,6 +209,7 @@ final class Exchange {
     func clientGone(_ reason: String, _ worker: Worker) {
         if failure == nil { failure = reason }
         if status == 0 { status = 499 }
+        leaveAnswer(worker)
         perform(state.clientFailed(), worker)
     }
 

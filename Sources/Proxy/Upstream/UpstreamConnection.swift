@@ -16,33 +16,35 @@ final class UpstreamConnection {
         case head
         /// The response's body.
         case body
+        /// The rest of a response that nobody wants any more. Next: idle, or closed.
+        case dropping
         case closed
     }
 
     /// Interim responses to one request (RFC 9110 §15.2): they pass before the response's back-pressure begins, so
     /// their number is what bounds them.
-    private static let mostInterim = 32
+    static let mostInterim = 32
 
     let token: Token
     let place: ServerPlace
     /// The client's connection that the server was told of; nobody else is served.
     let announced: Token?
     var transport: Transport
-    private(set) var phase = Phase.idle
-    private var exchange: Token?
+    var phase = Phase.idle
+    var exchange: Token?
     /// The client that the server has authenticated this connection for; nobody else is served.
     private var owner: Token?
-    @exclusivity(unchecked) private var parser: ResponseParser
-    private var decoder = ChunkedDecoder()
+    @exclusivity(unchecked) var parser: ResponseParser
+    var decoder = ChunkedDecoder()
     /// Empty but for the end of a chunked body.
-    private var trailers = HeaderBlock()
+    var trailers = HeaderBlock()
     /// How the response under way ends, and whether the server keeps the connection then.
-    private var framing = BodyFraming.none
-    private var staysOpen = false
-    private var remaining: UInt64 = 0
+    var framing = BodyFraming.none
+    var staysOpen = false
+    var remaining: UInt64 = 0
     private var chunkedRequest = false
     private var served: UInt64 = 0
-    private var interim = 0
+    var interim = 0
     private var responseBytesSeen = false
     /// How much had been written at the end of the last turn, and before the request under way.
     private var written: UInt64
@@ -52,6 +54,7 @@ final class UpstreamConnection {
     private var responseTimeout: UInt64 = 0
     private var tunnelTimeout: UInt64 = 0
     private var wasFull = false
+    var unwanted = UnwantedAnswer()
     /// Whether the connection has changed to another protocol, and whether the client's side of it has ended.
     private var isTunnel = false
     private var endsWriting = false
@@ -72,6 +75,16 @@ final class UpstreamConnection {
         beginExchange(worker)
     }
 
+    /// Begins without an exchange: what this was made for has gone on by another connection.
+    func rest(_ worker: Worker) {
+        // Whoever comes next finds it as one that has served before: the server may have closed it meanwhile.
+        served = 1
+        setDeadline(worker.pools[place.pool].settings.timeouts.idle, worker)
+        worker.pools[place.pool].offer(self, worker)
+        // epoll is to tell of its end.
+        touch(worker)
+    }
+
     /// What the log says about this connection.
     func facts() -> ServerFacts {
         ServerFacts(endpoint: place.endpoint, address: place.address, tls: transport.facts, reused: served > 1)
@@ -88,7 +101,7 @@ final class UpstreamConnection {
 
     func ready(_ readiness: Readiness, _ worker: Worker) {
         switch phase {
-        case .idle, .head, .body:
+        case .idle, .head, .body, .dropping:
             if readiness.contains(.hangUp), transport.end != .open || transport.inbound.count >= room(worker) {
                 transport.silence(worker.poller)
             }
@@ -125,6 +138,7 @@ final class UpstreamConnection {
         case .head where isClientsTurn(worker): refreshDeadline(worker)
         case .head, .body:
             fail(isTunnel ? .tunnelTimeout : .responseTimeout, worker)
+        case .dropping: giveUpAnswer(worker)
         case .closed: break
         }
     }
@@ -138,12 +152,15 @@ final class UpstreamConnection {
     func settle(_ worker: Worker) {
         isTouched = false
         if phase == .head || phase == .body { process(worker) }
+        if phase == .dropping { drop(worker) }
         guard phase != .closed else { return }
         write(worker)
     }
 
     /// How much may wait; a head that is longer than allowed has to be read beyond its limit to be refused.
-    private func room(_ worker: Worker) -> Int { phase == .head ? worker.headLimit + 1 : Transport.highWater }
+    private func room(_ worker: Worker) -> Int {
+        phase == .head || phase == .dropping ? worker.headLimit + 1 : Transport.highWater
+    }
 
     // MARK: verbs of the exchange
 
@@ -186,16 +203,23 @@ final class UpstreamConnection {
             close(worker)
             return
         }
+        guard owner != nil else {
+            goBack(worker)
+            return
+        }
         phase = .idle
         parser.reset()
-        if owner != nil {
-            self.owner = owner
-            // It lasts as long as the client's connection, whose own time limits hold.
-            deadline.clear()
-        } else {
-            setDeadline(worker.pools[place.pool].settings.timeouts.idle, worker)
-            worker.pools[place.pool].rest(self, worker)
-        }
+        self.owner = owner
+        // It lasts as long as the client's connection, whose own time limits hold.
+        deadline.clear()
+    }
+
+    /// An answer is over: the pool has this connection again.
+    func goBack(_ worker: Worker) {
+        phase = .idle
+        parser.reset()
+        setDeadline(worker.pools[place.pool].settings.timeouts.idle, worker)
+        worker.pools[place.pool].rest(self, worker)
     }
 
     /// Whether it rests for the client that it belongs to.
@@ -274,11 +298,7 @@ final class UpstreamConnection {
             return true
         }
         phase = .body
-        switch framing {
-        case .length(let length): remaining = length
-        case .chunked: decoder = ChunkedDecoder()
-        case .none, .untilClose: remaining = 0
-        }
+        beginBody()
         exchange.beginResponse(worker)
         // The exchange may have given this connection up.
         guard phase == .body else { return false }
@@ -289,10 +309,18 @@ final class UpstreamConnection {
         return true
     }
 
+    func beginBody() {
+        switch framing {
+        case .length(let length): remaining = length
+        case .chunked: decoder = ChunkedDecoder()
+        case .none, .untilClose: remaining = 0
+        }
+    }
+
     /// Keeps what of a head decides how it goes on.
     ///
     /// - Returns: its status.
-    private func note(_ head: borrowing ResponseHead) -> Int {
+    func note(_ head: borrowing ResponseHead) -> Int {
         framing = head.framing
         staysOpen = head.keepAlive
         return head.status
@@ -412,6 +440,10 @@ final class UpstreamConnection {
 
     private func fail(_ reason: UpstreamFailure, _ worker: Worker) {
         guard phase != .closed else { return }
+        guard phase != .dropping else {
+            giveUpAnswer(worker)
+            return
+        }
         // A server may close a connection that rests just when a request comes; one that is silent has the request.
         let stale = served > 1 && !responseBytesSeen && reason.isLoss
         let exchange = currentExchange(worker)
@@ -439,7 +471,7 @@ final class UpstreamConnection {
         setDeadline(isTunnel ? tunnelTimeout : responseTimeout, worker)
     }
 
-    private func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
+    func setDeadline(_ milliseconds: UInt64, _ worker: Worker) {
         worker.arm(token, deadline.set(after: milliseconds, now: worker.now))
     }
 }

@@ -11,6 +11,8 @@ import Telemetry
 /// *Ownership:* the worker owns it through its slab; exchanges and the pool know it by token.
 final class UpstreamDial {
     enum Phase: Equatable {
+        /// It has not had its turn. Next: connecting.
+        case waiting
         /// TCP is connecting. Next: handshaking, or done in plain.
         case connecting
         /// TLS is shaking hands; no byte of a request is sent before it has verified the server. Next: done.
@@ -27,7 +29,7 @@ final class UpstreamDial {
     let announcement: ClientAnnouncement?
     /// On whose behalf, in the order they came; all of them get the connection if it can be shared.
     private(set) var exchanges: [Token]
-    private(set) var phase = Phase.connecting
+    private(set) var phase = Phase.waiting
     private var transport: Transport?
     private var deadline = Deadline()
     private var waitsForTurn = false
@@ -35,7 +37,6 @@ final class UpstreamDial {
     init(
         token: Token,
         place: ServerPlace,
-        transport: consuming Transport,
         needsHTTP1: Bool,
         announcing announcement: ClientAnnouncement?,
         for exchange: Token
@@ -44,12 +45,18 @@ final class UpstreamDial {
         self.place = place
         self.needsHTTP1 = needsHTTP1
         self.announcement = announcement
-        self.transport = consume transport
         exchanges = [exchange]
     }
 
-    /// Even a socket that is connected already goes on in its own turn: nothing here calls back.
+    /// Its turn comes: nothing here calls back.
     func start(_ worker: Worker) {
+        setDeadline(worker)
+        let isEncrypted = worker.pools[place.pool].context(of: place.endpoint, needsHTTP1: needsHTTP1) != nil
+        waitsForTurn = true
+        worker.dialTurns.append(token, begins: isEncrypted)
+    }
+
+    private func setDeadline(_ worker: Worker) {
         let limit = worker.pools[place.pool].settings.timeouts.connect
         worker.arm(token, deadline.set(after: limit, now: worker.now))
     }
@@ -65,19 +72,37 @@ final class UpstreamDial {
         if exchanges.isEmpty { end(worker) }
     }
 
+    /// Lets its only exchange go on by another connection, which was free sooner; what has begun is brought to its end,
+    /// and what has not is not needed.
+    ///
+    /// - Returns: nil when it has to wait for this very connection.
+    func giveUp(_ worker: Worker) -> Token? {
+        guard phase != .done, exchanges.count == 1, let exchange = exchanges.first,
+            worker.exchange(exchange)?.wantsFreshConnection == false
+        else { return nil }
+        exchanges = []
+        if phase == .waiting { end(worker) }
+        return exchange
+    }
+
     /// Hands the transport over; once.
     func takeTransport() -> Transport? { transport.take() }
 
     /// A step of a handshake takes long.
     func ready(_ worker: Worker) {
-        guard !waitsForTurn else { return }
+        guard !waitsForTurn else {
+            // epoll would tell of it again and again.
+            transport?.updateInterest(reading: false, poller: worker.poller)
+            return
+        }
         waitsForTurn = true
-        worker.waitForTurn(dial: token)
+        worker.dialTurns.append(token, begins: false)
     }
 
     func takeTurn(_ worker: Worker) {
         waitsForTurn = false
         switch phase {
+        case .waiting: connect(worker)
         case .connecting: finishConnecting(worker)
         case .handshaking: shakeHands(worker)
         case .done: break
@@ -92,10 +117,23 @@ final class UpstreamDial {
         fail(.connectTimeout, worker)
     }
 
+    private func connect(_ worker: Worker) {
+        do throws(Errno) {
+            transport = try worker.connect(self)
+        } catch {
+            worker.dialTurns.wasRefused()
+            fail(error.isOutOfDescriptors ? .exhausted(error) : .connect(error), worker)
+            return
+        }
+        phase = .connecting
+        setDeadline(worker)
+    }
+
     private func finishConnecting(_ worker: Worker) {
         do throws(Errno) {
             try checkConnected()
         } catch {
+            worker.dialTurns.wasRefused()
             fail(.connect(error), worker)
             return
         }
@@ -176,22 +214,26 @@ final class UpstreamDial {
         let facts = ServerFacts(endpoint: place.endpoint, address: place.address, tls: transport?.facts, reused: false)
         exchanges = []
         let pool = worker.pools[place.pool]
-        pool.failed(place, reason, untouched: true, isFault: true, worker)
+        // What this host lacks, or had no time for, is no server's fault, and no other server would do.
+        var isOurs = phase == .waiting
+        if case .connect = reason { isOurs = false }
+        if !isOurs { pool.failed(place, reason, untouched: true, isFault: true, worker) }
         transport?.abort()
         for _ in waiting { pool.exchangeEnded(at: place.endpoint, worker) }
         end(worker)
         for token in waiting {
             guard let exchange = worker.exchange(token) else { continue }
             exchange.note(facts)
-            exchange.serverFailed(reason, repeatable: true, worker)
+            exchange.serverFailed(reason, repeatable: !isOurs, worker)
         }
     }
 
     private func end(_ worker: Worker) {
+        if phase == .waiting { worker.dialTurns.forget(token) }
+        if transport != nil { worker.metrics.add(.upstreamConnectionsActive, -1) }
         phase = .done
         deadline.clear()
         transport = nil
-        worker.metrics.add(.upstreamConnectionsActive, -1)
         worker.pools[place.pool].dialEnded(self, worker)
         worker.remove(token)
     }

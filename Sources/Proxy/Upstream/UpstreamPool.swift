@@ -19,6 +19,8 @@ final class UpstreamPool {
         var shared: [Token] = []
         /// A connection that is being made and may turn out to be one to share.
         var dial: Token?
+        /// Connections that are being made, in the order in which exchanges began to wait for them.
+        var dials = TokenQueue()
         /// It has shown that it does not speak HTTP/2.
         var speaksHTTP1 = false
         /// Connections, resting or not.
@@ -167,6 +169,7 @@ final class UpstreamPool {
     }
 
     private func forgetDial(_ dial: UpstreamDial) {
+        servers[dial.place.endpoint].dials.remove(dial.token)
         if servers[dial.place.endpoint].dial == dial.token { servers[dial.place.endpoint].dial = nil }
     }
 
@@ -175,15 +178,36 @@ final class UpstreamPool {
 
     /// A connection has ended its exchange and may serve another.
     func rest(_ connection: UpstreamConnection, _ worker: Worker) {
+        ended(connection.place.endpoint, worker)
+        offer(connection, worker)
+    }
+
+    /// A connection serves whoever has waited longest for one to this server that is being made, or else rests.
+    func offer(_ connection: UpstreamConnection, _ worker: Worker) {
         let server = connection.place.endpoint
-        ended(server, worker)
+        let isCurrent = isCurrent(connection.place)
+        if isCurrent, let exchange = takeWaiting(for: server, worker) {
+            worker.metrics.add(.poolReuses)
+            connection.resume(for: exchange, worker)
+            return
+        }
         servers[server].idle.append(connection.token)
         let isOneTooMany = servers[server].idle.count > settings.maximumIdle
-        if isOneTooMany || worker.isDraining || !isCurrent(connection.place) {
+        if isOneTooMany || worker.isDraining || !isCurrent {
             connection.close(worker)
             return
         }
         serveWaiting(worker)
+    }
+
+    /// An exchange that waits for a connection to be made, and may go on by another.
+    private func takeWaiting(for server: Int, _ worker: Worker) -> Token? {
+        // Who is announced to the server gets no connection of somebody else.
+        guard settings.sendProxy == nil else { return nil }
+        while let dial = servers[server].dials.next() {
+            if let exchange = worker.dial(dial)?.giveUp(worker) { return exchange }
+        }
+        return nil
     }
 
     /// An exchange has ended on a connection that others share, or before there was one.
@@ -347,28 +371,23 @@ final class UpstreamPool {
     private func connect(_ server: Int, _ exchange: Exchange, _ worker: Worker) -> Lease {
         exchange.markTried(server, addresses: servers[server].addresses.count)
         let addresses = servers[server].addresses
-        let address = addresses[servers[server].nextAddress % addresses.count]
-        do throws(Errno) {
-            let attempt = try Socket.connect(to: address)
-            let dial = try worker.dial(
-                attempt.takeDescriptor(),
-                ServerPlace(pool: index, endpoint: server, address: address, trust: trustNumber),
-                needsHTTP1: exchange.needsHTTP1 || settings.version == .http11,
-                announcing: announcement(for: exchange, worker),
-                for: exchange.token
-            )
-            connections += 1
-            servers[server].open += 1
-            began(server, worker)
-            if !dial.needsHTTP1 { servers[server].dial = dial.token }
-            dial.start(worker)
-            return .pending(dial.token)
-        } catch {
-            // What this host lacks is no server's fault, and no other server would do.
-            guard !error.isOutOfDescriptors else { return .failed(.exhausted(error)) }
-            failed(server, untouched: true, worker)
-            exchange.noteFailure(.connect(error))
-            return lease(for: exchange, worker)
-        }
+        let dial = worker.dial(
+            ServerPlace(
+                pool: index,
+                endpoint: server,
+                address: addresses[servers[server].nextAddress % addresses.count],
+                trust: trustNumber
+            ),
+            needsHTTP1: exchange.needsHTTP1 || settings.version == .http11,
+            announcing: announcement(for: exchange, worker),
+            for: exchange.token
+        )
+        connections += 1
+        servers[server].open += 1
+        began(server, worker)
+        if !dial.needsHTTP1 { servers[server].dial = dial.token }
+        servers[server].dials.append(dial.token)
+        dial.start(worker)
+        return .pending(dial.token)
     }
 }

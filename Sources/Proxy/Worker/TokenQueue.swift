@@ -12,6 +12,16 @@ struct TokenQueue {
 
     mutating func append(_ token: Token) { tokens.append(token) }
 
+    /// Takes one out that waits no more; most often it is among those that have waited longest.
+    mutating func remove(_ token: Token) {
+        guard let place = tokens[head...].firstIndex(of: token) else { return }
+        if place == head {
+            _ = next()
+        } else {
+            tokens.remove(at: place)
+        }
+    }
+
     /// Takes the one that has waited longest.
     mutating func next() -> Token? {
         guard head < tokens.count else { return nil }

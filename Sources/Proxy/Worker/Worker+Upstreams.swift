@@ -54,36 +54,35 @@ extension Worker {
         }
     }
 
-    /// Registers a connection that is being made to a server.
+    /// A connection to a server that is to be made.
     func dial(
-        _ descriptor: consuming FileDescriptor,
         _ place: ServerPlace,
         needsHTTP1: Bool,
         announcing announcement: ClientAnnouncement?,
         for exchange: Token
-    ) throws(Errno) -> UpstreamDial {
+    ) -> UpstreamDial {
         let token = handlers.reserve()
-        do throws(Errno) {
-            try poller.add(descriptor, token, .write)
-        } catch {
-            handlers.remove(token)
-            throw error
-        }
         let dial = UpstreamDial(
             token: token,
             place: place,
-            transport: Transport(token: token, descriptor: descriptor, tls: nil, pool: buffers, interest: .write),
             needsHTTP1: needsHTTP1,
             announcing: announcement,
             for: exchange
         )
         handlers.fill(token, .dial(dial))
-        metrics.add(.upstreamConnections)
-        metrics.add(.upstreamConnectionsActive)
         return dial
     }
 
-    /// A connection stands and speaks HTTP/1.1: the first exchange gets it, the others look again.
+    /// Begins to make it.
+    func connect(_ dial: UpstreamDial) throws(Errno) -> Transport {
+        let descriptor = try Socket.connect(to: dial.place.address).takeDescriptor()
+        try poller.add(descriptor, dial.token, .write)
+        metrics.add(.upstreamConnections)
+        metrics.add(.upstreamConnectionsActive)
+        return Transport(token: dial.token, descriptor: descriptor, tls: nil, pool: buffers, interest: .write)
+    }
+
+    /// A connection stands and speaks HTTP/1.1: the first exchange gets it, if it waits still; the others look again.
     func beginHTTP1(after dial: UpstreamDial) {
         guard let transport = dial.takeTransport() else { return }
         let connection = UpstreamConnection(
@@ -101,7 +100,7 @@ extension Worker {
             exchange(other)?.seekOther(dial.place.endpoint, self)
         }
         guard let first = dial.exchanges.first else {
-            connection.close(self)
+            connection.rest(self)
             return
         }
         connection.resume(for: first, self)

@@ -28,8 +28,8 @@ final class Worker {
 
     /// How often waiting exchanges, the accept gate and the access log are looked after, in milliseconds.
     private static let housekeepingInterval: UInt64 = 200
-    /// How much longer than all else of a turn handshakes with servers may take.
-    private static let dialShare: UInt64 = 3
+    /// How many times as long as all else of a turn handshakes with servers may take.
+    private static let dialShare: UInt64 = 1
 
     let snapshot: Snapshot
     let poller: Poller
@@ -74,7 +74,7 @@ final class Worker {
     @exclusivity(unchecked) private var seekers: [Token] = []
     /// What takes long, from clients and to servers: whoever has a request already does not wait for those who come.
     private var waitingClients = TokenQueue()
-    private var waitingDials = TokenQueue()
+    var dialTurns = DialTurns()
     private var senders: [Token] = []
     @exclusivity(unchecked) private var requestIDs = RequestIDSource()
     var gate: AcceptGate
@@ -146,24 +146,23 @@ final class Worker {
         if now >= nextHousekeeping { housekeep() }
     }
 
-    /// Steps of handshakes with servers, for which requests wait that came before many of those served meanwhile: one at
-    /// least, and as many as take three times what all else of this turn took.
+    /// Steps of handshakes with servers: one at least, and as many as take as long as all else of this turn.
     private func dial() {
-        guard !waitingDials.isEmpty else { return }
+        guard dialTurns.pause != nil else { return }
         let began = Clock.monotonicMicroseconds()
         let share = Self.dialShare * (began &- nowMicroseconds)
         repeat {
-            guard let token = waitingDials.next() else { return }
+            guard let token = dialTurns.next(now: now) else { return }
             takeTurn(token)
             settle()
         } while Clock.monotonicMicroseconds() &- began < share
     }
 
     private func timeout() -> CInt {
-        if !again.isEmpty || !senders.isEmpty || !waitingClients.isEmpty || !waitingDials.isEmpty { return 0 }
-        let housekeeping = CInt(truncatingIfNeeded: max(1, Int(Self.housekeepingInterval)))
+        if !again.isEmpty || !senders.isEmpty || !waitingClients.isEmpty { return 0 }
+        let most = dialTurns.pause ?? CInt(truncatingIfNeeded: Self.housekeepingInterval)
         let timers = wheel.timeout(now: now)
-        return timers < 0 ? housekeeping : min(timers, housekeeping)
+        return timers < 0 ? most : min(timers, most)
     }
 
     private func refreshTime() {
@@ -342,9 +341,6 @@ final class Worker {
 
     /// Has a client's connection do a piece of work that takes long when its turn comes.
     func waitForTurn(_ token: Token) { waitingClients.append(token) }
-
-    /// Has a connection that is being made to a server do so.
-    func waitForTurn(dial token: Token) { waitingDials.append(token) }
 
     /// Has an exchange send more of its file in the next turn.
     func sendFileLater(_ exchange: Token) { senders.append(exchange) }
