@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the proxies that the benchmarks run beside everyhop, a C compiler for their loads, and valgrind (Debian 12, as root).
+# Installs the proxies that the benchmarks run beside everyhop and that deps.sh does not install, a C compiler for their
+# loads, and valgrind (Debian 12, as root).
 set -eu
 missing=""
 for package in caddy gcc h2o nghttp2-proxy valgrind; do

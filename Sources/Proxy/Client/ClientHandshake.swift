@@ -29,7 +29,7 @@ final class ClientHandshake {
     /// Hands the transport over; once.
     func takeTransport() -> Transport? { transport.take() }
 
-    /// A step takes a quarter of a millisecond and more.
+    /// A step takes a tenth to half a millisecond.
     func ready(_ worker: Worker) {
         guard !waitsForTurn else { return }
         waitsForTurn = true
