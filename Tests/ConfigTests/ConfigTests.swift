@@ -255,6 +255,11 @@ import Testing
         Configuration.decode(try TOMLDocument.parse(Array(text.utf8)))
     }
 
+    @Test func `hands are shaken by everyhop, or all by OpenSSL`() throws {
+        #expect(try decode("").configuration.tls.handshakes == .own)
+        #expect(try decode("[tls]\nhandshakes = \"openssl\"\n").configuration.tls.handshakes == .openssl)
+    }
+
     @Test func `layers may be required and keys isolated`() throws {
         let usual = try decode("").configuration
         #expect(usual.server.requiresSandbox == nil && !usual.tls.isolatesKeys)

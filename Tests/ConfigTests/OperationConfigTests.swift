@@ -96,6 +96,8 @@ import Testing
         ("server.limits", "buffers", "\"1023KiB\"", "is too small to serve anybody", "use 1MiB or more"),
         ("server.limits", "buffers", "\"1 MiB\"", "is not a size", size),
         ("server.limits", "buffers", "true", "is not a size", size),
+        ("tls", "handshakes", "\"nss\"", "\"nss\" is not known", "use \"own\" or \"openssl\""),
+        ("tls", "handshakes", "false", "has to be a string, not a boolean", ""),
         ("tls", "key_isolation", "\"true\"", "has to be true or false, not a string", ""),
         ("tls", "fips", "1", "has to be true or false, not an integer", ""),
         ("tls", "ocsp", "true", "has to be a string, not a boolean", ""),

@@ -128,6 +128,7 @@ extension Log {
 extension TLSSettings {
     init(_ table: TableReader) {
         policy = table.word("policy", Policy.self) ?? policy
+        handshakes = table.word("handshakes", Handshakes.self) ?? handshakes
         isolatesKeys = table.boolean("key_isolation") ?? isolatesKeys
         if let inner = table.table("tickets", label: "tickets") {
             ticketKeys = inner.path("keys")

@@ -132,8 +132,18 @@ public struct TLSSettings: Sendable {
         case modern
     }
 
+    /// Who shakes hands with clients.
+    public enum Handshakes: String, Sendable, CaseIterable {
+        /// everyhop with those that say what nearly all do, and OpenSSL with all others.
+        case own
+        /// OpenSSL, with all.
+        case openssl
+    }
+
     /// Which versions and suites are spoken.
     public internal(set) var policy = Policy.nist80052r2
+    /// Who shakes hands with clients.
+    public internal(set) var handshakes = Handshakes.own
     /// Whether private keys are held by a process of their own, which workers ask for signatures.
     public internal(set) var isolatesKeys = false
     /// A file of session ticket keys that a fleet shares.

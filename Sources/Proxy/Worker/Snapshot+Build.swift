@@ -40,7 +40,7 @@ extension Snapshot {
         }
         var tables: [ListenEntry: ServerNameTable] = [:]
         for (entry, tags) in places {
-            let table = try ServerNameTable(policy: policy)
+            let table = try ServerNameTable(policy: policy, shakesHands: configuration.tls.handshakes == .own)
             for tag in tags { table.add(contexts[tag], host: bindings[tag].binding.host?.value.description) }
             tables[entry] = table
         }

@@ -69,7 +69,7 @@ extension Snapshot {
     ) throws -> ServerNameTable? {
         guard !binding.certificates.isEmpty else { return nil }
         let policy = TLSPolicy(configuration.tls.policy)
-        let table = try ServerNameTable(policy: policy)
+        let table = try ServerNameTable(policy: policy, shakesHands: configuration.tls.handshakes == .own)
         let context = try ServerContext(
             identities: binding.certificates.compactMap { store[$0.value] },
             policy: policy,

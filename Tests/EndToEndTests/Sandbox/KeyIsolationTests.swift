@@ -24,6 +24,23 @@ import Testing
         }
     }
 
+    /// What says that a handshake was ours: OpenSSL does not answer the server's name.
+    private static let answeredName = "TLS server extension \"server name\""
+
+    @Test(arguments: ["own", "openssl"]) func `hands are shaken by whom the configuration names`(_ who: String) throws {
+        let everyhop = try start(isolated: false, upstream: try server().port, more: "handshakes = \"\(who)\"\n")
+        for version in ["-tls1_2", "-tls1_3"] {
+            let text = try Shell.run([
+                "sh", "-c",
+                "timeout 20 openssl s_client -connect localhost:\(everyhop.port) -servername localhost -groups X25519:P-256 "
+                    + "-tlsextdebug \(version) < /dev/null 2>&1",
+            ]).text
+            #expect(text.contains("Cipher is"))
+            #expect(text.contains(Self.answeredName) == (who == "own"), "\(text)")
+        }
+        for version in ["1.2", "1.3"] { #expect(try curl(everyhop, version: version) == "ok") }
+    }
+
     private func start(isolated: Bool, upstream: UInt16, more: String = "", upstreamMore: String = "") throws
         -> EveryhopProcess
     {
