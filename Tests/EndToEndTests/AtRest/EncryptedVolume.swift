@@ -63,11 +63,13 @@ final class EncryptedVolume {
 
     /// Loses all that is in memory, keys included, as at a new start of the machine.
     func restart() throws {
-        for mount in try MountTable.current().below(volume.path).reversed() {
-            try LoopVolume.run(["umount", mount.path])
+        // The process behind a mount that was taken away ends a moment later, and one whose parent was killed may mount only now.
+        try waitUntil("\(volume.path) to be free") {
+            for mount in try MountTable.current().below(volume.path).reversed() {
+                _ = try Shell.run(["umount", mount.path])
+            }
+            return (try? volume.unmount()) != nil
         }
-        // The process behind a mount that was taken away ends a moment later.
-        try waitUntil("\(volume.path) to be free") { (try? volume.unmount()) != nil }
         try volume.mount()
     }
 
