@@ -110,8 +110,8 @@ public final class ServerContext {
     /// Shows a client that asks what the authority says of the very certificate that was chosen for it.
     private func staple(to ssl: OpaquePointer) -> CInt {
         guard let chosen = SSL_get_certificate(ssl), let leaf = leaves.first(where: { $0.raw == chosen }),
-            let staple = staples.current(leaf.fingerprint),
-            everyhop_staple(ssl, staple.response, staple.response.count) == 1
+            let response = staple(of: leaf.fingerprint),
+            everyhop_staple(ssl, response, response.count) == 1
         else { return SSL_TLSEXT_ERR_NOACK }
         return SSL_TLSEXT_ERR_OK
     }

@@ -71,9 +71,11 @@ public final class ServerNameTable {
     }
 
     /// Whether proofs are shown for a name at present, so that the protocol decides what a client gets.
-    func isChallenge(_ name: String?) -> Bool {
-        guard !challenges.isEmpty, let name else { return false }
-        return challenges[name.lowercased()] != nil
+    func isChallenge(_ name: String?) -> Bool { challenge(of: name) != nil }
+
+    private func challenge(of name: String?) -> ServerContext? {
+        guard !challenges.isEmpty, let name else { return nil }
+        return challenges[name.lowercased()]
     }
 
     /// Runs before any extension is read, so that certificates, tickets and protocols are the binding's from the start.
@@ -97,7 +99,7 @@ public final class ServerNameTable {
 
     /// What a proof is asked for with: this protocol, and no other (RFC 8737 §3).
     private func challenge(_ ssl: OpaquePointer, _ name: String?) -> ServerContext? {
-        guard !challenges.isEmpty, let name = name?.lowercased(), let context = challenges[name] else { return nil }
+        guard let context = challenge(of: name) else { return nil }
         var start: UnsafePointer<UInt8>?
         var count = 0
         let type = CUnsignedInt(TLSEXT_TYPE_application_layer_protocol_negotiation)

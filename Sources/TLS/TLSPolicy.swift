@@ -71,23 +71,18 @@ extension TLSPolicy {
 
     /// The suites of TLS 1.2 and before.
     private var oldSuites: String {
-        let approved = """
-            ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
-            ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384
-            """
+        let approved = CipherSuite.older.map { $0.name }.joined(separator: ":")
         return self == .legacy ? approved + ":ECDHE+AES:DHE+AES:kRSA+AES:!aNULL:@SECLEVEL=0" : approved
     }
 
     /// The suites of TLS 1.3.
     ///
     /// AES-128 first: faster than AES-256, and as strong as the rest of the handshake.
-    private var suites: String {
-        let approved = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
-        return self == .modern && !FIPS.isOn ? approved + ":TLS_CHACHA20_POLY1305_SHA256" : approved
+    var modernSuites: [CipherSuite] {
+        self == .modern && !FIPS.isOn ? CipherSuite.modern + [.chacha20] : CipherSuite.modern
     }
 
-    /// The suites of TLS 1.3 as handshakes of our own have them.
-    var modernSuites: [CipherSuite] { self == .modern ? CipherSuite.modern + [.chacha20] : CipherSuite.modern }
+    private var suites: String { modernSuites.map { $0.name }.joined(separator: ":") }
 
     /// Puts a connection under this policy that was made from a context with another one: SSL_set_SSL_CTX(3) takes
     /// over certificates and the suites of TLS 1.2, but neither versions nor the suites of TLS 1.3.

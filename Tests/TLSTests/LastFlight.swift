@@ -69,11 +69,8 @@ final class LastFlight {
             rest = rest.dropFirst(record.count)
             let isEncrypted = version == TLS1_3_VERSION ? header.type == 23 : !keyExchange.isEmpty && header.type == 22
             if isEncrypted {
-                var room = [UInt8](repeating: 0, count: record.count)
-                let opened = room.withUnsafeMutableBufferPointer { room in
-                    room.baseAddress.flatMap { reading.open(record.span, into: $0) }
-                }
-                finished = Array(room.prefix(try #require(opened).count))
+                let opened = reading.opened(record)
+                finished = try #require(opened).content
             } else if header.type == RecordType.handshake {
                 keyExchange = Array(record.dropFirst(RecordHeader.size))
             }
@@ -123,20 +120,12 @@ final class LastFlight {
             input.removeFirst(record.count)
             if version == TLS1_2_VERSION, header.type == RecordType.alert, header.length == 2 {
                 alerts.append("\(record.suffix(2).map { $0 })")
-            } else if let opened = open(record), opened.0 == RecordType.alert {
-                alerts.append("\(opened.1)")
+            } else if let opened = opening?.opened(record), opened.type == RecordType.alert {
+                alerts.append("\(opened.content)")
             }
         }
         if goesOn { return "waits, said \(alerts)" }
         return error == nil ? "done, said \(alerts)" : "refused, said \(alerts)"
-    }
-
-    private func open(_ record: [UInt8]) -> (UInt8, [UInt8])? {
-        var room = [UInt8](repeating: 0, count: record.count)
-        let opened = room.withUnsafeMutableBufferPointer { room in
-            room.baseAddress.flatMap { opening?.open(record.span, into: $0) }
-        }
-        return opened.map { ($0.type, Array(room.prefix($0.count))) }
     }
 
     var carriesItself: Bool { server.carriesItself }

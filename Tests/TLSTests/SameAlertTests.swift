@@ -102,13 +102,8 @@ private final class KeyedClient {
     var serverCarriesItself: Bool { server.carriesItself }
 
     func send(_ type: UInt8, _ content: [UInt8]) {
-        var room = [UInt8](repeating: 0, count: content.count + sealing.overhead)
-        let count = content.withUnsafeBufferPointer { content in
-            room.withUnsafeMutableBufferPointer { room in
-                room.baseAddress.flatMap { sealing.seal(type, content, into: $0) }
-            }
-        }
-        #expect(count == room.count && Glibc.write(peer.raw, room, room.count) == room.count)
+        let record = sealing.sealed(type, content)
+        #expect(!record.isEmpty && Glibc.write(peer.raw, record, record.count) == record.count)
     }
 
     /// Whether the server reads on, and what it has read.

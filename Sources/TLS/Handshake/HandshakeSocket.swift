@@ -72,9 +72,9 @@ class HandshakeSocket {
     /// The head of the record that waits; nil until it has come.
     final var waitingHeader: RecordHeader? { RecordHeader(input.bytes) }
 
-    /// The first of what waits.
-    final func copy(_ count: Int) -> [UInt8] {
-        input.bytes.extracting(first: count).withUnsafeBufferPointer { Array($0) }
+    /// Some of what waits; no more than there is.
+    final func copy(_ range: Range<Int>) -> [UInt8] {
+        input.bytes.extracting(range.clamped(to: 0..<input.count)).withUnsafeBufferPointer { Array($0) }
     }
 
     /// Takes the first of what waits away.

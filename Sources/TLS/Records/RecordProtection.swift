@@ -47,20 +47,29 @@ struct RecordProtection: ~Copyable {
 
     /// The direction of a secret in TLS 1.3, from its first record on (RFC 8446 §7.3); nil when the library fails.
     static func modern(_ cipher: RecordCipher, isSealing: Bool, secret: UnsafeRawBufferPointer) -> RecordProtection? {
-        guard let schedule = KeyDerivation.schedule(forSecretOf: secret.count) else { return nil }
+        var made: RecordProtection?
+        let isDerived = withKeys(of: secret, cipher) { keys in
+            made = modern(cipher, isSealing: isSealing, keys, sequence: 0)
+            return made != nil
+        }
+        return isDerived ? made : nil
+    }
+
+    /// Lends key and vector of a secret to `body`; false when the library fails, or `body` does.
+    private static func withKeys(
+        of secret: UnsafeRawBufferPointer,
+        _ cipher: RecordCipher,
+        _ body: (TrafficSecrets.Keys) -> Bool
+    ) -> Bool {
+        guard let schedule = KeyDerivation.schedule(forSecretOf: secret.count) else { return false }
         let (keySize, nonceSize) = (cipher.keySize, RecordCipher.nonceSize)
         return withUnsafeTemporaryAllocation(byteCount: keySize + nonceSize, alignment: 8) { room in
             defer { OPENSSL_cleanse(room.baseAddress, room.count) }
             let key = UnsafeMutableRawBufferPointer(rebasing: room[..<keySize])
             let vector = UnsafeMutableRawBufferPointer(rebasing: room[keySize...])
-            guard schedule.expand(secret: secret, label: "key", into: key),
-                schedule.expand(secret: secret, label: "iv", into: vector)
-            else { return nil }
-            let keys = TrafficSecrets.Keys(
-                key: UnsafeRawBufferPointer(key),
-                vector: UnsafeRawBufferPointer(vector)
-            )
-            return modern(cipher, isSealing: isSealing, keys, sequence: 0)
+            return schedule.expand(secret: secret, label: "key", into: key)
+                && schedule.expand(secret: secret, label: "iv", into: vector)
+                && body(TrafficSecrets.Keys(key: UnsafeRawBufferPointer(key), vector: UnsafeRawBufferPointer(vector)))
         }
     }
 
@@ -112,21 +121,17 @@ struct RecordProtection: ~Copyable {
     /// Goes on under the next secret (RFC 8446 §7.2), which takes the place of the present one, and its keys (§7.3).
     mutating func update(_ secret: UnsafeMutableRawBufferPointer) -> Bool {
         guard let schedule = KeyDerivation.schedule(forSecretOf: secret.count) else { return false }
-        let (keySize, nonceSize) = (cipher.keySize, RecordCipher.nonceSize)
         sequence = 0
-        return withUnsafeTemporaryAllocation(byteCount: secret.count + keySize + nonceSize, alignment: 8) { room in
-            defer { OPENSSL_cleanse(room.baseAddress, room.count) }
-            let next = UnsafeMutableRawBufferPointer(rebasing: room[..<secret.count])
-            let key = UnsafeMutableRawBufferPointer(rebasing: room[secret.count..<(secret.count + keySize)])
-            let vector = UnsafeMutableRawBufferPointer(rebasing: room[(secret.count + keySize)...])
+        let isNext = withUnsafeTemporaryAllocation(byteCount: secret.count, alignment: 8) { next in
+            defer { OPENSSL_cleanse(next.baseAddress, next.count) }
             guard schedule.expand(secret: UnsafeRawBufferPointer(secret), label: "traffic upd", into: next) else {
                 return false
             }
             secret.copyMemory(from: UnsafeRawBufferPointer(next))
-            return schedule.expand(secret: UnsafeRawBufferPointer(next), label: "key", into: key)
-                && schedule.expand(secret: UnsafeRawBufferPointer(next), label: "iv", into: vector)
-                && install(UnsafeRawBufferPointer(key), UnsafeRawBufferPointer(vector), nil)
+            return true
         }
+        return isNext
+            && Self.withKeys(of: UnsafeRawBufferPointer(secret), cipher) { install($0.key, $0.vector, nil) }
     }
 
     /// Whether the key has protected as many records as it should.
@@ -274,6 +279,16 @@ struct RecordProtection: ~Copyable {
     /// - Returns: nil when it is not authentic; what is in `room` then means nothing. The type of nothing but padding is 0.
     mutating func open(_ record: Span<UInt8>, into room: UnsafeMutablePointer<UInt8>) -> Opened? {
         record.withUnsafeBufferPointer { open($0, into: room) }
+    }
+
+    /// What a record held, by itself; nil when it is not authentic.
+    mutating func opened(_ record: [UInt8]) -> (type: UInt8, content: [UInt8])? {
+        var found: Opened?
+        let content = [UInt8](unsafeUninitializedCapacity: record.count) { room, count in
+            found = room.baseAddress.flatMap { open(record.span, into: $0) }
+            count = found?.count ?? 0
+        }
+        return found.map { ($0.type, content) }
     }
 
     private mutating func open(_ record: UnsafeBufferPointer<UInt8>, into room: UnsafeMutablePointer<UInt8>) -> Opened?

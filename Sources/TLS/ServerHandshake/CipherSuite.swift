@@ -1,12 +1,12 @@
-/// The suites of handshakes of our own (RFC 8446 §B.4, RFC 5289).
+/// The suites that are approved, which are those of handshakes of our own, too (RFC 8446 §B.4, RFC 5289).
 struct CipherSuite: Equatable {
     let number: UInt16
     let cipher: RecordCipher
     let hash: KeySchedule.Hash
-    /// As the library calls it, which is what the log says.
+    /// As the library calls it, where it is told and in the log.
     let name: String
     /// How the server proves itself in TLS 1.2; nil in TLS 1.3, where that is not the suite's.
-    let proof: HandshakeScheme.Kind?
+    let proof: ShownIdentity.Kind?
 
     /// The suites of TLS 1.3, the preferred one first; ChaCha20 where the policy has it.
     static let modern = [
@@ -27,7 +27,7 @@ struct CipherSuite: Equatable {
         _ cipher: RecordCipher,
         _ hash: KeySchedule.Hash,
         _ name: String,
-        _ proof: HandshakeScheme.Kind? = nil
+        _ proof: ShownIdentity.Kind? = nil
     ) {
         self.number = number
         self.cipher = cipher

@@ -55,9 +55,10 @@ struct HandshakeTerms {
             for identity in context.shown where isUsable(identity, suite, hello) {
                 if let signer = identity.signer(for: hello, isModern: isModern) { return (suite, identity, signer) }
                 // In TLS 1.2 this key signs longer digests, too.
-                if !isModern,
-                    HandshakeScheme.longerECDSA.contains(where: { hello.has($0, in: hello.signatureSchemes) }),
-                    identity.kind == .ecdsa
+                if !isModern, identity.kind == .ecdsa,
+                    [SignatureScheme.ecdsaSHA384, .ecdsaSHA512].contains(where: {
+                        hello.has($0.rawValue, in: hello.signatureSchemes)
+                    })
                 {
                     return nil
                 }

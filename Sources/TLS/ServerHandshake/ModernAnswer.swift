@@ -108,18 +108,7 @@ final class ModernAnswer: HandshakeAnswer {
     }
 
     private func open(_ record: [UInt8]) throws(HandshakeRefusal) -> (UInt8, [UInt8]) {
-        let room = record.count
-        var type: UInt8 = 0
-        var isOpen = false
-        let content = [UInt8](unsafeUninitializedCapacity: room) { room, count in
-            guard let start = room.baseAddress, let opened = handshakeReading?.open(record.span, into: start) else {
-                return
-            }
-            isOpen = true
-            type = opened.type
-            count = opened.count
-        }
-        guard isOpen else {
+        guard let (type, content) = handshakeReading?.opened(record) else {
             everyhop_forget_errors()
             throw HandshakeRefusal(.badRecordMAC, "decryption failed or bad record mac")
         }

@@ -86,13 +86,7 @@ final class ModernFlight {
     private func isBound(_ binder: Range<Int>, to count: Int) -> Bool {
         guard binder.count == size, transcript.begin(), transcript.digest(into: secrets.room(.otherDigest, size)),
             expand(.early, "res binder", .otherDigest, into: .derived),
-            expand(.derived, "finished", nil, into: .finishedKey),
-            transcript.add(terms.hello.message[..<count]), transcript.digest(into: secrets.room(.digest, size)),
-            schedule.extract(
-                salt: secrets.bytes(.finishedKey, size),
-                secret: secrets.bytes(.digest, size),
-                into: secrets.room(.expected, size)
-            )
+            transcript.add(terms.hello.message[..<count]), authenticate(by: .derived)
         else { return false }
         let expected = secrets.bytes(.expected, size)
         return terms.hello.message[binder].withUnsafeBytes {
@@ -218,7 +212,7 @@ final class ModernFlight {
         guard let signature = terms.signer.sign(message: signed.bytes) else { return nil }
         var writer = MessageWriter(capacity: signature.count + 8)
         writer.message(MessageType.certificateVerify) { writer in
-            writer.append(short: terms.signer.scheme.number)
+            writer.append(short: terms.signer.scheme.rawValue)
             writer.vector(2) { $0.append(signature) }
         }
         return writer.bytes
@@ -226,16 +220,20 @@ final class ModernFlight {
 
     /// Finished of whoever has a secret, over the transcript so far (RFC 8446 §4.4.4).
     private func finished(of slot: HandshakeSecrets.Slot) -> [UInt8]? {
-        guard transcript.digest(into: secrets.room(.digest, size)), expand(slot, "finished", nil, into: .finishedKey),
-            schedule.extract(
+        guard authenticate(by: slot) else { return nil }
+        var writer = MessageWriter()
+        writer.message(MessageType.finished) { $0.append(secrets.bytes(.expected, size)) }
+        return writer.bytes
+    }
+
+    /// Leaves in `expected` what whoever has a secret makes of the transcript so far.
+    private func authenticate(by slot: HandshakeSecrets.Slot) -> Bool {
+        transcript.digest(into: secrets.room(.digest, size)) && expand(slot, "finished", nil, into: .finishedKey)
+            && schedule.extract(
                 salt: secrets.bytes(.finishedKey, size),
                 secret: secrets.bytes(.digest, size),
                 into: secrets.room(.expected, size)
             )
-        else { return nil }
-        var writer = MessageWriter()
-        writer.message(MessageType.finished) { $0.append(secrets.bytes(.expected, size)) }
-        return writer.bytes
     }
 
     private func seal(_ messages: [UInt8]) -> Bool {

@@ -92,7 +92,7 @@ final class OlderAnswer: HandshakeAnswer {
         }
         writer.message(MessageType.serverKeyExchange) { writer in
             writer.append(parameters.bytes)
-            writer.append(short: terms.signer.scheme.number)
+            writer.append(short: terms.signer.scheme.rawValue)
             writer.vector(2) { $0.append(signature) }
         }
         writer.message(MessageType.serverHelloDone) { _ in }
@@ -234,13 +234,7 @@ final class OlderAnswer: HandshakeAnswer {
     }
 
     private func open(_ record: [UInt8]) throws(HandshakeRefusal) -> [UInt8] {
-        var isOpen = false
-        let content = [UInt8](unsafeUninitializedCapacity: record.count) { room, count in
-            guard let start = room.baseAddress, let opened = reading?.open(record.span, into: start) else { return }
-            isOpen = true
-            count = opened.count
-        }
-        guard isOpen else {
+        guard let content = reading?.opened(record)?.content else {
             everyhop_forget_errors()
             throw HandshakeRefusal(.badRecordMAC, "decryption failed or bad record mac")
         }

@@ -58,7 +58,7 @@ final class ServerHandshake {
             guard let header = socket.waitingHeader else { return .nothing }
             let length = try answer.check(header)
             guard socket.waitingCount >= length else { return .nothing }
-            let record = socket.copy(length)
+            let record = socket.copy(0..<length)
             socket.consume(length)
             let isComplete = try answer.take(header, record)
             output = answer.takeOutput()
@@ -69,13 +69,13 @@ final class ServerHandshake {
     /// Looks at the hello, which is one record's only message, or not plain.
     private func greet() throws(HandshakeRefusal) -> Found {
         let messageHead = 4
-        guard let type = socket.copy(1).first else { return .nothing }
+        guard let type = socket.copy(0..<1).first else { return .nothing }
         guard type == RecordType.handshake else { return .notPlain }
         guard let header = socket.waitingHeader else { return .nothing }
         guard header.version >> 8 == 3, messageHead...Self.longestHello ~= header.length else { return .notPlain }
         let length = RecordHeader.size + header.length
         guard socket.waitingCount >= length else { return .nothing }
-        guard let hello = ClientHello(Array(socket.copy(length).dropFirst(RecordHeader.size))),
+        guard let hello = ClientHello(socket.copy(RecordHeader.size..<length)),
             let terms = HandshakeTerms(hello, table),
             let answer = try Self.answer(terms)
         else {

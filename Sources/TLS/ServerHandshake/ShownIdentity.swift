@@ -2,9 +2,12 @@ import COpenSSL
 
 /// A server's certificate and key as handshakes of our own need them: encoded and ready.
 final class ShownIdentity {
+    /// What kind of key signs: on P-256, or of RSA.
+    enum Kind { case ecdsa, rsa }
+
     /// SHA-256 of the certificate, by which staples are found.
     let fingerprint: String
-    let kind: HandshakeScheme.Kind
+    let kind: Kind
     /// Certificates in DER, the server's first; a root is left out, as the library does by `ServerIdentity.install`.
     let certificates: [[UInt8]]
     private let signers: [PreparedSigner]
@@ -14,7 +17,7 @@ final class ShownIdentity {
         guard !identity.key.isHeldElsewhere, let kind = Self.kind(of: identity.key) else { return nil }
         self.kind = kind
         fingerprint = identity.facts.fingerprint
-        let schemes: [HandshakeScheme] = kind == .ecdsa ? [.ecdsa] : [.rsaProbabilistic, .rsa]
+        let schemes: [SignatureScheme] = kind == .ecdsa ? [.ecdsaSHA256] : [.pssSHA256, .pkcs1SHA256]
         signers = schemes.compactMap { PreparedSigner(identity.key, $0) }
         guard signers.count == schemes.count else {
             ERR_clear_error()
@@ -29,7 +32,7 @@ final class ShownIdentity {
         certificates = list
     }
 
-    private static func kind(of key: PrivateKey) -> HandshakeScheme.Kind? {
+    private static func kind(of key: PrivateKey) -> Kind? {
         switch EVP_PKEY_get0_type_name(key.raw).map({ String(cString: $0) }) {
         case "RSA": return .rsa
         case "EC":
@@ -45,8 +48,8 @@ final class ShownIdentity {
     /// What signs in the scheme that is preferred among those that a client takes; nil for none.
     func signer(for hello: ClientHello, isModern: Bool) -> PreparedSigner? {
         signers.first { signer in
-            hello.has(signer.scheme.number, in: hello.signatureSchemes)
-                && (!isModern || signer.scheme.kind == .ecdsa || signer.scheme.isProbabilistic)
+            hello.has(signer.scheme.rawValue, in: hello.signatureSchemes)
+                && (!isModern || signer.scheme != .pkcs1SHA256)
         }
     }
 }
