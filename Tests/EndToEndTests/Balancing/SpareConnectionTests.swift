@@ -26,7 +26,7 @@ import Testing
         #expect(answer.hasPrefix("HTTP/1.1 200 ") && answer.hasSuffix("\r\n\r\n\(text)"))
     }
 
-    private func label(_ app: AppServer, at port: UInt16) -> String {
+    private func label(at port: UInt16) -> String {
         "everyhop_server_requests{upstream=\"app\",server=\"127.0.0.1:\(port)\"}"
     }
 
@@ -52,7 +52,7 @@ import Testing
         for other in others { try expectAnswer(other) }
         try balanced.waitForMetric("everyhop_upstream_handshakes_total 1")
         try balanced.waitForMetric("everyhop_upstream_pool_reuses_total 30")
-        try balanced.waitForMetric("\(label(app, at: wire.port)) 0")
+        try balanced.waitForMetric("\(label(at: wire.port)) 0")
     }
 
     @Test func `a handshake that nobody waits for any more is brought to its end, and the connection is of use`() throws
@@ -78,7 +78,7 @@ import Testing
         app.mode.with { $0 = .serve }
         for client in clients { try expectAnswer(client) }
         #expect(wire.count == 3)
-        try balanced.waitForMetric("\(label(app, at: wire.port)) 0")
+        try balanced.waitForMetric("\(label(at: wire.port)) 0")
     }
 
     /// What an answer may look like whose client has gone before it came.
@@ -124,7 +124,7 @@ import Testing
                 balanced.everyhop.access.count { $0.contains("\"status\":499") } == rounds
             }
             isGone.with { $0 = true }
-            try balanced.waitForMetric("everyhop_server_requests{upstream=\"app\",server=\"127.0.0.1:\(app.port)\"} 0")
+            try balanced.waitForMetric("\(label(at: app.port)) 0")
             let next = try balanced.connect()
             try ask(next)
             try expectAnswer(next)
@@ -170,7 +170,7 @@ import Testing
         try balanced.everyhop.waitForAccess("\"status\":499")
         isGone.with { $0 = true }
         try waitUntil("the end of the server's connection") { ends.value == 1 }
-        try balanced.waitForMetric("everyhop_server_requests{upstream=\"app\",server=\"127.0.0.1:\(app.port)\"} 0")
+        try balanced.waitForMetric("\(label(at: app.port)) 0")
         #expect(try client.get("/").text == "a")
     }
 }
