@@ -17,7 +17,7 @@ run: build
 
 test: deps
 	swift build --build-tests
-	swift test --skip-build
+	@./Scripts/test.sh
 
 # Beside nginx, HAProxy, h2o, nghttpx, Caddy and stunnel, 25 minutes; see docs/performance.md.
 bench: build

@@ -25,6 +25,7 @@ static const char *const elsewhere = "provider!=signer";
 static const char encoded_parameter[] = "everyhop-public";
 
 static int signer_socket = -1;
+// The number 0 is that of a greeting.
 static uint64_t last_number;
 static uint64_t signatures_made;
 static uint64_t signatures_failed;
@@ -83,6 +84,8 @@ static int await(short events, int64_t deadline) {
         if (count == 0 || errno != EINTR) return 0;
     }
 }
+
+int everyhop_signer_await(int milliseconds) { return signer_socket < 0 || await(POLLIN, now() + milliseconds); }
 
 // Sends one request, waiting for room until the deadline; 1, or 0 when there is no room, or nobody.
 static int request(uint64_t number, const unsigned char *name, uint16_t scheme, const unsigned char *bytes, size_t length,
@@ -143,7 +146,7 @@ static int ask(const unsigned char *name, uint16_t scheme, const unsigned char *
             return falls_silent();
         }
         if (count < everyhop_answer_head) return refuse(reason_gone);
-        // What comes late belongs to a connection that has given up.
+        // A greeting; or what comes late, which belongs to a connection that has given up.
         if (memcmp(answer, &number, 8) != 0) continue;
         size_t made = (size_t)count - everyhop_answer_head;
         if (made == 0 || made > room) return refuse(reason_refused);

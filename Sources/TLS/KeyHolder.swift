@@ -8,6 +8,9 @@ public final class KeyHolder {
     /// The longest request, in bytes.
     public static let longestRequest = Int(everyhop_request_head) + Int(everyhop_most_to_sign)
 
+    /// What a signer says first to whoever may ask it: an answer to a request that nobody makes.
+    public static let greeting = [UInt8](repeating: 0, count: Int(everyhop_answer_head))
+
     private var keys: [[UInt8]: PrivateKey] = [:]
     private static let nameLength = Int(everyhop_key_name_length)
 

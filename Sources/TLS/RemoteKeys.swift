@@ -17,6 +17,13 @@ public enum RemoteKeys {
         if let socket { everyhop_signer_use(socket.release()) }
     }
 
+    /// Waits until the signer has said that it is there, so that nobody's handshake has to; false when it has not in time.
+    ///
+    /// What nobody asks over, and one that is gone, is not waited for.
+    ///
+    /// - Parameter milliseconds: the longest wait.
+    public static func awaitSigner(milliseconds: Int32) -> Bool { everyhop_signer_await(milliseconds) == 1 }
+
     /// How many signatures were made, and how many were not.
     public static var counts: (made: Int, failed: Int) {
         var made: UInt64 = 0

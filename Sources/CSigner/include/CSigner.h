@@ -23,6 +23,9 @@ int everyhop_signer_install(void);
 /// Where signatures are asked for from now on; takes the descriptor over, and closes the one before.
 void everyhop_signer_use(int socket);
 
+/// Waits until the signer has said something, or is gone; 1, or 0 when so many milliseconds have passed.
+int everyhop_signer_await(int milliseconds);
+
 /// How many signatures were made, and how many were not.
 void everyhop_signer_counts(uint64_t *made, uint64_t *failed);
 

@@ -52,6 +52,8 @@ final class SignerTask {
             case .signer:
                 guard let socket = message.takeDescriptor() else { continue }
                 let client = Client(socket)
+                // It has keys by now: whoever asks need not find out by a handshake that fails.
+                _ = try? MessageSocket.send(client.socket, KeyHolder.greeting)
                 try poller.add(client.socket, handlers.insert(.client(client)), .read)
             default: break
             }

@@ -128,6 +128,9 @@ final class WorkerLog {
         logger.error("\(lines) lines of the access log are lost with this worker: \(why)")
     }
 
+    /// This worker begins, and the one that signs for it does not.
+    func signerIsSilent() { logger.warning("the signer has not begun: handshakes fail until it answers") }
+
     private func mayWrite() -> Bool {
         let now = Self.seconds
         if now != second {

@@ -16,6 +16,9 @@ struct WorkerSetup: ~Copyable {
     private var accessLog: AccessLog?
     let log: WorkerLog
 
+    /// How long a signer that begins at the same time is waited for, in milliseconds: clients wait no longer than that.
+    private static let patienceWithSigner: Int32 = 5000
+
     /// Why a worker cannot begin.
     enum Failure: Error, CustomStringConvertible {
         case channel(Errno)
@@ -97,6 +100,7 @@ struct WorkerSetup: ~Copyable {
             generation: orders.generation,
             level: snapshot.configuration.log.level
         )
+        if !RemoteKeys.awaitSigner(milliseconds: Self.patienceWithSigner) { log.signerIsSilent() }
         listeners = sockets.compactMap { socket in
             guard snapshot.plan.entries.indices.contains(socket.index) else { return nil }
             return Listener(FileDescriptor(owning: socket.raw), entry: snapshot.plan.entries[socket.index])

@@ -78,7 +78,7 @@ import Testing
             half.close()
         }
         try admin.waitForMetric("everyhop_buffer_bytes", 0)
-        #expect(try admin.metric("everyhop_client_connections") == 5)
+        try admin.waitForMetric("everyhop_client_connections", 5)
         for peer in shared { #expect(try peer.get("/file").status == 200) }
         for connection in own { #expect(try connection.answers(200, "/file")) }
     }

@@ -256,6 +256,34 @@ import Testing
         #expect(try process("signer", of: everyhop) == signer && isAnswered())
     }
 
+    /// Whether a process is confined already and waits in poll, as nothing of a worker does that serves.
+    private func waits(_ process: Int32) -> Bool {
+        let read = { (name: String) in
+            (try? File.read("/proc/\(process)/\(name)")).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        }
+        return read("status").contains("Seccomp:\t2") && ["7", "73"].contains(read("syscall").prefix { $0 != " " })
+    }
+
+    @Test(arguments: [true, false])
+    func `a worker waits for a signer that has not begun, but not for ever`(_ begins: Bool) throws {
+        let everyhop = try start(isolated: true, upstream: try server().port)
+        let worker = try #require(try everyhop.workers().first)
+        let signer = try #require(try process("signer", of: everyhop))
+        kill(signer, SIGSTOP)
+        kill(worker, SIGKILL)
+        try waitUntil("the next worker:\n\(everyhop.log)") {
+            try process("worker", of: everyhop).map { $0 != worker && waits($0) } ?? false
+        }
+        if !begins { try everyhop.waitForLog("the signer has not begun: handshakes fail until it answers") }
+        if !begins { try everyhop.waitForLog("worker 0 serves", count: 2) }
+        kill(signer, SIGCONT)
+        try everyhop.waitForLog("worker 0 serves", count: 2)
+        if begins { #expect(try curl(everyhop, version: "1.3") == "ok") }
+        try waitUntil("a handshake:\n\(everyhop.log)") { try curl(everyhop, version: "1.2") == "ok" }
+        #expect(everyhop.log.contains("the signer has not begun") != begins)
+        #expect(try process("signer", of: everyhop) == signer)
+    }
+
     @Test func `a key that is replaced signs at once`() throws {
         let everyhop = try start(isolated: true, upstream: try server().port)
         #expect(try curl(everyhop, version: "1.3") == "ok")
