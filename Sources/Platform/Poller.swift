@@ -68,10 +68,17 @@ public final class Poller {
     /// - Returns: how many events `event(at:)` can now tell.
     public func wait(milliseconds: CInt) throws(Errno) -> Int {
         turns &+= 1
+        if let count = try take(milliseconds) { return count }
+        // It was stopped and goes on: what has come meanwhile comes before deadlines that have passed meanwhile.
+        return try take(0) ?? 0
+    }
+
+    /// The same; nil when a signal came instead.
+    private func take(_ milliseconds: CInt) throws(Errno) -> Int? {
         let count = epoll_wait(descriptor.raw, events.baseAddress, CInt(events.count), milliseconds)
         if count >= 0 { return Int(count) }
         guard errno == EINTR else { throw Errno(in: "epoll_wait") }
-        return 0
+        return nil
     }
 
     /// One event of the last wait.

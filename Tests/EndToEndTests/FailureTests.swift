@@ -305,7 +305,8 @@ import Testing
         defer { isOver.with { $0 = true } }
         let deaf = try server { _ in try waitUntil("the test's end", seconds: 60) { isOver.value } }
         let everyhop = try start(deaf.port, server: "timeouts = { body = \"500ms\" }")
-        let client = try Connection(to: everyhop.port, try trust.client(), seconds: 1)
+        let client = try Connection(to: everyhop.port, try trust.client())
+        client.beImpatient()
         try client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
         let piece = [UInt8](repeating: 0x61, count: 1 << 20)
         while (try? client.send(piece)) != nil {}
@@ -332,7 +333,8 @@ import Testing
         defer { isOver.with { $0 = true } }
         let deaf = try server { _ in try waitUntil("the test's end", seconds: 60) { isOver.value } }
         let everyhop = try start(deaf.port)
-        var client: Connection? = try Connection(to: everyhop.port, try trust.client(), seconds: 1)
+        var client: Connection? = try Connection(to: everyhop.port, try trust.client())
+        client?.beImpatient()
         try client?.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
         let piece = [UInt8](repeating: 0x61, count: 1 << 20)
         while (try? client?.send(piece)) != nil {}
@@ -420,7 +422,8 @@ import Testing
     @Test func `a client that sends requests and reads no answer waits for itself`() throws {
         let everyhop = try start(try freePort())
         let worker = try #require(try everyhop.workers().first)
-        let client = try Connection(to: everyhop.port, try trust.client(), seconds: 1)
+        let client = try Connection(to: everyhop.port, try trust.client())
+        client.beImpatient()
         let batch = String(repeating: "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", count: 500)
         // Once everyhop reads no more, the sockets fill up and sending stands still.
         #expect(throws: DeadlinePassed.self) { for _ in 0..<2000 { try client.send(batch) } }

@@ -282,7 +282,8 @@ import Testing
         let deaf = try server { _ in try waitUntil("the test's end", seconds: 60) { !stuck.value } }
         let everyhop = try start(deaf.port)
         let before = try memory(of: everyhop)
-        let client = try Connection(to: everyhop.port, try trust.client(), seconds: 1)
+        let client = try Connection(to: everyhop.port, try trust.client())
+        client.beImpatient()
         try client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
         let piece = [UInt8](repeating: 0x61, count: 1 << 20)
         var sent = 0

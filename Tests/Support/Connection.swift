@@ -55,9 +55,12 @@ public final class Connection {
         }
     }
 
+    /// Waits no longer than a second from now on: for tests of who takes nothing.
+    public func beImpatient() { milliseconds = 1000 }
+
     /// Sends the bytes again and again until nobody has taken any for a second.
     public func sendUntilFull(_ bytes: [UInt8]) {
-        milliseconds = 1000
+        beImpatient()
         while (try? send(bytes)) != nil {}
     }
 

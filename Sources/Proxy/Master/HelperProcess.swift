@@ -176,7 +176,8 @@ extension Master {
                 // It alone asks databases.
                 variables: kind == .prober ? [DatabaseChoice.variable] : []
             )
-            Priority.lower(process)
+            // Handshakes wait for that one.
+            if kind != .signer { Priority.lower(process) }
             let helper = HelperProcess(
                 kind,
                 process: process,

@@ -114,6 +114,8 @@ final class UpstreamDial {
             worker.arm(token, deadline.rest())
             return
         }
+        // The server has answered, and it is this worker that had no time to look.
+        if waitsForTurn && phase != .waiting { return setDeadline(worker) }
         fail(.connectTimeout, worker)
     }
 

@@ -351,7 +351,7 @@ import Testing
             trust,
             folder,
             servers: "\"127.0.0.1:\(trickling.port)\"",
-            upstream: "timeouts = { total = \"300ms\" }"
+            upstream: "timeouts = { total = \"2s\" }"
         )
         let answer = try balanced.ask()
         #expect(answer.hasPrefix("HTTP/1.1 200 ") && !answer.hasSuffix("0\r\n\r\n"))

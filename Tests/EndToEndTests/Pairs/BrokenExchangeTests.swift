@@ -174,7 +174,7 @@ import Testing
         }
         try Self.expectGood(bench)
         let before = try bench.memory()
-        let client = try bench.client(seconds: 1)
+        let client = try bench.client(seconds: 3)
         try client.begin("POST", "/deaf", [], .told(1_000_000_000))
         var sent = 0
         while sent < 2000, (try? client.send(Self.piece)) != nil { sent += 1 }

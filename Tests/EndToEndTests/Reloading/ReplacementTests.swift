@@ -157,7 +157,7 @@ import Testing
     }
 
     @Test func `a request under way ends on the connection it has, which is not used again`() throws {
-        let goOn = Shared(false)
+        let (isAsked, goOn) = (Shared(false), Shared(false))
         let count = Shared(0)
         let server = try ScriptedServer(certificate: trust.app) { connection in
             let number = count.with {
@@ -167,15 +167,17 @@ import Testing
             while true {
                 let request = try connection.receive(until: "\r\n\r\n")
                 if request.isEmpty { return }
-                if request.contains("/slow") { try waitUntil("the test's word") { goOn.value } }
+                if request.contains("/slow") {
+                    isAsked.with { $0 = true }
+                    try waitUntil("the test's word") { goOn.value }
+                }
                 try connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n#\(number)")
             }
         }
         let everyhop = try start(server.port, workers: 1)
         let slow = try Connection(to: reloaded.port, try trust.client())
         try slow.send("GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        try waitUntil("the server's connection") { count.value == 1 }
-        usleep(100_000)
+        try waitUntil("the request at the server") { isAsked.value }
         let other = try trust.pin(of: CertificateMaker.selfSigned(names: ["x"]))
         let text = String(decoding: try File.read("\(folder.path)/everyhop.toml"), as: UTF8.self)
         try folder.write("everyhop.toml", text.replacingOccurrences(of: "pins = [", with: "pins = [\"\(other)\", "))
