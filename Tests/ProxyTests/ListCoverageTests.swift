@@ -6,7 +6,8 @@ import Testing
 @testable import Proxy
 
 @Suite("Lists that would replace others") struct ListCoverageTests {
-    private let now = Int64(Clock.unixMicroseconds() / 1_000_000)
+    /// Later than whatever was made before: lists are good from the second on in which they are made.
+    private var now: Int64 { Int64(Clock.unixMicroseconds() / 1_000_000) }
     private let folder: TemporaryFolder
     private let root: OpenSSLAuthority
     private let other: OpenSSLAuthority
