@@ -15,7 +15,7 @@ public struct ProgramResult: Sendable {
 /// Programs that a test starts.
 public enum Shell {
     /// Runs a program to its end; standard error goes with standard output when `merged`.
-    public static func run(_ arguments: [String], merged: Bool = false, seconds: Int32 = 120) throws -> ProgramResult {
+    public static func run(_ arguments: [String], merged: Bool = false, seconds: Int32 = 300) throws -> ProgramResult {
         var pipe = try File.pipe()
         let reading = pipe.takeFirst()
         let child: Int32

@@ -30,11 +30,7 @@ final class EncryptedVolume {
 
     /// Runs `everyhop docroot COMMAND PATH ...`.
     func run(_ command: String, _ arguments: [String] = [], path: String? = nil) throws -> ProgramResult {
-        try Shell.run(
-            [EveryhopProcess.program, "docroot", command, path ?? self.path] + arguments,
-            merged: true,
-            seconds: 120
-        )
+        try Shell.run([EveryhopProcess.program, "docroot", command, path ?? self.path] + arguments, merged: true)
     }
 
     /// The same with something on standard input.

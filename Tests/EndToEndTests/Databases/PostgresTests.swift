@@ -215,8 +215,7 @@ import Testing
             let login = "user=alice password=secret dbname=postgres \(connection)"
             return try Shell.run(
                 ["bash", "-c", "psql '\(login)' -Atc \"\(rows)\" | tee >(wc -c >&2) | sha256sum"],
-                merged: true,
-                seconds: 400
+                merged: true
             ).text.split(separator: "\n").sorted().joined(separator: "\n")
         }
         let through = try sum("host=127.0.0.1 port=\(plain)")
