@@ -114,10 +114,12 @@ public final class MariaDBServer: ServerProgram {
             CREATE DATABASE clinic;
             """
         )
+        // Each begins by deleting what it takes for its own leavings in the folder for temporary tables.
         try prepare(
             """
+            mkdir $0/tmp
             [ "$(id -u)" != 0 ] || chown mysql $0 $0/*
-            mariadb-install-db --no-defaults \(user) --datadir=$0/data --auth-root-authentication-method=normal --skip-test-db
+            TMPDIR=$0/tmp mariadb-install-db --no-defaults \(user) --datadir=$0/data --auth-root-authentication-method=normal --skip-test-db
             """
         )
         let tls =
@@ -125,7 +127,7 @@ public final class MariaDBServer: ServerProgram {
             ? "--ssl-cert=$0/app.pem --ssl-key=$0/app.key --require-secure-transport=\(requiresTLS ? "ON" : "OFF")"
             : "--skip-ssl"
         try start(
-            "mariadbd --defaults-file=$0/my.cnf \(user) --datadir=$0/data --port=\(port) --socket=$0/socket "
+            "mariadbd --defaults-file=$0/my.cnf \(user) --datadir=$0/data --tmpdir=$0/tmp --port=\(port) --socket=$0/socket "
                 + "--bind-address=127.0.0.1 --skip-name-resolve --pid-file=$0/pid \(tls)"
         )
         let path = folder.path
