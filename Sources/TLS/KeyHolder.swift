@@ -65,11 +65,8 @@ public final class KeyHolder {
         guard let context = EVP_MD_CTX_new() else { return nil }
         defer { EVP_MD_CTX_free(context) }
         var settings: OpaquePointer?
-        guard EVP_DigestSignInit(context, &settings, digest, nil, key.raw) == 1 else { return nil }
-        if scheme.isPSS {
-            guard EVP_PKEY_CTX_set_rsa_padding(settings, RSA_PKCS1_PSS_PADDING) == 1,
-                EVP_PKEY_CTX_set_rsa_pss_saltlen(settings, RSA_PSS_SALTLEN_DIGEST) == 1
-            else { return nil }
+        guard EVP_DigestSignInit(context, &settings, digest, nil, key.raw) == 1, scheme.setPadding(of: settings) else {
+            return nil
         }
         var count = Int(everyhop_longest_signature)
         var signature = [UInt8](repeating: 0, count: count)

@@ -24,11 +24,19 @@ enum SignatureScheme: UInt16 {
         }
     }
 
-    var isPSS: Bool {
+    private var isPSS: Bool {
         switch self {
         case .pssSHA256, .pssSHA384, .pssSHA512: true
         case .pkcs1SHA256, .pkcs1SHA384, .pkcs1SHA512, .ecdsaSHA256, .ecdsaSHA384, .ecdsaSHA512, .ed25519: false
         }
+    }
+
+    /// Has a context of the library's that signs by a digest already sign with this scheme's padding; false when it refuses.
+    func setPadding(of context: OpaquePointer?) -> Bool {
+        // What keys of RSA do otherwise is PKCS #1.
+        guard isPSS else { return true }
+        return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) == 1
+            && EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST) == 1
     }
 
     var digest: OpaquePointer? {

@@ -15,15 +15,9 @@ final class PreparedSigner {
         self.scheme = scheme
         self.context = context
         longest = Int(EVP_PKEY_get_size(key.raw))
-        guard EVP_PKEY_sign_init(context) == 1 else { return nil }
-        if EVP_PKEY_is_a(key.raw, "RSA") == 1 {
-            let padding = scheme.isPSS ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING
-            guard EVP_PKEY_CTX_set_rsa_padding(context, padding) == 1 else { return nil }
-        }
-        guard EVP_PKEY_CTX_set_signature_md(context, scheme.digest) == 1 else { return nil }
-        if scheme.isPSS {
-            guard EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST) == 1 else { return nil }
-        }
+        guard EVP_PKEY_sign_init(context) == 1, EVP_PKEY_CTX_set_signature_md(context, scheme.digest) == 1,
+            scheme.setPadding(of: context)
+        else { return nil }
     }
 
     deinit { EVP_PKEY_CTX_free(context) }

@@ -274,8 +274,10 @@ import Testing
         try waitUntil("the next worker:\n\(everyhop.log)") {
             try process("worker", of: everyhop).map { $0 != worker && waits($0) } ?? false
         }
-        if !begins { try everyhop.waitForLog("the signer has not begun: handshakes fail until it answers") }
-        if !begins { try everyhop.waitForLog("worker 0 serves", count: 2) }
+        if !begins {
+            try everyhop.waitForLog("the signer has not begun: handshakes fail until it answers")
+            try everyhop.waitForLog("worker 0 serves", count: 2)
+        }
         kill(signer, SIGCONT)
         try everyhop.waitForLog("worker 0 serves", count: 2)
         if begins { #expect(try curl(everyhop, version: "1.3") == "ok") }
