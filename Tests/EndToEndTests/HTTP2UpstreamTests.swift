@@ -174,7 +174,7 @@ import Testing
             ]
         )
         // The server hears of both ends at once, not when its own patience ends.
-        try waitUntil("both ends in \(server.log)") {
+        try waitUntil("both ends in \(server.log)", seconds: 10) {
             server.log.components(separatedBy: "\"event\": \"ended\"").count == 3
         }
         #expect(!server.log.contains("\"remaining\": false"))

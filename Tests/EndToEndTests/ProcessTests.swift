@@ -44,7 +44,7 @@ import Testing
         return (text, connection.facts)
     }
 
-    @Test func `a killed worker is replaced at once`() throws {
+    @Test func `a killed worker is replaced within a second`() throws {
         let everyhop = try start(upstream: try server().port)
         let worker = try #require(try everyhop.workers().first)
         let before = Clock.monotonicMicroseconds()
@@ -52,7 +52,7 @@ import Testing
         try waitUntil("a request after the worker's death") {
             (try? ask(everyhop).text.hasPrefix("HTTP/1.1 200")) ?? false
         }
-        #expect(Clock.monotonicMicroseconds() - before < 5_000_000)
+        #expect(Clock.monotonicMicroseconds() - before < 1_500_000)
         #expect(try everyhop.workers().first != worker)
         try everyhop.waitForLog("worker 0 died; its connections are lost")
     }
@@ -178,7 +178,7 @@ import Testing
         try everyhop.waitForLog("ready", count: 2)
         // Killed as soon as they are there, most of them have not begun to serve.
         var killed: Set<Int32> = []
-        try waitUntil("five deaths") {
+        try waitUntil("five deaths", seconds: 10) {
             for worker in try everyhop.workers() where !old.contains(worker) && killed.insert(worker).inserted {
                 kill(worker, SIGKILL)
             }

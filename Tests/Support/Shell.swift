@@ -72,7 +72,7 @@ public struct DeadlinePassed: Error, CustomStringConvertible {
 }
 
 /// Waits until `condition` holds, looking again every few milliseconds.
-public func waitUntil(_ what: String, seconds: Double = 60, _ condition: () throws -> Bool) throws {
+public func waitUntil(_ what: String, seconds: Double = 20, _ condition: () throws -> Bool) throws {
     let end = Clock.monotonicMicroseconds() + UInt64(seconds * 1_000_000)
     while !(try condition()) {
         guard Clock.monotonicMicroseconds() < end else { throw DeadlinePassed(description: what) }
